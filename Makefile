@@ -1,0 +1,52 @@
+# Two commands are enough: `make loadtest` and `make test`. Everything they need is installed into .venv.
+PYTHON   ?= python3
+PROFILE  ?=
+CLUSTER  ?= embedded
+SCENARIO ?= smoke
+BIN      := .venv/bin
+STAMP    := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup loadtest test lint bench clean requirements docs
+
+help: ## show this help
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python %d.%d; 3.11 or newer is needed: make PYTHON=/path/to/python3.11" % sys.version_info[:2])'
+	@echo "installing Python packages into .venv (pinned, hashed)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(STAMP) ## install into .venv and build what later commands need (control plane: minutes, once)
+	@$(BIN)/python -m harness.toolchain
+
+loadtest: setup ## run the main job on the embedded cluster: SCENARIO=smoke PROFILE= CLUSTER=embedded
+	@$(BIN)/harness run $(SCENARIO) --cluster $(CLUSTER) $(if $(PROFILE),--profile $(PROFILE))
+
+test: setup ## run the tests: unit, then integration on a real control plane
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP) ## ruff, mypy, the import contract
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup ## measure the harness itself
+	@$(BIN)/python -m tests.bench
+
+docs: $(STAMP) ## write the generated pages and schemas again
+	@$(BIN)/python -m harness.record.schemas
+	@$(BIN)/python -m harness.scenario.schema
+	@$(BIN)/python -m harness.core.metrics > docs/metrics.md
+
+requirements: $(STAMP) ## pin requirements/*.in again, with hashes
+	@for name in main dev inject go; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-emit-index-url --no-emit-find-links --no-annotate requirements/$$name.in --output-file requirements/$$name.txt; done
+
+clean: ## remove run output and caches in this folder, and leftovers of runs on this machine
+	@test ! -x $(BIN)/harness || $(BIN)/harness clean
+	@rm -rf runs experiments build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

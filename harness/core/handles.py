@@ -1,0 +1,211 @@
+"""Handles: what the runner, the collectors and the subject know of each other.
+
+These are protocols and plain data only. `cluster/` and `subject/` implement them, `collectors/` read them, so the
+three packages need not import each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from harness.core.clock import RunClock
+from harness.core.kinds import Kind
+from harness.core.sinks import Sink
+
+JSON = str | int | float | bool | None | Sequence["JSON"] | Mapping[str, "JSON"]
+
+SubjectRuntime = Literal["python", "go", "other"]
+
+
+class Progress(Protocol):
+    """Shows a person that something long is going on. Calls are cheap and may come from any task."""
+
+    def step(self, text: str) -> None:
+        """A new step begins, such as `building the control plane`."""
+
+    def detail(self, text: str) -> None:
+        """How the current step stands, such as `132 of 480 packages`; may be shown over the last detail."""
+
+
+class Cluster(Protocol):
+    """A running Kubernetes API that one run may use."""
+
+    provider: str
+    name: str
+    server: str
+    version: str
+    kubeconfig: Path
+    """Of an administrator, mode 0600."""
+    audit_log: Path | None
+    """The API server's audit log where it can be read (JSON lines, policy of DESIGN.md)."""
+
+    async def identity(self, user: str) -> Path:
+        """A kubeconfig (mode 0600) by which the holder is `user` to the API server; it has no rights until bound."""
+
+    def describe(self) -> Mapping[str, JSON]:
+        """Facts for the run record: provider, version, flags that matter. Never credentials."""
+
+
+class Cgroup(Protocol):
+    """The memory cgroup of one incarnation of the subject."""
+
+    @property
+    def version(self) -> Literal[1, 2]:
+        """The cgroup version it belongs to."""
+
+    @property
+    def path(self) -> Path:
+        """Its directory."""
+
+    @property
+    def limit_bytes(self) -> int:
+        """Its memory limit."""
+
+    def usage_bytes(self) -> int:
+        """Memory charged now."""
+
+    def peak_bytes(self) -> int | None:
+        """Highest charge so far, None where the kernel does not tell."""
+
+    def oom_kills(self) -> int:
+        """Cumulative kills of processes of this cgroup."""
+
+    def limit_hits(self) -> int:
+        """Cumulative times the limit was reached (v1 failcnt, v2 memory.events max)."""
+
+    def pids(self) -> list[int]:
+        """Processes in it."""
+
+
+EndKind = Literal["oom_limit", "oom_node", "thrashing", "crash", "our_signal", "clean"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the subject ended, with the evidence for it.
+
+    `exit_code` follows the shell: 128 + signal for a death by signal. `evidence` holds the counters before and after.
+    """
+
+    kind: EndKind
+    exit_code: int
+    t_ns: int
+    sentence: str
+    evidence: Mapping[str, JSON] = field(default_factory=dict)
+
+
+class Subject(Protocol):
+    """The running controller under test."""
+
+    kind: str
+    command: Sequence[str]
+    """With placeholders filled; secrets redacted."""
+    user: str
+    kubeconfig: Path
+    runtime: SubjectRuntime
+    started_ns: int
+    """Run time at which its process was started."""
+    pid: int
+    metrics_url: str | None
+    pprof_url: str | None
+    agent_socket: Path | None
+    """Unix socket the injected agent connects to; the tasks collector listens on it. None where nothing is injected."""
+    memory_limit: int | None
+
+    @property
+    def cgroup(self) -> Cgroup | None:
+        """The memory cgroup of the running incarnation, None without a limit."""
+
+    def pids(self) -> list[int]:
+        """Every live process of the subject, `pid` first."""
+
+    def ending(self) -> Ending | None:
+        """How it ended; None while it lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What must come to exist because of the load, computed from the scenario alone.
+
+    `count` objects of `kind` in all, each in `namespace` (None: any) and carrying `labels` (equality). Used for
+    completeness.
+    """
+
+    kind: Kind
+    count: int
+    namespace: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One object that a cause must bring about, found by equality of `labels` (and `name`, where known beforehand)."""
+
+    cause_id: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSpec:
+    """One latency probe: each cause (a request of the load, by object name) must have its effect on each of its targets.
+
+    `condition` asks for a status condition with status True; None means that the object need only exist.
+    """
+
+    name: str
+    phase: str
+    kind: Kind
+    condition: str | None
+    targets: Sequence[Target]
+
+
+@dataclass(frozen=True, slots=True)
+class PythonRuntime:
+    """The interpreter of a Python subject: what may be injected depends on it."""
+
+    executable: Path
+    version: tuple[int, int]
+
+
+@dataclass(slots=True)
+class Launch:
+    """How the subject is about to be started. Collectors may change `command` and `env` in their `prepare`."""
+
+    run_id: str
+    run_dir: Path
+    clock: RunClock
+    sink: Sink
+    command: list[str]
+    env: dict[str, str]
+    """The whole environment of the subject."""
+    runtime: SubjectRuntime
+    python: PythonRuntime | None
+    inject_dirs: list[Path] = field(default_factory=list)
+    """Directories put in front of PYTHONPATH, in order."""
+    agent_socket: Path | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """All that a collector may know of the run it watches."""
+
+    run_id: str
+    namespace: str
+    run_dir: Path
+    clock: RunClock
+    cluster: Cluster
+    subject: Subject
+    sink: Sink
+    watcher_kubeconfig: Path
+    """A read-only identity of the harness's own."""
+    kinds: Sequence[Kind]
+    """The scenario's kinds: watched for quiet and completeness."""
+    expected: Sequence[Expected]
+    probes: Sequence[ProbeSpec]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Tags for profiles: scenario, arm, run_id."""
