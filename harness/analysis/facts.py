@@ -1,0 +1,96 @@
+"""Small questions to a record that several results share."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from harness.core.handles import EndKind
+from harness.record.models import Phase
+from harness.record.reader import RunRecord
+from harness.scenario.model import Flip, Scenario
+
+LOAD_ACTIONS = ("create", "flip")
+FATAL: frozenset[EndKind] = frozenset({"oom_limit", "oom_node", "crash", "thrashing"})
+
+
+class Facts:
+    """A record with the questions that more than one result asks."""
+
+    def __init__(self, record: RunRecord) -> None:
+        self.record = record
+        self.run = record.run
+        self.scenario = Scenario.model_validate(record.run.scenario.resolved)
+
+    def scalar(self, query: str, *parameters: object) -> float | None:
+        """The single value of a query, None where it is null."""
+        rows = self.record.sql(query, parameters)
+        return None if not rows or rows[0][0] is None else float(rows[0][0])
+
+    def series(
+        self, metric: str, aggregate: str, *, phase: str | None = None, source: str | None = None
+    ) -> float | None:
+        """An aggregate (`max`, `avg`, `last`) of an unlabelled series, over the run or one phase."""
+        function = "arg_max(value, t_ns)" if aggregate == "last" else f"{aggregate}(value)"
+        where, parameters = "metric = ? AND labels = '{}'", [metric]
+        for column, wanted in (("phase", phase), ("source", source)):
+            if wanted is not None:
+                where += f" AND {column} = ?"
+                parameters.append(wanted)
+        return self.scalar(f"SELECT {function} FROM samples WHERE {where}", *parameters)
+
+    @functools.cached_property
+    def probes(self) -> list[str]:
+        """The latency probes that the scenario defines, in order."""
+        return [probe.name for step in self.scenario.load if isinstance(step, Flip) for probe in step.probes]
+
+    @functools.cached_property
+    def collectors(self) -> dict[str, str | None]:
+        """Collectors of the run: name to the reason of failure, None where all is well."""
+        return {
+            item.name: None if item.state == "on" else item.reason or "it failed without a reason"
+            for item in self.run.collectors
+        }
+
+    def unwitnessed(self, collector: str) -> str | None:
+        """Why a collector saw nothing, None where it was on and well."""
+        if collector not in self.collectors:
+            return f"collector {collector} was not on"
+        reason = self.collectors[collector]
+        return None if reason is None else f"collector {collector}: {reason}"
+
+    @functools.cached_property
+    def load_phases(self) -> list[Phase]:
+        """Phases in which the load generator worked, in order."""
+        return [phase for phase in self.run.phases if phase.action in LOAD_ACTIONS]
+
+    @functools.cached_property
+    def load_started_ns(self) -> int | None:
+        """When the first request was intended, None where there was no load."""
+        return self.load_phases[0].started_ns if self.load_phases else None
+
+    @functools.cached_property
+    def oom_events(self) -> list[dict[str, Any]]:
+        """Every witnessed kill, with its evidence."""
+        return list(self.record.events("oom_kill"))
+
+    @functools.cached_property
+    def oom_kills(self) -> int:
+        """Kills the counters witnessed."""
+        counted = self.series("oom.kills", "max", source="oom") or 0
+        by_ending = self.run.ending is not None and self.run.ending.kind == "oom_limit"
+        return max(int(counted), int(by_ending))
+
+    @functools.cached_property
+    def cut_short(self) -> str | None:
+        """Why results that need a whole run do not exist, None where the subject lived to the end."""
+        ending = self.run.ending
+        if ending is None or ending.kind not in FATAL:
+            return None
+        names = {
+            "oom_limit": "the OOM kill",
+            "oom_node": "the node's OOM kill",
+            "crash": "the crash",
+            "thrashing": "thrashing",
+        }
+        return f"cut short by {names[ending.kind]} at {ending.t_ns / 1e9:.1f} s"

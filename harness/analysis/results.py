@@ -1,0 +1,253 @@
+"""Every result of one run, by the names of the metric catalogue. A result that cannot be had is null with its reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from harness.analysis.facts import Facts
+from harness.analysis.quantiles import QUANTILES, nearest_rank
+from harness.core import metrics
+from harness.core.units import format_value
+from harness.record.models import Result
+from harness.record.reader import RunRecord
+
+Outcome = tuple[float | None, str | None]
+_SETTLED = "settled"
+
+
+def compute(record: RunRecord) -> dict[str, Result]:
+    """All results of a record, in the order of the catalogue."""
+    facts = Facts(record)
+    found = {name: _result(name, value, reason) for name, (value, reason) in _all(facts)}
+    order = {metric.name: index for index, metric in enumerate(metrics.CATALOGUE)}
+    return dict(sorted(found.items(), key=lambda item: (order[metrics.resolve(item[0]).metric.name], item[0])))
+
+
+def _result(name: str, value: float | None, reason: str | None) -> Result:
+    unit = metrics.resolve(name).metric.unit
+    if value is not None and not math.isfinite(value):
+        value, reason = None, "never"
+    return Result(value=value, unit=unit, reason=None if value is not None else reason or "no samples")
+
+
+def _all(facts: Facts) -> Iterator[tuple[str, Outcome]]:
+    yield from _memory(facts)
+    yield from _per_object(facts)
+    yield from _oom(facts)
+    yield from _tasks(facts)
+    yield from _latency(facts)
+    yield from _completeness(facts)
+    yield from _startup(facts)
+    yield from _load(facts)
+    yield from _audit(facts)
+    yield from _subject_metrics(facts)
+    yield from _overhead(facts)
+
+
+def _witnessed(facts: Facts, collector: str, value: Callable[[], float | None], missing: str = "no samples") -> Outcome:
+    why = facts.unwitnessed(collector)
+    if why is not None:
+        return None, why
+    answer = value()
+    return answer, None if answer is not None else missing
+
+
+def _settled(facts: Facts, collector: str, metric: str, aggregate: str = "avg") -> Outcome:
+    if facts.cut_short:
+        return None, facts.cut_short
+    missing = "the run did not settle" if facts.run.phase(_SETTLED) is None else "no samples"
+    return _witnessed(facts, collector, lambda: facts.series(metric, aggregate, phase=_SETTLED), missing)
+
+
+def _memory(facts: Facts) -> Iterator[tuple[str, Outcome]]:
+    for name in ("memory.rss", "memory.anon", "memory.cgroup"):
+        missing = "the subject had no cgroup of its own" if name == "memory.cgroup" else "no samples"
+        highest = [name, f"{name}.peak"] if name == "memory.cgroup" else [name]
+
+        def peak(series: list[str] = highest) -> float | None:
+            return max((v for m in series if (v := facts.series(m, "max", source="memory")) is not None), default=None)
+
+        yield f"{name}.peak", _witnessed(facts, "memory", peak, missing)
+        value, reason = _settled(facts, "memory", name)
+        yield f"{name}.settled", (value, missing if reason == "no samples" else reason)
+    for name in ("memory.cgroup", "memory.rss"):
+        yield f"{name}.idle", _witnessed(facts, "memory", partial(facts.series, name, "avg", phase="idle"))
+    limit = facts.run.subject.memory_limit_bytes
+    idle = facts.series("memory.cgroup", "avg", phase="idle")
+    headroom = (None, "no memory limit was set") if limit is None else (None if idle is None else limit - idle, None)
+    yield "memory.headroom.idle", headroom
+    load_start = facts.load_started_ns or 2**62
+    load_end = max((phase.ended_ns or phase.started_ns for phase in facts.load_phases), default=0)
+    yield "memory.heap.idle", _heap(facts, 0, load_start)
+    yield "memory.heap.settled", (None, facts.cut_short) if facts.cut_short else _heap(facts, load_end, 2**62)
+    for series, name in (("threads", "threads.peak"), ("fds", "fds.peak")):
+        yield name, _witnessed(facts, "memory", partial(facts.series, series, "max", source="memory"))
+
+    def cpu() -> float | None:
+        start = facts.load_started_ns
+        if start is None:
+            return None
+        return facts.scalar(
+            "SELECT max(value) - arg_max(value, t_ns) FILTER (t_ns <= ?) FROM samples "
+            "WHERE metric = 'cpu.seconds' AND source = 'memory'",
+            start,
+        )
+
+    yield "cpu.total", _witnessed(facts, "memory", cpu)
+
+
+def _heap(facts: Facts, after_ns: int, before_ns: int) -> Outcome:
+    def value() -> float | None:
+        return facts.scalar(
+            "SELECT arg_max(value, t_ns) FROM samples WHERE metric = 'memory.heap' AND labels = '{}' AND t_ns > ? AND t_ns < ?",
+            after_ns,
+            before_ns,
+        )
+
+    return _witnessed(facts, "tasks", value, "the runtime gave no heap reading")
+
+
+def _per_object(facts: Facts) -> Iterator[tuple[str, Outcome]]:
+    created = {p.kind: (p.done or 0) - (p.failed or 0) for p in facts.load_phases if p.action == "create" and p.kind}
+    if len(created) != 1:
+        return
+    ((kind, count),) = created.items()
+    idle = facts.series("memory.rss", "avg", phase="idle")
+    settled, reason = _settled(facts, "memory", "memory.rss")
+    if settled is None or idle is None or count <= 0:
+        yield f"memory.per_object.{kind}", (None, reason or "no idle reading or no objects")
+    else:
+        yield f"memory.per_object.{kind}", ((settled - idle) / count, None)
+
+
+def _oom(facts: Facts) -> Iterator[tuple[str, Outcome]]:
+    limited = facts.run.subject.memory_limit_bytes is not None
+    why = facts.unwitnessed("oom")
+    if facts.oom_kills:
+        yield "oom.kills", (float(facts.oom_kills), None)
+    elif limited and why is not None:
+        yield "oom.kills", (None, why)
+    else:
+        yield "oom.kills", (0.0, None)  # without a limit there is nothing to be killed by
+    thrash = facts.series("oom.thrash_seconds", "max")
+    if thrash is None and why is None and limited:
+        thrash = 0.0
+    yield "oom.thrash_seconds", (thrash, None if thrash is not None else why or "no memory limit was set")
+    yield "restarts", (float(sum(1 for _ in facts.record.events("restart"))), None)
+
+
+def _tasks(facts: Facts) -> Iterator[tuple[str, Outcome]]:
+    collector = "metrics" if facts.run.subject.runtime == "go" else "tasks"
+    missing = "the runtime tells no task count"
+    yield "tasks.peak", _witnessed(facts, collector, lambda: facts.series("tasks", "max"), missing)
+    value, reason = _settled(facts, collector, "tasks")
+    yield "tasks.settled", (value, missing if reason == "no samples" else reason)
+
+    def lag() -> float | None:
+        return facts.scalar("SELECT quantile_disc(value, 0.99) FROM samples WHERE metric = 'loop.lag'")
+
+    yield "loop.lag.p99", _witnessed(facts, "tasks", lag, "no asyncio loop was seen")
+
+
+def _latency(facts: Facts) -> Iterator[tuple[str, Outcome]]:
+    rows = facts.record.sql("SELECT probe, intended_ns, seen_ns FROM propagation")
+    by_probe: dict[str, list[float]] = {name: [] for name in facts.probes}
+    for probe, intended, seen in rows:
+        by_probe.setdefault(probe, []).append(math.inf if seen is None else (seen - intended) / 1e9)
+    for probe, values in by_probe.items():
+        missing = sum(map(math.isinf, values))
+        for name, q in QUANTILES.items():
+            metric = f"latency.{probe}.{name}"
+            if not values:
+                yield metric, (None, facts.cut_short or facts.unwitnessed("latency") or "no cause was sent")
+            elif math.isinf(value := nearest_rank(values, q)):
+                yield metric, (None, facts.cut_short or f"never: {missing} of {len(values)} effects did not come")
+            else:
+                yield metric, (value, None)
+
+
+def _completeness(facts: Facts) -> Iterator[tuple[str, Outcome]]:
+    for item in facts.run.expected:
+
+        def share(kind: str = item.kind, count: int = item.count) -> float | None:
+            seen = facts.scalar(
+                "SELECT arg_max(value, t_ns) FROM samples WHERE metric = 'objects.matched' AND labels->>'kind' = ?",
+                kind,
+            )
+            return None if count == 0 else (seen or 0.0) / count
+
+        value, reason = _witnessed(facts, "latency", share, "nothing must exist")
+        if facts.cut_short and value != 1:
+            seen = "" if value is None else f" with {format_value(value * item.count, 'count')} of {item.count} there"
+            value, reason = None, facts.cut_short + seen
+        yield f"completeness.{item.kind}", (value, reason)
+
+
+def _startup(facts: Facts) -> Iterator[tuple[str, Outcome]]:
+    start = facts.run.phase("start")
+    synced = None if start is None or start.ended_ns is None else (start.ended_ns - start.started_ns) / 1e9
+    yield "startup.synced", (synced, None if synced is not None else "the subject never became ready")
+
+    def first() -> float | None:
+        moment = facts.scalar("SELECT min(value) FROM samples WHERE metric = 'startup.first_read'")
+        return None if moment is None or start is None else max(0.0, moment - start.started_ns / 1e9)
+
+    yield "startup.first_object", _witnessed(facts, "audit", first, "the subject read none of the scenario's kinds")
+
+
+def _load(facts: Facts) -> Iterator[tuple[str, Outcome]]:
+    if not facts.load_phases:
+        return
+    total = facts.scalar("SELECT count(*) FROM requests") or 0.0
+    yield "load.requests", (total, None)
+    yield "load.failures", (float(sum(phase.failed or 0 for phase in facts.load_phases)), None)
+    phases = [phase for phase in facts.load_phases if phase.achieved_per_s is not None]
+    fixed = [phase for phase in phases if phase.requested_per_s]
+    if fixed:
+        worst = min(fixed, key=lambda phase: (phase.achieved_per_s or 0) / (phase.requested_per_s or 1))
+    elif phases:
+        worst = max(phases, key=lambda phase: phase.done or 0)
+    else:
+        yield "load.achieved_per_s", (None, facts.cut_short or "no load phase ended")
+        worst = None
+    if worst is not None:
+        yield "load.achieved_per_s", (worst.achieved_per_s, None)
+    rows = facts.record.sql(
+        "SELECT verb, kind, list((done_ns - intended_ns) / 1e9) FROM requests WHERE status BETWEEN 200 AND 299 GROUP BY 1, 2"
+    )
+    for verb, kind, values in rows:
+        for name in ("p50", "p99"):
+            yield f"api.{verb}.{kind}.{name}", (nearest_rank(values, QUANTILES[name]), None)
+
+
+def _audit(facts: Facts) -> Iterator[tuple[str, Outcome]]:
+    for name in ("writes.total", "writes.noop", "writes.conflict"):
+
+        def total(metric: str = name) -> float:
+            query = (
+                "SELECT sum(last) FROM (SELECT labels, arg_max(value, t_ns) AS last FROM samples "
+                "WHERE metric = ? AND source = 'audit' AND labels <> '{}' GROUP BY labels)"
+            )
+            return facts.scalar(query, metric) or 0.0
+
+        yield name, _witnessed(facts, "audit", total)
+
+
+def _subject_metrics(facts: Facts) -> Iterator[tuple[str, Outcome]]:
+    missing = "the subject's /metrics does not tell"
+    for name, series, aggregate in (
+        ("reconciles.total", "reconciles.total", "max"),
+        ("queue.depth.max", "queue.depth", "max"),
+        ("metrics.series", "metrics.series", "last"),
+    ):
+        yield name, _witnessed(facts, "metrics", partial(facts.series, series, aggregate, source="metrics"), missing)
+
+
+def _overhead(facts: Facts) -> Iterator[tuple[str, Outcome]]:
+    def spent() -> float | None:
+        return facts.scalar("SELECT max(value) - min(value) FROM samples WHERE metric = 'overhead.cpu'")
+
+    yield "overhead.cpu", _witnessed(facts, "host", spent)
+    yield "overhead.rss", _witnessed(facts, "host", lambda: facts.series("overhead.rss", "max"))

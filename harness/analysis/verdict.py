@@ -1,0 +1,194 @@
+"""The verdict of one run, from its record alone.
+
+Precedence: error, interrupted, OOM, invalid, failed, inconclusive, passed. A run whose load or coverage fell short is
+`invalid` whatever its figures say; a witnessed kill is a finding and is judged by the expectations about kills.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping
+
+from harness.analysis.facts import Facts
+from harness.analysis.results import compute
+from harness.core import metrics
+from harness.core.errors import ExitCode
+from harness.core.units import format_value
+from harness.record.models import ExpectationResult, Phase, Result, Verdict, VerdictName
+from harness.record.reader import RunRecord
+from harness.scenario.model import Expectation
+
+SHORTFALL = 0.05
+"""Share of a fixed rate, or of a phase's objects, that may be missing before the run is invalid."""
+
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+_EXIT: dict[VerdictName, ExitCode] = {
+    "passed": ExitCode.PASSED,
+    "failed": ExitCode.FAILED,
+    "inconclusive": ExitCode.INVALID,
+    "invalid": ExitCode.INVALID,
+    "error": ExitCode.INVALID,
+    "interrupted": ExitCode.INTERRUPTED,
+}
+
+
+def judge(record: RunRecord) -> Verdict:
+    """Results, expectations and the verdict of a sealed or interrupted record."""
+    facts = Facts(record)
+    results = compute(record)
+    heavy = [item.name for item in facts.run.collectors if item.heavy and item.state == "on"]
+    expectations = [_expectation(item, results, facts, heavy) for item in facts.scenario.expect]
+    verdict, reasons = _verdict(facts, results, expectations)
+    exit_code = int(_EXIT[verdict])
+    outcome = facts.run.outcome
+    if verdict == "error" and outcome is not None and outcome.exit_code:
+        exit_code = outcome.exit_code
+    return Verdict(
+        run_id=facts.run.run_id,
+        verdict=verdict,
+        exit_code=exit_code,
+        results=results,
+        expectations=expectations,
+        reasons=reasons,
+        warnings=list(_warnings(facts)),
+    )
+
+
+def _verdict(
+    facts: Facts, results: Mapping[str, Result], expectations: list[ExpectationResult]
+) -> tuple[VerdictName, list[str]]:
+    run = facts.run
+    if run.outcome is not None and run.outcome.state == "error":
+        return "error", [run.outcome.message or "the run broke down"]
+    if run.outcome is None or run.outcome.state == "interrupted":
+        message = run.outcome.message if run.outcome else None
+        return "interrupted", [message or "the harness went away before the run ended"]
+    if facts.oom_kills:
+        return _after_oom(facts, results, expectations)
+    ending = run.ending
+    if ending is not None and ending.kind == "oom_node":
+        return "invalid", [ending.sentence]
+    if ending is not None and ending.kind in ("crash", "thrashing"):
+        return "failed", [ending.sentence]
+    if short := [*_load_shortfall(facts), *_coverage(facts, results), *_not_engaged(facts, results)]:
+        return "invalid", short
+    return _by_expectations(expectations)
+
+
+def _after_oom(
+    facts: Facts, results: Mapping[str, Result], expectations: list[ExpectationResult]
+) -> tuple[VerdictName, list[str]]:
+    ending = facts.run.ending
+    sentence = (
+        ending.sentence
+        if ending is not None and ending.kind == "oom_limit"
+        else f"{facts.oom_kills} OOM kill(s) were witnessed"
+    )
+    about_kills = [item for item in expectations if item.expr.split()[0] == "oom.kills"]
+    if not about_kills:
+        return "failed", [sentence, "the scenario expects nothing about kills"]
+    if not all(item.ok for item in about_kills):
+        return "failed", [sentence, *_failed(expectations)]
+    start = facts.load_started_ns
+    first = min((event["t_ns"] for event in facts.oom_events), default=ending.t_ns if ending else 0)
+    if start is None or first <= start:
+        return "invalid", ["the kill came before the load began: the limit is below what the idle subject needs"]
+    if short := [text for text in _not_engaged(facts, results) if "cut short" not in text]:
+        return "invalid", short
+    if failed := _failed([item for item in expectations if item.counts]):
+        return "failed", failed
+    return "passed", [f"expected: {sentence}"]
+
+
+def _by_expectations(expectations: list[ExpectationResult]) -> tuple[VerdictName, list[str]]:
+    if failed := _failed(expectations):
+        return "failed", failed
+    if open_ := [f"{item.expr}: {item.note}" for item in expectations if item.ok is None and item.counts]:
+        return "inconclusive", open_
+    return "passed", []
+
+
+def _failed(expectations: list[ExpectationResult]) -> list[str]:
+    def line(item: ExpectationResult) -> str:
+        if item.value is None:
+            return f"expected {item.expr}, but {item.note}"
+        dimension = metrics.resolve(item.expr.split()[0]).metric.dimension
+        return f"expected {item.expr}, measured {format_value(item.value, dimension)}"
+
+    return [line(item) for item in expectations if item.ok is False]
+
+
+def _expectation(item: Expectation, results: Mapping[str, Result], facts: Facts, heavy: list[str]) -> ExpectationResult:
+    result = results.get(item.metric) or Result(value=None, unit="", reason="this run has no such result")
+    cut = facts.cut_short is not None and result.value is None
+    if heavy and _disturbed(item):
+        note = f"measured under {', '.join(heavy)}, which changes it; run without it to judge"
+        return ExpectationResult(expr=item.text, value=result.value, ok=None, counts=not facts.oom_kills, note=note)
+    if result.value is None:
+        never = (result.reason or "").startswith("never")
+        failed = False if never and item.op in ("<", "<=", "==") else None
+        return ExpectationResult(expr=item.text, value=None, ok=failed, counts=not cut, note=result.reason)
+    return ExpectationResult(expr=item.text, value=result.value, ok=_OPERATORS[item.op](result.value, item.value))
+
+
+def _disturbed(item: Expectation) -> bool:
+    """Whether a heavy profiler changes what the expectation asks about."""
+    if item.metric == "oom.kills":
+        asks_for_kill = item.op in (">", ">=") or (item.op in ("==", "!=") and (item.value > 0) == (item.op == "=="))
+        return not asks_for_kill
+    return item.metric.startswith(("memory.", "latency."))
+
+
+def _load_shortfall(facts: Facts) -> Iterator[str]:
+    planned = {phase.name for phase in facts.load_phases}
+    if not planned and facts.scenario.load:
+        yield "no load was sent"
+    for phase in facts.load_phases:
+        yield from _phase_shortfall(phase)
+
+
+def _phase_shortfall(phase: Phase) -> Iterator[str]:
+    requested, done, failed = phase.requested or 0, phase.done or 0, phase.failed or 0
+    if phase.ended_ns is None:
+        yield f"load phase {phase.name} did not end"
+    elif done - failed < requested * (1 - SHORTFALL):
+        yield f"load phase {phase.name} made {done - failed} of {requested} requests succeed"
+    elif phase.requested_per_s and (phase.achieved_per_s or 0) < phase.requested_per_s * (1 - SHORTFALL):
+        yield (
+            f"load phase {phase.name} reached {phase.achieved_per_s or 0:.1f}/s of {phase.requested_per_s:.1f}/s, more than "
+            f"{SHORTFALL:.0%} short; the machine or the API server could not keep up"
+        )
+
+
+def _coverage(facts: Facts, results: Mapping[str, Result]) -> Iterator[str]:
+    for item in facts.run.expected:
+        result = results[f"completeness.{item.kind}"]
+        if item.count and result.value is None:
+            yield f"completeness of {item.kind} is unknown: {result.reason}"
+        elif item.count and result.value != 1:
+            yield f"incomplete: {(result.value or 0) * item.count:.0f} of {item.count} {item.kind} exist"
+
+
+def _not_engaged(facts: Facts, results: Mapping[str, Result]) -> Iterator[str]:
+    for item in facts.scenario.engaged:
+        result = results.get(item.metric)
+        dimension = metrics.resolve(item.metric).metric.dimension
+        wanted = format_value(item.min, dimension)
+        if result is None or result.value is None:
+            reason = "no such result" if result is None else result.reason
+            yield f"not engaged: {item.metric} must be at least {wanted}, but is unknown ({reason})"
+        elif result.value < item.min:
+            yield f"not engaged: {item.metric} is {format_value(result.value, dimension)}, must be at least {wanted}"
+
+
+def _warnings(facts: Facts) -> Iterator[str]:
+    for item in facts.run.collectors:
+        if item.state == "failed":
+            yield f"collector {item.name}: {item.reason}"
+    for event in facts.record.events("warning"):
+        yield str(event.get("message", "a warning without words"))
+    for phase in facts.run.phases:
+        if phase.settled is False:
+            yield f"phase {phase.name} did not become quiet before its timeout"

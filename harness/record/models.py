@@ -1,0 +1,209 @@
+"""`run.json` and `verdict.json` as types. Their JSON Schemas in `record/schemas/` are generated from here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+VerdictName = Literal["passed", "failed", "inconclusive", "invalid", "error", "interrupted"]
+
+_Count = Annotated[int, Field(ge=0)]
+_Nanoseconds = Annotated[int, Field(description="nanoseconds since the run's origin, monotonic")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Owner(_Model):
+    """The harness process that writes the record; a `running` record whose owner is gone was interrupted."""
+
+    pid: int
+    started_ticks: int = Field(description="start time of the process in clock ticks since boot (/proc/PID/stat)")
+    boot_id: str
+
+
+class ScenarioFacts(_Model):
+    """Which scenario ran, and what it resolved to after profile, arm and --set."""
+
+    name: str
+    path: str
+    sha256: str
+    arm: str | None = None
+    sets: dict[str, str] = {}
+    resolved: dict[str, Any]
+
+
+class SubjectFacts(_Model):
+    """The controller under test."""
+
+    kind: Literal["command"]
+    command: list[str] = Field(description="as started, secrets redacted")
+    controller: str | None = None
+    options: dict[str, Any] = {}
+    environment: dict[str, str] = Field(
+        default={}, description="what changes memory or speed: GOMEMLIMIT, PYTHONMALLOC …"
+    )
+    runtime: Literal["python", "go", "other"] | None = None
+    runtime_version: str | None = None
+    memory_limit_bytes: int | None = None
+    cgroup_version: Literal[1, 2] | None = None
+    user: str
+
+
+class Machine(_Model):
+    """Where the run was measured. Runs compare only where the fingerprints are equal."""
+
+    cpu_model: str
+    cpus: int
+    memory_bytes: int
+    kernel: str
+    os: str
+    arch: str
+    fingerprint: str
+
+
+class CollectorFacts(_Model):
+    """One collector of the run, and why it could not witness where it could not."""
+
+    name: str
+    state: Literal["on", "failed"]
+    reason: str | None = None
+    heavy: bool = False
+
+
+class Phase(_Model):
+    """One stretch of the timeline. Load phases carry counts and rates; `requested_per_s` null is `rate: max`."""
+
+    name: str
+    action: Literal["start", "idle", "create", "flip", "settle", "settled", "end"]
+    kind: str | None = None
+    started_ns: _Nanoseconds
+    ended_ns: _Nanoseconds | None = None
+    requested: _Count | None = None
+    done: _Count | None = None
+    failed: _Count | None = None
+    requested_per_s: float | None = None
+    achieved_per_s: float | None = None
+    settled: bool | None = Field(default=None, description="of a settle phase: quiet came before its timeout")
+
+
+class ExpectedObjects(_Model):
+    """What must exist because of the load, computed from the scenario."""
+
+    kind: str
+    count: _Count
+
+
+class EndingFacts(_Model):
+    """How the subject ended, with the evidence."""
+
+    kind: Literal["oom_limit", "oom_node", "thrashing", "crash", "our_signal", "clean"]
+    exit_code: int
+    t_ns: _Nanoseconds
+    sentence: str
+    evidence: dict[str, Any] = {}
+
+
+class Outcome(_Model):
+    """How the run itself went: `completed` also when the subject died; `error` when it broke down."""
+
+    state: Literal["completed", "error", "interrupted"]
+    message: str | None = None
+    exit_code: int = 0
+
+
+class Run(_Model):
+    """`run.json`: facts only."""
+
+    schema_: Literal["harness.run/v1"] = Field(default="harness.run/v1", alias="schema")
+    run_id: str
+    experiment_id: str | None = None
+    state: Literal["running", "sealed"]
+    owner: Owner
+    started_at: datetime
+    ended_at: datetime | None = None
+    scenario: ScenarioFacts
+    seed: int
+    profile: str | None = None
+    namespace: str
+    cluster: dict[str, Any] = {}
+    subject: SubjectFacts
+    machine: Machine
+    versions: dict[str, str]
+    collectors: list[CollectorFacts] = []
+    phases: list[Phase] = []
+    expected: list[ExpectedObjects] = []
+    ending: EndingFacts | None = Field(default=None, description="how the subject ended before the harness stopped it")
+    outcome: Outcome | None = None
+
+    def phase(self, name: str) -> Phase | None:
+        """The phase of that name."""
+        return next((phase for phase in self.phases if phase.name == name), None)
+
+
+class Result(_Model):
+    """One metric of the catalogue. A null value always has a reason."""
+
+    value: float | None
+    unit: str
+    reason: str | None = None
+
+
+class ExpectationResult(_Model):
+    """One line of `expect`: `ok` null means that it could not be judged, and `note` says why."""
+
+    expr: str
+    value: float | None
+    ok: bool | None
+    counts: bool = Field(default=True, description="false where an OOM kill cut the result short")
+    note: str | None = None
+
+
+class Verdict(_Model):
+    """`verdict.json`: derived from the record, can be made again by `harness report RUN --recompute`."""
+
+    schema_: Literal["harness.verdict/v1"] = Field(default="harness.verdict/v1", alias="schema")
+    run_id: str
+    verdict: VerdictName
+    exit_code: int
+    results: dict[str, Result]
+    expectations: list[ExpectationResult]
+    reasons: list[str]
+    warnings: list[str] = []
+
+
+class Show(Run):
+    """`harness show RUN --json`: the fields of run.json with those of verdict.json beside them."""
+
+    schema_: Literal["harness.show/v1"] = Field(default="harness.show/v1", alias="schema")  # type: ignore[assignment] # a schema of its own
+    path: str
+    verdict: VerdictName
+    exit_code: int
+    results: dict[str, Result] = {}
+    expectations: list[ExpectationResult] = []
+    reasons: list[str] = []
+    warnings: list[str] = []
+
+
+class ExperimentRun(_Model):
+    """One run of an experiment, in the order of execution."""
+
+    run_id: str
+    arm: str | None
+    order: int
+    verdict: VerdictName
+    exit_code: int
+
+
+class Experiment(_Model):
+    """`experiments/ID/experiment.json`: the runs that belong together."""
+
+    schema_: Literal["harness.experiment/v1"] = Field(default="harness.experiment/v1", alias="schema")
+    experiment_id: str
+    scenario: str
+    started_at: datetime
+    runs: list[ExperimentRun]
+    exit_code: int

@@ -1,0 +1,37 @@
+"""The JSON Schemas that ship with the package: `python -m harness.record.schemas` writes them from the models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from harness.record.models import Experiment, Run, Show, Verdict
+
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "run.v1": Run,
+    "verdict.v1": Verdict,
+    "show.v1": Show,
+    "experiment.v1": Experiment,
+}
+DIRECTORY = Path(__file__).parent / "schemas"
+
+
+def render(name: str) -> str:
+    """The JSON Schema (draft 2020-12) of one document as text."""
+    return (
+        json.dumps(SCHEMAS[name].model_json_schema(by_alias=True, mode="serialization"), indent=1, sort_keys=True)
+        + "\n"
+    )
+
+
+def write_all() -> None:
+    """Write every schema to `record/schemas/`."""
+    DIRECTORY.mkdir(exist_ok=True)
+    for name in SCHEMAS:
+        (DIRECTORY / f"{name}.json").write_text(render(name))
+
+
+if __name__ == "__main__":
+    write_all()

@@ -1,0 +1,91 @@
+"""The columnar tables of a record: their columns, and how rows become Parquet parts."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+Row = Sequence[Any]
+
+TABLES: dict[str, dict[str, str]] = {
+    "samples": {
+        "t_ns": "BIGINT", "phase": "VARCHAR", "source": "VARCHAR", "metric": "VARCHAR", "labels": "VARCHAR", "value": "DOUBLE",
+    },
+    "requests": {
+        "phase": "VARCHAR", "worker": "INTEGER", "attempt": "INTEGER", "intended_ns": "BIGINT", "sent_ns": "BIGINT",
+        "done_ns": "BIGINT", "verb": "VARCHAR", "kind": "VARCHAR", "name": "VARCHAR", "status": "INTEGER", "error": "VARCHAR",
+        "bytes": "BIGINT",
+    },
+    "propagation": {
+        "probe": "VARCHAR", "cause_id": "VARCHAR", "intended_ns": "BIGINT", "sent_ns": "BIGINT", "acked_ns": "BIGINT",
+        "seen_ns": "BIGINT", "namespace": "VARCHAR", "name": "VARCHAR",
+    },
+}  # fmt: skip
+"""Table name to columns and their SQL types; documented in docs/record.md."""
+
+_NUMPY = {"BIGINT": np.int64, "INTEGER": np.int32, "DOUBLE": np.float64}
+
+
+class PartWriter:
+    """Writes parts of one table into a directory. A part appears under its name only when it is complete."""
+
+    def __init__(self, directory: Path, table: str) -> None:
+        self._directory = directory / table
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._columns = TABLES[table]
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._connection = duckdb.connect(":memory:", config={"threads": 1})
+
+    def write(self, rows: Sequence[Row]) -> Path:
+        """Write `rows` (in column order) as the next part. Raises OSError where the disk refuses."""
+        with self._lock:
+            part = self._directory / f"part-{next(self._numbers):05d}.parquet"
+            temporary = part.with_suffix(".tmp")
+            batch = dict(zip(self._columns, map(_array, zip(*rows, strict=True), self._columns.values()), strict=True))
+            casts = ", ".join(f'CAST("{name}" AS {type_}) AS "{name}"' for name, type_ in self._columns.items())
+            try:
+                self._connection.register("batch", batch)
+                target = str(temporary).replace("'", "''")
+                self._connection.execute(f"COPY (SELECT {casts} FROM batch) TO '{target}' (FORMAT parquet)")
+                self._connection.unregister("batch")
+                temporary.replace(part)
+            except duckdb.Error as error:
+                temporary.unlink(missing_ok=True)
+                raise OSError(str(error)) from error
+            return part
+
+    def close(self) -> None:
+        """Release the connection."""
+        with self._lock:
+            self._connection.close()
+
+
+def _array(values: Sequence[Any], type_: str) -> np.ndarray[Any, Any] | np.ma.MaskedArray[Any, Any]:
+    if type_ not in _NUMPY:
+        return np.array(values, dtype=object)
+    if None in values:
+        mask = [value is None for value in values]
+        return np.ma.masked_array([0 if value is None else value for value in values], mask=mask, dtype=_NUMPY[type_])
+    return np.array(values, dtype=_NUMPY[type_])
+
+
+def connect(directory: Path) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection with a view per table over the parts of a record; a table without parts is empty."""
+    connection = duckdb.connect(":memory:", config={"threads": os.cpu_count() or 1})
+    for table, columns in TABLES.items():
+        parts = sorted((directory / table).glob("part-*.parquet"))
+        if parts:
+            names = ", ".join("'" + str(part).replace("'", "''") + "'" for part in parts)
+            connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{names}])")
+        else:
+            typed = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in columns.items())
+            connection.execute(f"CREATE VIEW {table} AS SELECT {typed} WHERE false")
+    return connection

@@ -1,0 +1,125 @@
+"""Writes a run record while the run goes on, so that what was seen survives a kill at any moment.
+
+Rows gather in memory and become a Parquet part every two seconds, written by a thread; events are written through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from harness.core.clock import RunClock
+from harness.core.sinks import PropagationRow, RequestRow
+from harness.record.models import Run
+from harness.record.tables import TABLES, PartWriter, Row
+
+FLUSH_SECONDS = 2.0
+_MAX_BUFFERED = 2_000_000  # rows kept while the disk refuses; then the oldest are dropped, and the run is in error
+
+
+class RecordWriter:
+    """The `Sink` of a run, and the writer of its `run.json`."""
+
+    def __init__(self, directory: Path, clock: RunClock) -> None:
+        self.directory = directory
+        self.phase = "start"
+        self.failure: str | None = None
+        """Why facts could not be written, once that has happened."""
+        self._clock = clock
+        directory.mkdir(parents=True)
+        (directory / "profiles").mkdir()
+        self._parts = {table: PartWriter(directory, table) for table in TABLES}
+        self._rows: dict[str, list[Row]] = {table: [] for table in TABLES}
+        self._latest: dict[str, float] = {}
+        self._events: IO[str] = (directory / "events.jsonl").open("a", buffering=1)
+        self._flusher: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to flush in the background of the running event loop."""
+        self._flusher = asyncio.create_task(self._flush_forever(), name="record-flush")
+
+    async def close(self) -> None:
+        """Flush what is left and stop. Idempotent."""
+        if self._flusher is not None:
+            self._flusher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._flusher
+            self._flusher = None
+        await asyncio.to_thread(self._flush)
+        self._events.close()
+        for parts in self._parts.values():
+            parts.close()
+
+    # -- Sink ----------------------------------------------------------------------------------------------------------
+
+    def sample(
+        self, source: str, metric: str, value: float, labels: Mapping[str, str] | None = None, t_ns: int | None = None
+    ) -> None:
+        """See `Sink.sample`."""
+        if not labels:
+            self._latest[metric] = value
+        encoded = json.dumps(labels, sort_keys=True, separators=(",", ":")) if labels else "{}"
+        at = self._clock.now_ns() if t_ns is None else t_ns
+        self._rows["samples"].append((at, self.phase, source, metric, encoded, float(value)))
+
+    def requests(self, rows: Sequence[RequestRow]) -> None:
+        """See `Sink.requests`."""
+        self._rows["requests"].extend(rows)
+
+    def propagation(self, rows: Sequence[PropagationRow]) -> None:
+        """See `Sink.propagation`."""
+        self._rows["propagation"].extend(rows)
+
+    def event(self, type_: str, /, **fields: object) -> None:
+        """See `Sink.event`."""
+        line = {"t_ns": self._clock.now_ns(), "phase": self.phase, "type": type_, **fields}
+        try:
+            self._events.write(json.dumps(line, default=str) + "\n")
+        except (OSError, ValueError) as error:
+            self._fail(f"events.jsonl: {error}")
+
+    # -- beside the protocol -------------------------------------------------------------------------------------------
+
+    def latest(self, metric: str) -> float | None:
+        """The last unlabelled sample of a metric, for the live display."""
+        return self._latest.get(metric)
+
+    def save_run(self, run: Run) -> None:
+        """Write run.json whole or not at all."""
+        try:
+            write_atomically(self.directory / "run.json", run.model_dump_json(by_alias=True, indent=1) + "\n")
+        except OSError as error:
+            self._fail(f"run.json: {error}")
+
+    async def _flush_forever(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await asyncio.to_thread(self._flush)
+
+    def _flush(self) -> None:
+        for table, parts in self._parts.items():
+            rows = self._rows[table]
+            if not rows:
+                continue
+            self._rows[table] = []
+            try:
+                parts.write(rows)
+            except OSError as error:
+                self._fail(f"{table}: {error}")
+                kept = (rows + self._rows[table])[-_MAX_BUFFERED:]
+                self._rows[table] = kept
+
+    def _fail(self, reason: str) -> None:
+        self.failure = self.failure or f"could not write the record: {' '.join(reason.split())}"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace `path` by `text` in one step, so that a reader or a kill never sees half a file."""
+    temporary = path.with_name(f".{path.name}.{time.monotonic_ns()}")
+    temporary.write_text(text)
+    temporary.replace(path)

@@ -1,0 +1,214 @@
+"""Verdicts and their precedence: error, interrupted, OOM, invalid, failed, inconclusive, passed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.analysis.verdict import judge
+from harness.record.models import CollectorFacts, EndingFacts, ExpectedObjects, Outcome, Verdict
+from tests import records
+
+_KILL = EndingFacts(kind="oom_limit", exit_code=137, t_ns=records.ns(12), sentence="OOM-killed at its memory limit")
+_CRASH = EndingFacts(kind="crash", exit_code=139, t_ns=records.ns(12), sentence="crashed: a segmentation fault")
+_LOAD: dict[str, Any] = {"kind": "Secret", "requested": 100, "done": 100, "failed": 0, "requested_per_s": 10.0, "achieved_per_s": 10.0}
+
+
+class Case:
+    """A small synthetic record that passes; each test spoils one thing."""
+
+    def __init__(self, directory: Path) -> None:
+        self.builder = records.RecordBuilder(directory / "run")
+        self.load = dict(_LOAD)
+        self.expect = ["oom.kills == 0", "latency.flip.p99 < 5s"]
+        self.engaged: list[dict[str, Any]] = []
+        self.seen = 10
+        self.effects: list[float | None] = [11.0] * 10
+        self.overrides: dict[str, Any] = {"expected": [ExpectedObjects(kind="BundleDeployment", count=10)]}
+        self.kill_at: float | None = None
+
+    def judge(self) -> Verdict:
+        builder = self.builder
+        builder.phase("start", "start", 0, 1)
+        builder.phase("idle", "idle", 1, 3)
+        builder.phase("create-Secret", "create", 3, 13, **self.load)
+        builder.phase("settle", "settle", 13, 16, settled=True)
+        builder.phase("settled", "settled", 16, 18)
+        builder.samples("memory", "memory.rss", [(2, 50.0), (12, 90.0), (17, 80.0)])
+        builder.samples("latency", "objects.matched", [(14, self.seen)], {"kind": "BundleDeployment"})
+        builder.samples("metrics", "reconciles.total", [(15, 42)])
+        for effect in self.effects:
+            builder.propagate("flip", "c", 10.0, effect)
+        if self.kill_at is not None:
+            builder.samples("oom", "oom.kills", [(self.kill_at, 1)])
+            builder.event("oom_kill", self.kill_at)
+        names = ("memory", "oom", "metrics", "latency", "audit")
+        collectors = [CollectorFacts(name=name, state="on") for name in names]
+        resolved = {
+            "name": "case",
+            "summary": "A case.",
+            "subject": {"controller": "fleet", "memory_limit": "256Mi"},
+            "load": [
+                {"create": {"kind": "Secret", "count": 100}},
+                {"create": {"kind": "Cluster.management.cattle.io", "count": 1}},
+                {
+                    "flip": {"kind": "Cluster.management.cattle.io", "labels": {"env": "prod"}},
+                    "probes": [{"name": "flip", "until": "Cluster.fleet.cattle.io"}],
+                },
+            ],
+            "expect": self.expect,
+            "engaged": self.engaged,
+        }
+        scenario = {"name": "case", "path": "case.yaml", "sha256": "0" * 64, "resolved": resolved}
+        defaults = {"collectors": collectors, "scenario": scenario}
+        return judge(builder.write(**(defaults | self.overrides)))
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    return Case(tmp_path)
+
+
+def test_a_run_in_which_all_holds_passes(case: Case) -> None:
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.exit_code, verdict.reasons) == ("passed", 0, [])
+
+
+def test_an_expectation_that_does_not_hold_fails(case: Case) -> None:
+    case.effects[-1] = 16.0
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.exit_code) == ("failed", 1)
+    assert verdict.reasons == ["expected latency.flip.p99 < 5s, measured 6 s"]
+
+
+def test_an_effect_that_never_came_fails_a_bound_and_is_not_dropped(case: Case) -> None:
+    case.effects[0] = None
+    verdict = case.judge()
+    assert verdict.results["latency.flip.p50"].value == 1.0
+    assert verdict.results["latency.flip.p99"].value is None
+    assert (verdict.results["latency.flip.p99"].reason or "").startswith("never: 1 of 10")
+    assert verdict.verdict == "failed"
+
+
+def test_what_nobody_witnessed_is_inconclusive(case: Case) -> None:
+    case.expect = ["memory.heap.settled < 1Gi"]
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.exit_code) == ("inconclusive", 3)
+    assert verdict.reasons == ["memory.heap.settled < 1Gi: collector tasks was not on"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"done": 94}, "made 94 of 100 requests succeed"),
+        ({"failed": 6}, "made 94 of 100 requests succeed"),
+        ({"achieved_per_s": 9.4}, "reached 9.4/s of 10.0/s"),
+    ],
+)
+def test_load_that_fell_short_is_invalid(case: Case, change: dict[str, Any], says: str) -> None:
+    case.load |= change
+    case.expect = ["latency.flip.p99 < 1us"]  # would fail, but a run that is not valid is not judged
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.exit_code) == ("invalid", 3)
+    assert says in verdict.reasons[0]
+
+
+def test_a_shortfall_within_five_percent_is_allowed(case: Case) -> None:
+    case.load |= {"done": 96, "achieved_per_s": 9.6}
+    assert case.judge().verdict == "passed"
+
+
+def test_incomplete_coverage_is_invalid(case: Case) -> None:
+    case.seen = 9
+    assert case.judge().reasons == ["incomplete: 9 of 10 BundleDeployment exist"]
+
+
+def test_a_subject_that_did_not_work_is_invalid(case: Case) -> None:
+    case.engaged = [{"metric": "reconciles.total", "min": 43}]
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.reasons) == ("invalid", ["not engaged: reconciles.total is 42, must be at least 43"])
+
+
+def test_an_unexpected_kill_fails_even_where_the_load_fell_short(case: Case) -> None:
+    case.kill_at, case.overrides["ending"] = 12.0, _KILL
+    case.load |= {"done": 60}
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.exit_code) == ("failed", 1)
+    assert verdict.reasons[0] == "OOM-killed at its memory limit"
+
+
+def test_an_expected_kill_passes_and_what_it_cut_short_does_not_count(case: Case) -> None:
+    case.kill_at, case.overrides["ending"] = 12.0, _KILL
+    case.expect = ["oom.kills >= 1", "memory.rss.settled < 1B", "completeness.BundleDeployment == 1"]
+    case.seen, case.load["done"] = 3, 60
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.exit_code) == ("passed", 0)
+    assert [item.counts for item in verdict.expectations] == [True, False, False]
+    assert (verdict.results["memory.rss.settled"].reason or "").startswith("cut short by the OOM kill")
+
+
+def test_an_expected_kill_before_the_load_is_invalid(case: Case) -> None:
+    case.kill_at, case.overrides["ending"] = 2.0, _KILL.model_copy(update={"t_ns": records.ns(2)})
+    case.expect = ["oom.kills >= 1"]
+    verdict = case.judge()
+    assert verdict.verdict == "invalid"
+    assert "before the load began" in verdict.reasons[0]
+
+
+def test_an_expected_kill_that_did_not_come_fails(case: Case) -> None:
+    case.expect = ["oom.kills >= 1"]
+    assert case.judge().verdict == "failed"
+
+
+def test_a_kill_by_the_node_is_no_finding_about_the_subject(case: Case) -> None:
+    case.overrides["ending"] = _KILL.model_copy(update={"kind": "oom_node", "sentence": "OOM-killed by the node"})
+    assert case.judge().verdict == "invalid"
+
+
+def test_a_crash_fails_with_its_sentence(case: Case) -> None:
+    case.overrides["ending"] = _CRASH
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.reasons) == ("failed", ["crashed: a segmentation fault"])
+
+
+def test_error_and_interruption_come_before_everything(case: Case) -> None:
+    case.kill_at, case.overrides["ending"] = 12.0, _KILL
+    case.overrides["outcome"] = Outcome(state="error", message="etcd ended", exit_code=4)
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.exit_code, verdict.reasons) == ("error", 4, ["etcd ended"])
+
+
+def test_a_record_without_an_outcome_reads_as_interrupted(case: Case) -> None:
+    case.overrides["outcome"] = None
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.exit_code) == ("interrupted", 130)
+    assert verdict.results["memory.rss.peak"].value == 90.0
+
+
+@pytest.mark.parametrize(
+    ("expr", "kill", "verdict"),
+    [
+        ("memory.rss.peak < 1Gi", False, "inconclusive"),
+        ("latency.flip.p99 < 5s", False, "inconclusive"),
+        ("oom.kills == 0", False, "inconclusive"),
+        ("reconciles.total > 1", False, "passed"),
+        ("oom.kills >= 1", True, "passed"),
+    ],
+)
+def test_under_a_heavy_profiler_only_what_it_leaves_alone_is_judged(case: Case, expr: str, kill: bool, verdict: str) -> None:
+    names = ("memory", "oom", "metrics", "latency")
+    case.overrides["collectors"] = [
+        *(CollectorFacts(name=name, state="on") for name in names),
+        CollectorFacts(name="memray", state="on", heavy=True),
+    ]
+    case.expect = [expr]
+    if kill:
+        case.kill_at, case.overrides["ending"] = 12.0, _KILL
+    assert case.judge().verdict == verdict
+
+
+def test_the_verdict_is_the_same_each_time(case: Case) -> None:
+    first = case.judge()
+    assert judge(records.RunRecord(case.builder.directory)) == first
