@@ -1,0 +1,147 @@
+"""Objects of the load, by kind (docs/architecture.md, "Objects of the load").
+
+What an object contains depends only on the plan's seed, its phase and its index, so that two runs of one plan send the
+same bytes, whichever worker sends them and in whatever order.
+"""
+
+from __future__ import annotations
+
+import base64
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from loadgen.fields import Fields, PlanError
+from loadgen.plan import Phase, Plan
+
+JSONObject = dict[str, Any]
+
+Filling = Callable[[int, str], JSONObject]
+"""Index and name of an object -> its fields beside apiVersion, kind and metadata."""
+
+CONTENT_HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  payload: "
+"""What a Bundle deploys must be a manifest: a real Fleet parses it."""
+
+
+class ObjectBuilder:
+    """Makes the objects of one create phase. Raises PlanError at once for wrong params, never while building."""
+
+    def __init__(self, plan: Plan, phase: Phase) -> None:
+        known = FILLINGS.get(phase.kind)
+        if known is None:
+            raise PlanError(
+                f"{phase.place}.kind: cannot create {phase.kind!r}; known are {', '.join(sorted(FILLINGS))}"
+            )
+        params = Fields(phase.params, f"{phase.place}.params")
+        own_labels = params.labels("labels", required=False)
+        self._filling = known(plan, phase, params)
+        params.done()
+        self._phase = phase
+        self._metadata: JSONObject = {"labels": {**own_labels, **plan.labels}}
+        if phase.namespaced:
+            self._metadata["namespace"] = plan.namespace
+
+    def build(self, index: int) -> JSONObject:
+        """The object of request `index`, ready to be encoded as JSON."""
+        name = self._phase.object_name(index)
+        return {
+            "apiVersion": self._phase.api_version,
+            "kind": self._phase.object_kind,
+            "metadata": {"name": name, **self._metadata},
+            **self._filling(index, name),
+        }
+
+
+def random_of(plan: Plan, phase: Phase, index: int) -> random.Random:
+    """The source of all that is random in one object."""
+    return random.Random(f"{plan.seed}/{phase.name}/{index}")  # noqa: S311  # repeatable on purpose; keeps no secret
+
+
+def _secret(plan: Plan, phase: Phase, params: Fields) -> Filling:
+    low, high = params.size_range("size")
+
+    def fill(index: int, _name: str) -> JSONObject:
+        source = random_of(plan, phase, index)
+        payload = source.randbytes(source.randint(low, high))
+        return {"type": "Opaque", "data": {"payload": base64.b64encode(payload).decode("ascii")}}
+
+    return fill
+
+
+def _targets(phase: Phase, params: Fields) -> Callable[[int], list[JSONObject]]:
+    """`targets` of GitRepos and Bundles: the ones in `matching` select `selector`, all others `other`."""
+    matching = params.indexes("matching", phase.count)
+    selector = dict(params.labels("selector"))
+    other = dict(params.labels("other"))
+
+    def targets(index: int) -> list[JSONObject]:
+        labels = selector if index in matching else other
+        return [{"name": "default", "clusterSelector": {"matchLabels": labels}}]
+
+    return targets
+
+
+def _git_repo(_plan: Plan, phase: Phase, params: Fields) -> Filling:
+    paths = [f"b{number:05d}" for number in range(params.integer("bundles", minimum=1))]
+    targets = _targets(phase, params)
+
+    def fill(index: int, name: str) -> JSONObject:
+        # .invalid never resolves (RFC 2606): a real Fleet that tries to clone fails at once and reaches nobody.
+        repo = f"https://git.invalid/{name}.git"
+        return {"spec": {"repo": repo, "branch": "main", "paths": paths, "targets": targets(index)}}
+
+    return fill
+
+
+def _manifest(name: str, size: int, source: random.Random) -> str:
+    """YAML of exactly `size` bytes that a real Fleet can parse: a ConfigMap, or a comment where that is too small."""
+    head = CONTENT_HEAD.format(name=name)
+    missing = size - len(head) - 1
+    if missing < 1:
+        return "#" * size
+    return head + base64.b64encode(source.randbytes(missing)).decode("ascii")[:missing] + "\n"
+
+
+def _bundle(plan: Plan, phase: Phase, params: Fields) -> Filling:
+    low, high = params.size_range("size")
+    targets = _targets(phase, params)
+
+    def fill(index: int, name: str) -> JSONObject:
+        source = random_of(plan, phase, index)
+        content = _manifest(name, source.randint(low, high), source)
+        return {"spec": {"resources": [{"name": "payload.yaml", "content": content}], "targets": targets(index)}}
+
+    return fill
+
+
+def _management_cluster(plan: Plan, _phase: Phase, _params: Fields) -> Filling:
+    def fill(_index: int, name: str) -> JSONObject:
+        return {"spec": {"fleetWorkspaceName": plan.namespace, "displayName": name}}
+
+    return fill
+
+
+def _fleet_cluster(_plan: Plan, _phase: Phase, _params: Fields) -> Filling:
+    def fill(_index: int, name: str) -> JSONObject:
+        return {"spec": {"clientID": name}}
+
+    return fill
+
+
+def _inference_service(_plan: Plan, _phase: Phase, _params: Fields) -> Filling:
+    def fill(_index: int, name: str) -> JSONObject:
+        model = {"modelFormat": {"name": "sklearn"}, "storageUri": f"s3://models.invalid/{name}"}
+        return {"spec": {"predictor": {"model": model}}}
+
+    return fill
+
+
+FILLINGS: Mapping[str, Callable[[Plan, Phase, Fields], Filling]] = {
+    "Secret": _secret,
+    "GitRepo": _git_repo,
+    "Bundle": _bundle,
+    "Cluster.management.cattle.io": _management_cluster,
+    "Cluster.fleet.cattle.io": _fleet_cluster,
+    "InferenceService": _inference_service,
+}
+"""By the kind's alias; the one place to add a kind."""

@@ -1,0 +1,36 @@
+"""When requests are due, and what rate was achieved.
+
+An open model fixes the time of every request beforehand; a slow server makes latencies longer, never the load lighter
+(no coordinated omission). A closed model sends as fast as its workers come back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The intended times of a phase that began at `start_ns`."""
+
+    start_ns: int
+    rate: float | None
+
+    def intended_ns(self, index: int) -> int | None:
+        """When request `index` is due; None in a closed model: whenever a worker is free."""
+        if self.rate is None:
+            return None
+        return self.start_ns + round(index * SECOND_NS / self.rate)
+
+    def achieved_per_s(self, done: int, last_done_ns: int, count: int) -> float:
+        """Requests done per second.
+
+        At a fixed rate the time is at least that of the whole schedule: requests done ahead of nothing do not make the
+        rate higher than asked, and what is missing makes it lower.
+        """
+        elapsed_s = (last_done_ns - self.start_ns) / SECOND_NS
+        if self.rate is not None:
+            elapsed_s = max(elapsed_s, count / self.rate)
+        return done / elapsed_s if done and elapsed_s > 0 else 0.0

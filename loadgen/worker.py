@@ -1,0 +1,94 @@
+"""A worker: takes the phase's requests one after another and sees each through, with retries.
+
+Each attempt is told to Locust's `request` event; whoever wants to know of requests (the stream, Locust's own
+statistics) listens there.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import gevent
+
+from loadgen.actions import Request
+from loadgen.phaserun import PhaseRun
+from loadgen.transport import Transport
+from loadgen.verdicts import MAX_ATTEMPTS, Verdict, judge, pause_s
+
+Fire = Callable[..., None]
+
+
+class Worker:
+    """One of the `concurrency` senders of a phase. `fire` is Locust's `events.request.fire`."""
+
+    def __init__(self, run: PhaseRun, transport: Transport, now_ns: Callable[[], int], fire: Fire) -> None:
+        self._run = run
+        self._transport = transport
+        self._now_ns = now_ns
+        self._fire = fire
+        self._number = run.enlist()
+
+    def work(self, wait_for_room: Callable[[], None]) -> None:
+        """Work until no request is left. `wait_for_room` may hold it back before each."""
+        self._run.began.wait()
+        while True:
+            wait_for_room()
+            index = self._run.claim()
+            if index is None:
+                return
+            # Made before it is due: building must not count as latency.
+            request = self._run.action(index)
+            intended = self._run.schedule.intended_ns(index)
+            if intended is not None:
+                while (early_ns := intended - self._now_ns()) > 0:
+                    gevent.sleep(early_ns / 1e9)
+            self._see_through(request, intended)
+
+    def _see_through(self, request: Request, intended_ns: int | None) -> None:
+        attempt = 1
+        doubtful = False
+        while True:
+            sent_ns = self._now_ns()
+            intended_ns = sent_ns if intended_ns is None else intended_ns
+            answer = self._transport.send(request.method, request.path, request.body, request.content_type)
+            done_ns = self._now_ns()
+            verdict = judge(request.verb, answer, doubtful=doubtful)
+            doubtful = doubtful or verdict.doubtful
+            last = verdict.error is None or not verdict.retry or attempt >= MAX_ATTEMPTS
+            if last:
+                self._run.settle(verdict.error, done_ns)
+            self._tell(request, verdict, attempt, last, (intended_ns, sent_ns, done_ns, answer.status))
+            if last:
+                return
+            # The jitter is not of the plan's seed: when to try again depends on the server, never the same twice.
+            gevent.sleep(pause_s(attempt, answer, random.random()))  # noqa: S311  # spreads retries, guards nothing
+            attempt += 1
+
+    def _tell(
+        self, request: Request, verdict: Verdict, attempt: int, last: bool, facts: tuple[int, int, int, int]
+    ) -> None:
+        intended_ns, sent_ns, done_ns, status = facts
+        phase = self._run.phase
+        row = (
+            phase.name,
+            self._number,
+            attempt,
+            intended_ns,
+            sent_ns,
+            done_ns,
+            request.verb,
+            phase.kind,
+            request.name,
+            status,
+            verdict.error,
+            len(request.body),
+        )
+        self._fire(
+            request_type=request.verb,
+            name=phase.name,
+            response_time=(done_ns - intended_ns) / 1e6,
+            response_length=len(request.body),
+            exception=verdict.reason if verdict.error is not None else None,
+            context={"row": row, "run": self._run, "last": last},
+        )
