@@ -30,6 +30,7 @@ class PhaseRun:
         self._now_ns = now_ns
         self._next = 0
         self._workers = 0
+        self._last_sent_ns = 0
         self._last_done_ns = 0
         self._errors: set[str] = set()
         self._schedule: Schedule | None = None
@@ -65,8 +66,9 @@ class PhaseRun:
         self._next += 1
         return self._next - 1
 
-    def settle(self, error: str | None, done_ns: int) -> None:
-        """One request is over: done, or given up with `error`."""
+    def settle(self, error: str | None, sent_ns: int, done_ns: int) -> None:
+        """One request, first sent at `sent_ns`, is over: done, or given up with `error`."""
+        self._last_sent_ns = max(self._last_sent_ns, sent_ns)
         if error is None:
             self.done += 1
             self._last_done_ns = max(self._last_done_ns, done_ns)
@@ -93,7 +95,9 @@ class PhaseRun:
         """The stream's line that it ended, however it did."""
         achieved = 0.0
         if self._schedule is not None:
-            achieved = self._schedule.achieved_per_s(self.done, self._last_done_ns, self.phase.count)
+            achieved = self._schedule.achieved_per_s(
+                self.done, self._last_sent_ns, self._last_done_ns, self.phase.count
+            )
         return self._line("ended", self._now_ns(), achieved)
 
     def _line(self, state: str, t_ns: int, achieved_per_s: float) -> dict[str, object]:

@@ -24,13 +24,15 @@ class Schedule:
             return None
         return self.start_ns + round(index * SECOND_NS / self.rate)
 
-    def achieved_per_s(self, done: int, last_done_ns: int, count: int) -> float:
+    def achieved_per_s(self, done: int, last_sent_ns: int, last_done_ns: int, count: int) -> float:
         """Requests done per second.
 
-        At a fixed rate the time is at least that of the whole schedule: requests done ahead of nothing do not make the
-        rate higher than asked, and what is missing makes it lower.
+        In a closed model over the time until the last answer. At a fixed rate over the time in which they were sent, at
+        least that of the whole schedule: a server that cannot keep up makes workers send late, while one slow last answer
+        is a matter of latency, not of rate. What is missing makes the rate lower.
         """
-        elapsed_s = (last_done_ns - self.start_ns) / SECOND_NS
-        if self.rate is not None:
-            elapsed_s = max(elapsed_s, count / self.rate)
+        if self.rate is None:
+            elapsed_s = (last_done_ns - self.start_ns) / SECOND_NS
+        else:
+            elapsed_s = max((last_sent_ns - self.start_ns) / SECOND_NS + 1 / self.rate, count / self.rate)
         return done / elapsed_s if done and elapsed_s > 0 else 0.0

@@ -48,6 +48,7 @@ class Worker:
     def _see_through(self, request: Request, intended_ns: int | None) -> None:
         attempt = 1
         doubtful = False
+        first_sent_ns = self._now_ns()
         while True:
             sent_ns = self._now_ns()
             intended_ns = sent_ns if intended_ns is None else intended_ns
@@ -57,7 +58,7 @@ class Worker:
             doubtful = doubtful or verdict.doubtful
             last = verdict.error is None or not verdict.retry or attempt >= MAX_ATTEMPTS
             if last:
-                self._run.settle(verdict.error, done_ns)
+                self._run.settle(verdict.error, first_sent_ns, done_ns)
             self._tell(request, verdict, attempt, last, (intended_ns, sent_ns, done_ns, answer.status))
             if last:
                 return

@@ -110,7 +110,7 @@ def _heap(facts: Facts, after_ns: int, before_ns: int) -> Outcome:
 
 
 def _per_object(facts: Facts) -> Iterator[tuple[str, Outcome]]:
-    created = {p.kind: (p.done or 0) - (p.failed or 0) for p in facts.load_phases if p.action == "create" and p.kind}
+    created = {p.kind: p.done or 0 for p in facts.load_phases if p.action == "create" and p.kind}
     if len(created) != 1:
         return
     ((kind, count),) = created.items()

@@ -24,17 +24,19 @@ def test_an_open_model_has_exact_times_that_do_not_drift() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "done", "elapsed_s", "expected"),
+    ("rate", "done", "sent_s", "done_s", "expected"),
     [
-        (None, 100, 4.0, 25.0),
-        (None, 0, 4.0, 0.0),
-        (50.0, 100, 1.98, 50.0),  # the last request is due a moment before the schedule's end: not faster than asked
-        (50.0, 90, 1.98, 45.0),
-        (50.0, 100, 2.5, 40.0),
+        (None, 100, 3.9, 4.0, 25.0),
+        (None, 0, 3.9, 4.0, 0.0),
+        (50.0, 100, 1.98, 1.99, 50.0),  # the last request is due a moment before the schedule's end: not faster than asked
+        (50.0, 100, 1.98, 2.9, 50.0),  # a slow last answer is latency, not rate
+        (50.0, 90, 1.98, 1.99, 45.0),
+        (50.0, 100, 2.48, 2.5, 40.0),  # sent late: the workers were all waiting
     ],
 )
-def test_achieved_rate(rate: float | None, done: int, elapsed_s: float, expected: float) -> None:
-    assert Schedule(7, rate).achieved_per_s(done, 7 + int(elapsed_s * SECOND), 100) == pytest.approx(expected)
+def test_achieved_rate(rate: float | None, done: int, sent_s: float, done_s: float, expected: float) -> None:
+    achieved = Schedule(7, rate).achieved_per_s(done, 7 + int(sent_s * SECOND), 7 + int(done_s * SECOND), 100)
+    assert achieved == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("code", [200, 201, 202])
