@@ -1,0 +1,113 @@
+"""`harness cluster`: clusters that stay up between commands, to look around in or to develop a controller against."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from harness.cli.progress import TerminalObserver
+from harness.cluster import detached, state
+from harness.cluster.state import ClusterState
+
+app = typer.Typer(
+    name="cluster",
+    help="Keep a control plane up between commands. (`harness run` always starts one of its own.)",
+    no_args_is_help=True,
+)
+
+_Name = Annotated[str, typer.Argument(metavar="[NAME]", help="Which cluster.")]
+
+
+@app.command("up")
+def up(
+    name: Annotated[str, typer.Option("--name", help="What to call it.")] = state.DEFAULT_NAME,
+    port: Annotated[int | None, typer.Option("--port", help="Port of the API server; a free one by default.")] = None,
+) -> None:
+    """Start a cluster and leave it up.
+
+    Example: harness cluster up && kubectl --kubeconfig "$(harness cluster kubeconfig)" get namespaces
+    """
+    with TerminalObserver(Console(stderr=True)) as progress:
+        found = detached.up(name, port, progress)
+    typer.echo(f"cluster {found.name} is up: Kubernetes {found.version} at {found.server}")
+    typer.echo(f"kubeconfig: {found.kubeconfig}")
+
+
+@app.command("down")
+def down(
+    name: _Name = state.DEFAULT_NAME,
+    all_: Annotated[bool, typer.Option("--all", help="End every cluster that is up.")] = False,
+) -> None:
+    """End a cluster and remove all it stored."""
+    if not all_:
+        _end(state.load(name) or detached.require(name))
+        return
+    found = state.load_all()
+    for one in found:
+        _end(one)
+    if not found:
+        typer.echo("no cluster is up")
+
+
+@app.command("status")
+def status(json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """List the clusters that were started and not ended."""
+    rows = [_row(found) for found in state.load_all()]
+    if json_:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        typer.echo("no cluster is up; start one with `harness cluster up`")
+        return
+    table = Table(box=None)
+    for heading in ("name", "state", "version", "server", "age"):
+        table.add_column(heading)
+    for row in rows:
+        alive = "up" if row["alive"] else "gone"
+        age = _duration(float(str(row["age_s"])))
+        table.add_row(str(row["name"]), alive, str(row["version"]), str(row["server"]), age)
+    Console(soft_wrap=True).print(table)
+
+
+@app.command("kubeconfig")
+def kubeconfig(
+    name: _Name = state.DEFAULT_NAME,
+    raw: Annotated[bool, typer.Option("--raw", help="Print the content instead of the path.")] = False,
+) -> None:
+    """Print where the administrator's kubeconfig of a cluster is."""
+    path = Path(detached.require(name).kubeconfig)
+    typer.echo(path.read_text(encoding="utf-8") if raw else path, nl=not raw)
+
+
+def _end(found: ClusterState) -> None:
+    lived = detached.down(found)
+    typer.echo(f"cluster {found.name} {'is down' if lived else 'was gone already; forgotten'}")
+
+
+def _row(found: ClusterState) -> dict[str, str | int | bool]:
+    age = datetime.now(UTC) - datetime.fromisoformat(found.created_at)
+    return {
+        "name": found.name,
+        "alive": found.holder.lives(),
+        "provider": found.provider,
+        "version": found.version,
+        "server": found.server,
+        "kubeconfig": found.kubeconfig,
+        "logs": found.logs,
+        "pid": found.holder.pid,
+        "created_at": found.created_at,
+        "age_s": int(age.total_seconds()),
+    }
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"

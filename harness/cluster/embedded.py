@@ -1,0 +1,148 @@
+"""Provider `embedded`: a real kube-apiserver, etcd and kube-controller-manager, started for one run on loopback.
+
+Everything confidential (keys, etcd's data, the audit log) is in one private temporary directory, which a supervisor
+removes however the harness ends. Only the servers' logs go to the run record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from harness.cluster import flags
+from harness.cluster.bringup import Bringup, kill_all
+from harness.cluster.pki import Authority
+from harness.core.errors import EnvironmentFault, UsageError
+from harness.core.handles import JSON, Progress
+from harness.process import Child
+from harness.process.ports import is_free
+from harness.toolchain import controlplane
+
+PROVIDER = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedOptions:
+    """What may be chosen about an embedded cluster.
+
+    `port`: the API server's, None for a free one. `lift_inflight`: no limits on requests in flight and no priority and
+    fairness, so that nothing throttles the load. `audit_groups`: API groups of the scenario's own kinds.
+    """
+
+    port: int | None = None
+    lift_inflight: bool = False
+    audit_groups: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class EmbeddedCluster:
+    """A running embedded control plane; implements `core.handles.Cluster`. Stop it in a `finally`, or use `async with`."""
+
+    name: str
+    server: str
+    version: str
+    kubeconfig: Path
+    audit_log: Path | None
+    """JSON lines, each written before the request it is about was answered."""
+    options: EmbeddedOptions
+    children: Mapping[str, Child]
+    """By program: etcd, kube-apiserver, kube-controller-manager."""
+    authority: Authority
+    provider: str = PROVIDER
+    _identities: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Process ids by program."""
+        return {name: child.pid for name, child in self.children.items()}
+
+    async def identity(self, user: str) -> Path:
+        """A kubeconfig (mode 0600) by which the holder is `user` to the API server; it has no rights until bound."""
+        if user not in self._identities:
+            self._identities[user] = self.authority.kubeconfig(self.server, self.name, user)
+        return self._identities[user]
+
+    def describe(self) -> Mapping[str, JSON]:
+        """Facts for the run record."""
+        return {
+            "provider": self.provider,
+            "name": self.name,
+            "server": self.server,
+            "version": self.version,
+            "inflight_limits": not self.options.lift_inflight,
+            "controllers": list(flags.CONTROLLERS),
+            "etcd_fsync": False,
+            "audit_mode": "blocking",
+        }
+
+    def failure(self) -> str | None:
+        """One sentence if a server has ended by itself; None while all live."""
+        for name, child in self.children.items():
+            if (ending := child.returned()) is not None:
+                return f"{name} ended ({ending})"
+        return None
+
+    async def stop(self) -> None:
+        """Kill the servers and remove keys, data and audit log; again is harmless."""
+        await kill_all(self.children)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+
+async def start(
+    *, name: str, work_dir: Path, run_id: str, progress: Progress, options: EmbeddedOptions | None = None
+) -> EmbeddedCluster:
+    """Start a control plane and return when it can be used: `/readyz`, namespace `default`, controllers at work.
+
+    Logs go to `work_dir/control-plane/*.log`. Builds the servers first if they have never been built here. Raises
+    EnvironmentFault if a port the user named is busy or a server does not come up, with the last lines of its log.
+    """
+    options = options or EmbeddedOptions()
+    if options.port is not None:
+        _check_port(options.port)
+    binary = await controlplane.ensure(progress)
+    progress.step("starting the control plane")
+    bringup = Bringup(
+        name=name,
+        logs=work_dir / "control-plane",
+        run_id=run_id,
+        binary=binary,
+        port=options.port,
+        lift_inflight=options.lift_inflight,
+        audit_groups=options.audit_groups,
+    )
+    try:
+        up = await bringup.run(progress)
+    except BaseException:
+        await bringup.abort()
+        raise
+    return EmbeddedCluster(
+        name=name,
+        server=up.server,
+        version=up.version,
+        kubeconfig=up.kubeconfig,
+        audit_log=up.layout.audit_log,
+        options=options,
+        children=up.children,
+        authority=up.authority,
+    )
+
+
+def _check_port(port: int) -> None:
+    if not 0 < port < 65536:
+        raise UsageError(f"{port} is not a port", remedy="name one from 1 to 65535")
+    if not is_free(port, flags.LOOPBACK):
+        raise EnvironmentFault(
+            f"port {port} is in use or may not be used",
+            place=f"{flags.LOOPBACK}:{port}",
+            remedy="name another with --port, or leave it out to get a free one",
+        )

@@ -1,0 +1,105 @@
+"""What is known of clusters that outlive a command: one private file each, and whether its holder still lives."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from harness.core.errors import UsageError
+from harness.core.paths import state_dir
+from harness.kube.kubeconfig import write_private
+
+DEFAULT_NAME = "default"
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """A process that no other can be taken for: pids are used again, also after a reboot."""
+
+    pid: int
+    started_ticks: int
+    boot_id: str
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId | None:
+        """The process that has this pid now; None if there is none, or no more than a zombie."""
+        try:
+            # The command name, in parentheses, may hold spaces and parentheses itself.
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        except OSError:
+            return None
+        return None if fields[0] in "ZX" else cls(pid, int(fields[19]), boot_id)
+
+    def lives(self) -> bool:
+        """Whether this very process still runs."""
+        return ProcessId.of(self.pid) == self
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """One detached cluster. `created_at` is ISO 8601 with its zone; `logs` is a directory."""
+
+    name: str
+    provider: str
+    server: str
+    version: str
+    kubeconfig: str
+    created_at: str
+    logs: str
+    holder: ProcessId
+
+
+def check_name(name: str) -> str:
+    """`name`, if it can name a cluster; UsageError otherwise."""
+    if _NAME.fullmatch(name) is None:
+        raise UsageError(
+            f"{name!r} cannot name a cluster", remedy="use lower-case letters, digits and dashes, at most 40"
+        )
+    return name
+
+
+def directory() -> Path:
+    """Where state is kept; made on the way, for the owner's eyes only."""
+    path = state_dir() / "clusters"
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def logs_of(name: str) -> Path:
+    """Directory for the logs of a detached cluster and of its holder."""
+    return directory() / name
+
+
+def save(state: ClusterState) -> None:
+    """Write the state file, mode 0600."""
+    write_private(directory() / f"{state.name}.json", json.dumps(asdict(state), indent=2).encode() + b"\n")
+
+
+def load(name: str) -> ClusterState | None:
+    """The state of a cluster; None if there is none of that name, or its file cannot be understood any more."""
+    try:
+        content = json.loads((directory() / f"{check_name(name)}.json").read_text(encoding="utf-8"))
+        return ClusterState(**{**content, "holder": ProcessId(**content["holder"])})
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
+
+
+def load_all() -> list[ClusterState]:
+    """All detached clusters by name, also those whose holder is gone."""
+    names = sorted(file.stem for file in directory().glob("*.json") if _NAME.fullmatch(file.stem))
+    return [state for state in map(load, names) if state is not None]
+
+
+def remove(name: str) -> None:
+    """Forget a cluster."""
+    (directory() / f"{check_name(name)}.json").unlink(missing_ok=True)
+
+
+def lock_file(name: str) -> int:
+    """An open descriptor of the file that the holder of this name keeps locked."""
+    return os.open(directory() / f".{check_name(name)}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

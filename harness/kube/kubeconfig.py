@@ -1,0 +1,85 @@
+"""Kubeconfig files: writing those of our own identities, and reading them back for the load generator.
+
+Ours name certificate and key by path, so that no client has to unpack keys into temporary files of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.core.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFiles:
+    """What a plain HTTPS client needs to be somebody to an API server."""
+
+    server: str
+    ca_file: Path
+    cert_file: Path
+    key_file: Path
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write `content` to `path` with mode 0600, atomically: no one ever sees half of it, or more of it than the owner."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp creates with 0600
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_kubeconfig(path: Path, files: ClientFiles, user: str, cluster_name: str) -> None:
+    """A kubeconfig, mode 0600, with one cluster, one user and one context."""
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {
+                "name": cluster_name,
+                "cluster": {"server": files.server, "certificate-authority": str(files.ca_file)},
+            }
+        ],
+        "users": [
+            {"name": user, "user": {"client-certificate": str(files.cert_file), "client-key": str(files.key_file)}}
+        ],
+        "contexts": [{"name": cluster_name, "context": {"cluster": cluster_name, "user": user}}],
+        "current-context": cluster_name,
+    }
+    write_private(path, yaml.safe_dump(document, sort_keys=False).encode())
+
+
+def client_files(kubeconfig: Path) -> ClientFiles:
+    """Server, CA, certificate and key behind a kubeconfig's current context.
+
+    Raises UsageError where these are not files (a token, an exec plugin or inline data): the load generator speaks
+    plain HTTPS with a client certificate.
+    """
+    try:
+        document: dict[str, Any] = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
+        contexts = {entry["name"]: entry["context"] for entry in document["contexts"]}
+        context = contexts[document["current-context"]]
+        cluster = {entry["name"]: entry["cluster"] for entry in document["clusters"]}[context["cluster"]]
+        user = {entry["name"]: entry["user"] for entry in document["users"]}[context["user"]]
+        base = kubeconfig.parent
+        return ClientFiles(
+            server=cluster["server"].rstrip("/"),
+            ca_file=base / cluster["certificate-authority"],
+            cert_file=base / user["client-certificate"],
+            key_file=base / user["client-key"],
+        )
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"this kubeconfig cannot be read: {error}", place=str(kubeconfig)) from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"this kubeconfig has no {error}", place=str(kubeconfig), remedy="name CA, certificate and key by file"
+        ) from error

@@ -1,0 +1,113 @@
+"""Manifests from files, applied in an order that works: namespaces and CRDs first, the rest when these are served."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from harness.core.errors import RunFault, UsageError
+from harness.core.kinds import Kind
+from harness.kube.discovery import CRD
+from harness.kube.errors import ApiError
+
+if TYPE_CHECKING:
+    from harness.kube.api import Api
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+_NOT_FOUND = 404
+_POLL_S = 0.05
+
+
+def load_manifests(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """All documents of these files and directories (not recursive), in the order of names; a `List` is unpacked.
+
+    Raises UsageError with file and line for what is not a manifest.
+    """
+    documents: list[dict[str, Any]] = []
+    for path in paths:
+        for file in _files(path):
+            try:
+                loaded = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+            except (OSError, UnicodeDecodeError) as error:
+                raise UsageError(f"cannot be read: {error}", place=str(file)) from error
+            except yaml.YAMLError as error:
+                mark = getattr(error, "problem_mark", None)
+                place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else str(file)
+                raise UsageError(f"this is not YAML: {getattr(error, 'problem', error)}", place=place) from error
+            for document in loaded:
+                if document is not None:
+                    documents.extend(_manifests(document, file))
+    return documents
+
+
+async def apply_files(api: Api, paths: Sequence[Path], namespace: str | None, timeout_s: float) -> list[dict[str, Any]]:
+    """Apply all manifests by server-side apply and return them as stored, CRDs and namespaces first.
+
+    CRDs are waited for until the server really serves their resources, `timeout_s` at most.
+    """
+    documents = load_manifests(paths)
+    crds = [document for document in documents if document["kind"] == CRD.kind]
+    namespaces = [document for document in documents if document["kind"] == "Namespace"]
+    first = crds + namespaces
+    stored = list(await asyncio.gather(*(api.apply(document) for document in first)))
+    deadline = time.monotonic() + timeout_s
+    await asyncio.gather(*(_wait_served(api, crd, deadline) for crd in crds))
+    rest = [document for document in documents if document["kind"] not in (CRD.kind, "Namespace")]
+    stored.extend([await api.apply(document, namespace) for document in rest])
+    return stored
+
+
+async def _wait_served(api: Api, crd: dict[str, Any], deadline: float) -> None:
+    """Established, and every served version answers a list: the two are some milliseconds apart."""
+    name, spec = crd["metadata"]["name"], crd["spec"]
+    conditions: list[dict[str, Any]] = []
+    while time.monotonic() < deadline:
+        conditions = ((await api.get(CRD, name)).get("status") or {}).get("conditions") or []
+        status = {condition["type"]: condition["status"] for condition in conditions}
+        if status.get("Established") == "True" and await _answers(api, spec):
+            return
+        if status.get("NamesAccepted") == "False":
+            break
+        await asyncio.sleep(_POLL_S)
+    words = "; ".join(f"{c['type']}={c['status']} {c.get('message', '')}" for c in conditions) or "no conditions yet"
+    raise RunFault(f"the CRD is not established: {words}", place=name)
+
+
+async def _answers(api: Api, spec: dict[str, Any]) -> bool:
+    names = spec["names"]
+    for version in (entry["name"] for entry in spec["versions"] if entry.get("served")):
+        kind = Kind(spec["group"], version, names["kind"], names["plural"], spec["scope"] == "Namespaced")
+        try:
+            await api.transport.request("GET", kind.path(), query={"limit": 1})
+        except ApiError as error:
+            if error.status == _NOT_FOUND:
+                return False
+            raise
+    return True
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
+
+
+def _manifests(document: object, file: Path) -> list[dict[str, Any]]:
+    if isinstance(document, dict) and document.get("kind") == "List":
+        return [manifest for item in document.get("items") or [] for manifest in _manifests(item, file)]
+    complete = (
+        isinstance(document, dict)
+        and isinstance(document.get("apiVersion"), str)
+        and isinstance(document.get("kind"), str)
+        and isinstance(document.get("metadata"), dict)
+        and isinstance(document["metadata"].get("name"), str)
+    )
+    if not complete:
+        raise UsageError("a document lacks apiVersion, kind or metadata.name", place=str(file))
+    assert isinstance(document, dict)
+    return [document]

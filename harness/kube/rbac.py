@@ -1,0 +1,79 @@
+"""Giving an identity of a run its rights.
+
+The roles are in manifests/rbac: `harness-loadgen`, `harness-watcher`, one for each reference controller. A foreign
+controller, whose needs the harness cannot know, gets `cluster-admin` on the embedded cluster, which is thrown away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from typing import Any
+
+from harness.core.errors import RunFault
+from harness.core.ids import RUN_LABEL
+from harness.kube.api import Api
+from harness.kube.discovery import ACCESS_REVIEW, CLUSTER_ROLE, CLUSTER_ROLE_BINDING
+from harness.kube.errors import ApiError
+
+LOADGEN = "harness-loadgen"
+WATCHER = "harness-watcher"
+CLUSTER_ADMIN = "cluster-admin"
+
+_EFFECTIVE_LIMIT_S = 10.0
+_POLL_S = 0.02
+
+
+async def bind(api: Api, user: str, role_name: str, run_id: str) -> None:
+    """Bind `user` to the ClusterRole in all namespaces; returns when the API server acts on it.
+
+    The binding carries the run's label, by which it is found and removed. Raises ApiError 404 where there is no such
+    role, RunFault if the rights do not come.
+    """
+    role = await api.get(CLUSTER_ROLE, role_name)
+    suffix = hashlib.sha256(f"{user} {role_name}".encode()).hexdigest()[:8]
+    await api.apply(
+        {
+            "apiVersion": CLUSTER_ROLE_BINDING.api_version,
+            "kind": CLUSTER_ROLE_BINDING.kind,
+            "metadata": {"name": f"harness-{run_id}-{suffix}", "labels": {RUN_LABEL: run_id}},
+            "roleRef": {"apiGroup": CLUSTER_ROLE.group, "kind": CLUSTER_ROLE.kind, "name": role_name},
+            "subjects": [{"apiGroup": CLUSTER_ROLE.group, "kind": "User", "name": user}],
+        }
+    )
+    deadline = time.monotonic() + _EFFECTIVE_LIMIT_S
+    while not await _allowed(api, user, role):
+        if time.monotonic() > deadline:
+            raise RunFault(f"{user} still has no rights {_EFFECTIVE_LIMIT_S:g} s after it got {role_name}")
+        await asyncio.sleep(_POLL_S)
+
+
+async def unbind(api: Api, run_id: str) -> None:
+    """Remove all bindings of a run."""
+    await api.delete_collection(CLUSTER_ROLE_BINDING, label_selector=f"{RUN_LABEL}={run_id}")
+
+
+async def _allowed(api: Api, user: str, role: dict[str, Any]) -> bool:
+    """Whether the last rule of the role holds for the user; the authorizer sees a new role or binding a moment late."""
+    rules = [rule for rule in role.get("rules") or [] if rule.get("resources")]
+    if not rules:
+        return True
+    rule = rules[-1]
+    resource, _, subresource = rule["resources"][-1].partition("/")
+    attributes = {
+        "verb": rule["verbs"][-1],
+        "group": rule["apiGroups"][-1],
+        "resource": resource,
+        "subresource": subresource,
+        "name": (rule.get("resourceNames") or [""])[0],
+    }
+    review = {
+        "apiVersion": ACCESS_REVIEW.api_version,
+        "kind": ACCESS_REVIEW.kind,
+        "spec": {"user": user, "resourceAttributes": attributes},
+    }
+    try:
+        return bool((await api.create(ACCESS_REVIEW, review))["status"]["allowed"])
+    except ApiError as error:
+        raise RunFault(f"cannot ask for the rights of {user}: {error.message}") from error

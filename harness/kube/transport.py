@@ -1,0 +1,194 @@
+"""One connection pool to one API server, and the requests that go through it.
+
+Credentials, exec plugins and TLS come from the official client (`kubernetes.aio`); bodies stay raw JSON, because its
+models cost three times the time and a hundred megabytes on large lists. Proxies of the environment are ignored, and
+a kubeconfig's own CA is the only one trusted, whatever REQUESTS_CA_BUNDLE or SSL_CERT_FILE say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from urllib.parse import urlencode
+
+import aiohttp
+import yaml
+
+from harness.core.errors import EnvironmentFault, UsageError
+from harness.kube.errors import ApiError, ApiUnreachable
+
+if TYPE_CHECKING:
+    from kubernetes.aio.client import ApiClient, Configuration  # imported when first used: 0.8 s and 65 MiB
+
+JSON_TYPE = "application/json"
+PARTIAL_OBJECT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+DEFAULT_TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S = 10.0
+_TOO_MANY_REQUESTS = 429
+
+
+class RequestOptions(TypedDict, total=False):
+    """The options of `Transport.request`."""
+
+    query: Mapping[str, str | int] | None
+    body: object
+    accept: str
+    content_type: str
+    timeout_s: float
+
+
+class Transport:
+    """Sends requests to one API server as one identity."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self.server: str = client.configuration.host
+
+    @classmethod
+    async def connect(cls, kubeconfig: Path, context: str | None = None) -> Transport:
+        """Read the kubeconfig and make a pool; sends nothing yet. Raises UsageError for a file that cannot be used."""
+        from kubernetes.aio.client import ApiClient, Configuration
+        from kubernetes.aio.config import ConfigException
+
+        configuration = Configuration(client_session_kwargs={"trust_env": False})
+        configuration.connection_pool_maxsize = 0  # every watch holds a connection: no limit
+        document = _read(kubeconfig)
+        try:
+            await _load(document, kubeconfig, context, configuration)
+            return cls(ApiClient(configuration))
+        except (ConfigException, KeyError, TypeError, ValueError, OSError) as error:
+            raise UsageError(
+                f"this kubeconfig cannot be used: {error}", place=str(kubeconfig), remedy="check it with kubectl"
+            ) from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        body: object = None,
+        accept: str = JSON_TYPE,
+        content_type: str = JSON_TYPE,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> bytes:
+        """The body of a 2xx answer. `timeout_s` covers the whole call, waits for a throttling server (429) included.
+
+        Raises ApiError for any other answer and ApiUnreachable where none came.
+        """
+        place = f"{method} {path}"
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    response = await self._send(method, path, query, body, accept, content_type, timeout_s, None)
+                    async with response:
+                        data = await response.read()
+                    if response.status != _TOO_MANY_REQUESTS:
+                        break
+                    await asyncio.sleep(_retry_after(response.headers))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(place, error, timeout_s) from error
+        if not 200 <= response.status < 300:
+            raise ApiError.from_body(response.status, data, place)
+        return data
+
+    async def request_json(self, method: str, path: str, **options: Unpack[RequestOptions]) -> dict[str, Any]:
+        """`request`, parsed."""
+        parsed = json.loads(await self.request(method, path, **options))
+        if not isinstance(parsed, dict):
+            raise ApiError(200, "Unknown", "the answer is not a JSON object", place=f"{method} {path}")
+        return parsed
+
+    async def stream(
+        self, path: str, query: Mapping[str, str | int], accept: str, read_timeout_s: float
+    ) -> aiohttp.ClientResponse:
+        """An open answer to read piecewise; the caller closes it. `read_timeout_s` is the longest silence allowed."""
+        try:
+            response = await self._send("GET", path, query, None, accept, JSON_TYPE, None, read_timeout_s)
+            if response.status == 200:
+                return response
+            async with response:
+                data = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(f"watch {path}", error, read_timeout_s) from error
+        raise ApiError.from_body(response.status, data, f"watch {path}")
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int] | None,
+        body: object,
+        accept: str,
+        content_type: str,
+        total_s: float | None,
+        read_s: float | None,
+    ) -> aiohttp.ClientResponse:
+        configuration = self._client.configuration
+        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": "harness"}
+        for setting in (await configuration.auth_settings()).values():
+            if setting["value"]:
+                headers[setting["key"]] = setting["value"]
+        url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
+        timeout = aiohttp.ClientTimeout(
+            total=total_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=read_s if read_s is not None else total_s
+        )
+        answer = await self._client.call_api(method, url, header_params=headers, body=body, _request_timeout=timeout)
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+    def _unreachable(self, place: str, error: Exception, timeout_s: float) -> ApiUnreachable:
+        words = f"no answer within {timeout_s:g} s" if isinstance(error, TimeoutError) else str(error) or repr(error)
+        return ApiUnreachable(f"{self.server} cannot be reached: {words}", place=place)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    try:
+        return min(max(float(headers.get("Retry-After", "1")), 0.1), 5.0)
+    except ValueError:
+        return 1.0
+
+
+def _read(kubeconfig: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"this kubeconfig cannot be read: {error}", place=str(kubeconfig)) from error
+    if not isinstance(document, dict):
+        raise UsageError("this is not a kubeconfig", place=str(kubeconfig))
+    return document
+
+
+async def _load(document: dict[str, Any], kubeconfig: Path, context: str | None, configuration: Configuration) -> None:
+    """Fill `configuration` with server, CA and credentials, and keep a plugin's token fresh."""
+    from kubernetes.aio.config.kube_config import KubeConfigLoader
+
+    loader = KubeConfigLoader(document, active_context=context, config_base_path=str(kubeconfig.parent))
+    user_name = loader.current_context["context"].get("user")
+    users = {entry["name"]: entry.get("user") or {} for entry in document.get("users") or []}
+    if user_name not in users:
+        raise UsageError(f"its context names the user {user_name!r}, which it does not hold", place=str(kubeconfig))
+    await loader.load_and_set(configuration)
+    if "exec" not in users[user_name]:
+        return
+    if not configuration.api_key and not configuration.cert_file:
+        command = users[user_name]["exec"].get("command")
+        raise EnvironmentFault(
+            f"the credential plugin {command!r} gave no credentials", place=str(kubeconfig), remedy="run it by hand"
+        )
+    if hasattr(loader, "exec_plugin_expiry"):  # without an expiry the loader would start the plugin for each request
+
+        async def refresh(current: Configuration) -> None:
+            await loader.load_from_exec_plugin()
+            current.api_key["BearerToken"] = loader.token
+
+        configuration.refresh_api_key_hook = refresh
