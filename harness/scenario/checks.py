@@ -1,0 +1,146 @@
+"""Rules of a scenario that concern more than one of its parts. Nothing starts before all of them hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+
+from harness.core import metrics
+from harness.core.metrics import MetricName
+from harness.core.paths import scenarios_dir
+from harness.scenario import fanout, names
+from harness.scenario.document import Path
+from harness.scenario.fields import MAX_COUNT
+from harness.scenario.hints import suggest
+from harness.scenario.model import Scenario
+from harness.scenario.problems import Problem
+from harness.scenario.selection import selector_of
+from harness.scenario.steps import BUNDLE, CLUSTERS, GITREPO
+
+_WITHOUT_COLLECTOR = ("load", "subject")
+"""Sources of results that are always there."""
+
+
+def controllers() -> list[str]:
+    """The reference controllers that come with the harness: packages that can be run."""
+    directory = scenarios_dir().parent / "controllers"
+    return sorted(entry.parent.name for entry in directory.glob("*/__main__.py") if _is_package(entry.parent))
+
+
+def check(scenario: Scenario) -> list[Problem]:
+    """What is wrong with a scenario whose parts are each well-formed and whose empty steps are dropped."""
+    problems = [*_controller(scenario), *_clusters(scenario), *_flips(scenario), *_matching(scenario)]
+    # Sizes and results follow from the load: while that is wrong they would only repeat it.
+    return problems or [*_sizes(scenario), *_probe_names(scenario), *_results(scenario)]
+
+
+def _is_package(directory: FilePath) -> bool:
+    return (directory / "__init__.py").is_file()
+
+
+def _controller(scenario: Scenario) -> Iterator[Problem]:
+    name = scenario.subject.controller
+    if name is not None and name not in (known := controllers()):
+        hint = suggest(name, known, title="controllers")
+        yield Problem(("subject", "controller"), f"unknown controller {name!r}", hint)
+
+
+def _clusters(scenario: Scenario) -> Iterator[Problem]:
+    made = names.creates(scenario, *CLUSTERS)
+    for phase in made[1:]:
+        first, kind = made[0].step.kind, phase.step.kind
+        path = ("load", phase.place, "create", "kind")
+        if kind == first:
+            yield Problem(path, f"{kind} is created twice", "create all Clusters in one step")
+        else:
+            cause = f"both {first} and {kind} are created, under the same names"
+            yield Problem(
+                path, cause, "create one of the two kinds; a controller makes the Fleet Clusters of the other"
+            )
+
+
+def _flips(scenario: Scenario) -> Iterator[Problem]:
+    clusters = names.cluster_step(scenario)
+    for phase in names.flips(scenario):
+        flip, path = phase.step, ("load", phase.place, "flip")
+        if clusters is None or clusters.step.kind != flip.kind or clusters.place > phase.place:
+            yield Problem((*path, "kind"), f"no earlier step creates {flip.kind}", "create it before the flip")
+        elif flip.count > clusters.step.count:
+            cause = f"flips {flip.count} of {flip.kind}, but only {clusters.step.count} are created"
+            yield Problem((*path, "count"), cause, f"lower it to {clusters.step.count}, or create more")
+        for number, probe in enumerate(flip.probes):
+            if probe.until.kind == flip.kind:
+                cause = f"{flip.kind} is what the flip itself changes"
+                yield Problem(("load", phase.place, "probes", number, "until"), cause, "wait for a BundleDeployment")
+
+
+def _matching(scenario: Scenario) -> Iterator[Problem]:
+    for phase in names.creates(scenario, GITREPO, BUNDLE):
+        if phase.step.matching and selector_of(scenario, phase.place) is None:
+            yield Problem(
+                ("load", phase.place, "create", "matching"),
+                "matching needs labels to match, and no step gives a Cluster any",
+                "add a flip, or labels to the step that creates Clusters",
+            )
+
+
+def _sizes(scenario: Scenario) -> Iterator[Problem]:
+    for phase in names.creates(scenario, GITREPO):
+        each = phase.step.bundles or 1
+        if (bundles := phase.step.count * each) > MAX_COUNT:
+            cause = f"{phase.step.count} GitRepos of {each} Bundles make {bundles} Bundles"
+            yield Problem(("load", phase.place, "create", "bundles"), cause, f"at most {MAX_COUNT} are accepted")
+    for flip in names.flips(scenario):
+        for number, probe in enumerate(flip.step.probes):
+            if (count := fanout.target_count(scenario, flip, probe)) > MAX_COUNT:
+                cause = f"probe {probe.name!r} has {count} targets"
+                path = ("load", flip.place, "probes", number)
+                yield Problem(path, cause, f"at most {MAX_COUNT} are accepted: flip fewer Clusters, or match less")
+
+
+def _probe_names(scenario: Scenario) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for flip in names.flips(scenario):
+        for number, probe in enumerate(flip.step.probes):
+            if probe.name in seen:
+                path = ("load", flip.place, "probes", number, "name")
+                yield Problem(path, f"probe {probe.name!r} is defined twice", "give each probe a name of its own")
+            seen.add(probe.name)
+
+
+def _results(scenario: Scenario) -> Iterator[Problem]:
+    """Expectations and signs of engagement must be about results that this scenario can have."""
+    targets = {
+        probe.name: fanout.target_count(scenario, flip, probe)
+        for flip in names.flips(scenario)
+        for probe in flip.step.probes
+    }
+    existing = {item.kind.alias for item in fanout.expected(scenario, fanout.NO_RUN)}
+    wanted: list[tuple[Path, str]] = [
+        (("engaged", i, "metric"), item.metric) for i, item in enumerate(scenario.engaged)
+    ]
+    wanted += [(("expect", i), item.metric) for i, item in enumerate(scenario.expect)]
+    for path, metric in wanted:
+        try:
+            name = metrics.resolve(metric, probes=targets)
+        except ValueError as error:
+            yield Problem(path, str(error))
+            continue
+        if name.probe is not None and targets[name.probe] == 0:
+            cause = f"{metric} has nothing to measure: no Bundle begins to match by the flip"
+            yield Problem(path, cause, "raise matching of a GitRepo step before it")
+        elif name.metric.name == "completeness.KIND" and name.kind not in existing:
+            cause = f"{metric} has nothing to count: the load brings about no {name.kind}"
+            yield Problem(path, cause, suggest(str(name.kind), sorted(existing), title="what must exist"))
+        else:
+            yield from _witnessed(scenario, path, metric, name)
+
+
+def _witnessed(scenario: Scenario, path: Path, metric: str, name: MetricName) -> Iterator[Problem]:
+    source = name.metric.source
+    if source not in _WITHOUT_COLLECTOR and source not in scenario.collect:
+        yield Problem(path, f"{metric} comes from collector {source!r}, which is not on", f"add {source} to collect")
+    elif source == "metrics" and scenario.subject.command is not None and scenario.subject.metrics is None:
+        yield Problem(path, f"{metric} is read from the subject's metrics", "say where they are: subject.metrics")
+    elif metric == "memory.headroom.idle" and scenario.subject.memory_limit is None:
+        yield Problem(path, f"{metric} needs a memory limit", "set subject.memory_limit")

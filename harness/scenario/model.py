@@ -1,0 +1,156 @@
+"""The scenario of one run, every value filled in.
+
+The shape is that of the file, so the same types make the file's JSON Schema and read a scenario back from a run record
+(`Scenario.model_validate(record)`): what analysis recomputes a year later is what ran. All models are strict and frozen.
+Rules that need more than one part of the scenario are in `checks`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationInfo, field_serializer, field_validator, model_validator
+
+from harness.core import metrics
+from harness.scenario.expectation import Expectation, canonical, quantity, render
+from harness.scenario.fields import (
+    CollectorName,
+    EnvName,
+    Expect,
+    Memory,
+    Model,
+    Option,
+    Param,
+    ParamName,
+    Seconds,
+    Slug,
+    Text,
+    Url,
+    fault,
+)
+from harness.scenario.hints import shown
+from harness.scenario.steps import Create, Flip, Probe, Settle, Step, Until
+
+__all__ = [
+    "Create",
+    "Engaged",
+    "Expectation",
+    "Flip",
+    "Probe",
+    "Ready",
+    "Scenario",
+    "Settle",
+    "Step",
+    "Subject",
+    "Until",
+]
+
+COLLECTORS: tuple[CollectorName, ...] = ("memory", "oom", "tasks", "metrics", "audit", "latency", "host")
+"""Witnesses that `collect` may name; memray and pyroscope have keys of their own, for they change how a subject starts."""
+
+Memray = Literal["off", "launch"]
+Pyroscope = Literal["off", "on"]
+
+
+class Ready(Model):
+    """How the harness knows that the subject is up."""
+
+    http: Url = Field(description="address that answers 200 once the subject is ready")
+
+
+class Subject(Model):
+    """The controller under test: one of the reference controllers, or a command."""
+
+    controller: Text | None = Field(default=None, description="a reference controller, by name")
+    options: dict[ParamName, Option] = Field(default={}, description="switches of the reference controller")
+    command: list[Text] | None = Field(default=None, min_length=1, description="any controller, as a command line")
+    metrics: Url | None = Field(default=None, description="where it serves Prometheus metrics")
+    pprof: Url | None = Field(default=None, description="where it serves Go's pprof")
+    ready: Ready | None = None
+    env: dict[EnvName, str] = Field(default={}, description="environment variables added to the command's")
+    memory_limit: Memory | None = Field(default=None, description="limit of its memory cgroup; none without it")
+    ready_timeout: Seconds = Field(
+        default=60.0, description="how long it may take to become ready", json_schema_extra={"default": "1m"}
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.controller is None and self.command is None:
+            raise fault("a subject needs a controller or a command; write controller: fleet, or command: [./manager]")
+        if self.controller is None:
+            if self.options:
+                raise fault("options are those of a reference controller; put yours into the command", key="options")
+            return self
+        if self.command is not None:
+            raise fault("a subject is a controller or a command, not both; remove one", key="command")
+        for key in ("metrics", "pprof", "ready"):
+            if getattr(self, key) is not None:
+                raise fault(f"{key} is known for the reference controllers; remove it", key=key)
+        return self
+
+    @field_validator("env")
+    @classmethod
+    def _own_environment(cls, env: dict[str, str]) -> dict[str, str]:
+        for name in env:
+            if name == "KUBECONFIG" or name.startswith("HARNESS_"):
+                raise fault(f"the harness sets {name} itself; remove it", key=name)
+        return env
+
+
+class Engaged(Model):
+    """A sign that the subject did the work: a run counts only if `metric` reached `min`."""
+
+    metric: Text = Field(description="name of a result")
+    min: float = Field(description="least value, in the metric's unit")
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return canonical(metrics.resolve(value))
+
+    @field_validator("min", mode="before", json_schema_input_type=float | str)
+    @classmethod
+    def _in_its_unit(cls, value: object, info: ValidationInfo) -> float:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise fault(f"expected a number, got {shown(value)}")
+        # Where the metric itself is wrong, that is the error to report.
+        name = info.data.get("metric")
+        return 0.0 if name is None else quantity(value, metrics.resolve(name).metric.dimension)
+
+    @field_serializer("min")
+    def _dump_min(self, value: float) -> str | float:
+        dimension = metrics.resolve(self.metric).metric.dimension
+        return value if dimension in ("count", "ratio") else render(value, dimension)
+
+
+class Body(Model):
+    """What the scenario of one run and the file that it comes from have in common."""
+
+    name: Slug = Field(description="of the scenario; that of the file without .yaml for the shipped ones")
+    summary: Text = Field(description="one sentence: what the scenario shows")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+        default=1, description="sizes, bytes and choices are drawn from it"
+    )
+    params: dict[ParamName, Param] = Field(default={}, description="values that `{name}` stands for, with defaults")
+    subject: Subject
+    engaged: list[Engaged] = Field(default=[], description="signs that the subject did the work")
+    load: list[Step] = Field(default=[], max_length=50, description="steps of the load, in order")
+    collect: list[CollectorName] = Field(default=list(COLLECTORS), description="witnesses of the run")
+    expect: list[Expect] = Field(default=[], max_length=100, description="what must hold for the run to pass")
+    memray: Memray = Field(default="off", description="`launch` starts a Python subject under memray")
+    pyroscope: Pyroscope = Field(default="off", description="`on` profiles a Python subject continuously")
+
+    @field_validator("collect")
+    @classmethod
+    def _once_each(cls, value: list[CollectorName]) -> list[CollectorName]:
+        for index, name in enumerate(value):
+            if name in value[:index]:
+                raise fault(f"collector {name!r} is named twice; remove one", key=str(index))
+        return value
+
+
+class Scenario(Body):
+    """One run's scenario: placeholders filled, profile, arm and `--set` applied, empty steps dropped."""
+
+    profile: Slug | None = None
+    arm: Slug | None = None

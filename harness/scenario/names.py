@@ -1,0 +1,108 @@
+"""Names: of the phases of a run, of the objects of its load. The plan and what must exist take them from here alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+from harness.core.kinds import Kind
+from harness.scenario.model import Scenario
+from harness.scenario.steps import (
+    BUNDLE,
+    CLUSTERS,
+    FLEET_CLUSTER,
+    GITREPO,
+    MANAGEMENT_CLUSTER,
+    SECRET,
+    Create,
+    Flip,
+    Settle,
+)
+
+_PREFIX = {SECRET: "secret", GITREPO: "repo", BUNDLE: "bundle", MANAGEMENT_CLUSTER: "cluster", FLEET_CLUSTER: "cluster"}
+
+BUNDLE_LABEL = "fleet.cattle.io/bundle-name"
+BUNDLE_NAMESPACE_LABEL = "fleet.cattle.io/bundle-namespace"
+CLUSTER_LABEL = "fleet.cattle.io/cluster"
+
+
+AnyStep: TypeAlias = Create | Settle | Flip
+StepT = TypeVar("StepT", bound=AnyStep, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase(Generic[StepT]):
+    """One step of the load: its place among the steps, its name, and its number among those of the same name from 1."""
+
+    place: int
+    name: str
+    step: StepT
+    ordinal: int
+
+
+def phases(scenario: Scenario) -> list[Phase[AnyStep]]:
+    """The phases of the load in order. Where the last step is not a settle, one with default values follows it.
+
+    `create-Secret`, `create-Secret-2`, `flip`, `flip-2`; settles are numbered from the first, `settle-1`.
+    """
+    load: list[AnyStep] = [*scenario.load]
+    if load and not isinstance(load[-1], Settle):
+        load.append(Settle())
+    counter: Counter[str] = Counter()
+    result = []
+    for place, step in enumerate(load):
+        base = f"create-{step.kind}" if isinstance(step, Create) else step.action
+        counter[base] += 1
+        numbered = counter[base] > 1 or isinstance(step, Settle)
+        result.append(Phase(place, f"{base}-{counter[base]}" if numbered else base, step, counter[base]))
+    return result
+
+
+def steps(scenario: Scenario) -> list[tuple[str, AnyStep]]:
+    """Phase names and steps, in order: what a run goes through between `idle` and `settled`."""
+    return [(phase.name, phase.step) for phase in phases(scenario)]
+
+
+def creates(scenario: Scenario, *kinds: Kind) -> list[Phase[Create]]:
+    """The create steps of the given kinds."""
+    return [
+        Phase(phase.place, phase.name, phase.step, phase.ordinal)
+        for phase in phases(scenario)
+        if isinstance(phase.step, Create) and phase.step.resource in kinds
+    ]
+
+
+def flips(scenario: Scenario) -> list[Phase[Flip]]:
+    """The flip steps."""
+    return [
+        Phase(phase.place, phase.name, phase.step, phase.ordinal)
+        for phase in phases(scenario)
+        if isinstance(phase.step, Flip)
+    ]
+
+
+def cluster_step(scenario: Scenario) -> Phase[Create] | None:
+    """The one step that creates Clusters, of either kind; None where there is none."""
+    return next(iter(creates(scenario, *CLUSTERS)), None)
+
+
+def tail(run_id: str) -> str:
+    """The last five characters of a run id: they make names of cluster-scoped objects unique to a run."""
+    return run_id[-5:]
+
+
+def template(kind: Kind, run_id: str, ordinal: int = 1) -> str:
+    """Names of the objects of one create step, for `str.format(i=…)`: `secret-k4x7q-{i:05d}`.
+
+    A second step of the same kind makes others: `secret-k4x7q-s2-{i:05d}`. Clusters come from one step only, so the
+    names that a flip changes are those of the first.
+    """
+    nth = "" if ordinal == 1 else f"s{ordinal}-"
+    return f"{_PREFIX[kind]}-{tail(run_id)}-{nth}{{i:05d}}"
+
+
+def bundle_names(repo: str, count: int) -> Iterator[str]:
+    """Names of the Bundles that a controller makes of one GitRepo."""
+    return (f"{repo}-b{index:05d}" for index in range(count))

@@ -1,0 +1,166 @@
+"""From a scenario file to the scenario of one run: values chosen, placeholders filled, all of it checked.
+
+A value comes from the file's `params`, over that from the profile, over that from the arm's `set`, over that from `--set`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from pydantic import ValidationError
+
+from harness.core.errors import ScenarioError, UsageError
+from harness.scenario.checks import check
+from harness.scenario.document import Path, Plain, parse_value
+from harness.scenario.file import BODY, OPTION_PREFIX, ScenarioFile, unknown_setting
+from harness.scenario.hints import shown, suggest
+from harness.scenario.model import Scenario
+from harness.scenario.placeholders import Filled, fill
+from harness.scenario.problems import Problem, from_pydantic
+from harness.scenario.steps import Create, Flip
+
+
+@dataclass(slots=True)
+class _Origin:
+    """Where a value comes from that is not the file's default."""
+
+    words: str
+    place: str
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A scenario in the making, with what is needed to say where a mistake in it comes from."""
+
+    file: ScenarioFile
+    profile: str | None
+    arm: str | None
+    params: dict[str, Plain]
+    body: dict[str, Plain]
+    origins: dict[str, _Origin] = field(default_factory=dict)
+    """Of parameters."""
+    overridden: dict[Path, _Origin] = field(default_factory=dict)
+    """Of values set over the body itself: `seed`, `options.NAME`."""
+
+    def put(self, key: str, value: Plain, origin: _Origin) -> None:
+        """Set a parameter, a top-level key or an option."""
+        if key in self.params:
+            self.params[key] = value
+            self.origins[key] = origin
+            return
+        if not key.startswith(OPTION_PREFIX):
+            self.body[key] = value
+            self.overridden[(key,)] = origin
+            return
+        subject = self.body.get("subject")
+        options = subject.setdefault("options", {}) if isinstance(subject, dict) else None
+        if isinstance(options, dict):
+            name = key.removeprefix(OPTION_PREFIX)
+            options[name] = value
+            self.overridden["subject", "options", name] = origin
+
+
+def resolve(
+    file: ScenarioFile, *, profile: str | None = None, sets: Mapping[str, str] | None = None, arm: str | None = None
+) -> Scenario:
+    """The scenario of one run. Without `arm` it is the file's own, as if it had no arms.
+
+    `sets` are the `--set KEY=VALUE` of the command line, their values still text. Raises ScenarioError (for the file) or
+    UsageError (for the choice of profile, arm and values), each one line with its place and remedy.
+    """
+    draft = _draft(file, profile, arm)
+    for key, text in (sets or {}).items():
+        if wrong := unknown_setting(key, file.head):
+            raise UsageError(wrong[0], place=f"--set {key}={text}", remedy=wrong[1])
+        place = f"--set {key}={text}"
+        draft.put(key, parse_value(text, place), _Origin("by --set", place))
+    return _finish(draft)
+
+
+def _draft(file: ScenarioFile, profile: str | None, arm: str | None) -> _Draft:
+    head = file.head
+    for chosen, known, what in ((profile, file.profiles, "profile"), (arm, file.arms, "arm")):
+        if chosen is not None and chosen not in known:
+            remedy = suggest(chosen, known, title=f"its {what}s")
+            raise UsageError(f"scenario {file.name} has no {what} {chosen!r}", remedy=remedy)
+    data = copy.deepcopy(file.document.data)
+    body = {key: data[key] for key in ("seed", *BODY) if key in data}
+    draft = _Draft(file, profile, arm, cast("dict[str, Plain]", copy.deepcopy(head.params)), body)
+    layers: list[tuple[str, Path, Mapping[str, object]]] = []
+    if profile is not None:
+        layers.append((f"from profile {profile}", ("profiles", profile), head.profiles[profile]))
+    if arm is not None:
+        layers.append((f"from arm {arm}", ("arms", arm, "set"), head.arms[arm].set))
+        for key in ("expect", "engaged"):
+            replacement = getattr(head.arms[arm], key)
+            if replacement is not None:
+                draft.body[key] = copy.deepcopy(replacement)
+    for words, path, values in layers:
+        for key, value in values.items():
+            line, _ = file.document.position((*path, key))
+            draft.put(key, cast("Plain", value), _Origin(f"{words}, line {line}", file.document.place((*path, key))))
+    return draft
+
+
+def _finish(draft: _Draft) -> Scenario:
+    filled = fill(draft.body, draft.params)
+    if filled.problems:
+        raise _error(draft, filled, filled.problems)
+    assert isinstance(filled.data, dict)
+    head = draft.file.head
+    whole = {"name": head.name, "summary": head.summary, "params": draft.params, **filled.data}
+    try:
+        scenario = Scenario.model_validate({**whole, "profile": draft.profile, "arm": draft.arm})
+    except ValidationError as error:
+        raise _error(draft, filled, from_pydantic(error)) from None
+    kept = [i for i, step in enumerate(scenario.load) if not (isinstance(step, Create | Flip) and step.count == 0)]
+    scenario = scenario.model_copy(update={"load": [scenario.load[index] for index in kept]})
+    if problems := check(scenario):
+        raise _error(draft, filled, [_in_file(problem, kept) for problem in problems])
+    return scenario
+
+
+def _in_file(problem: Problem, kept: list[int]) -> Problem:
+    """The same problem at the step's place in the file, before empty steps were dropped."""
+    path = problem.path
+    if path[:1] == ("load",) and len(path) > 1 and isinstance(path[1], int):
+        path = ("load", kept[path[1]], *path[2:])
+    return Problem(path, problem.cause, problem.remedy, problem.at_key)
+
+
+def _error(draft: _Draft, filled: Filled, problems: list[Problem]) -> ScenarioError:
+    """The first problem in the file's order, with what made the value what it is."""
+    document = draft.file.document
+    problem = min(problems, key=lambda each: document.position(_relocated(draft, each.path), key=each.at_key))
+    for path, origin in draft.overridden.items():
+        if problem.path[: len(path)] == path:
+            return ScenarioError(problem.cause, place=origin.place, remedy=problem.remedy)
+    notes = [
+        _note(draft, name) for path, names in filled.used.items() if problem.path[: len(path)] == path for name in names
+    ]
+    notes += [
+        f"{what} {name}"
+        for what, name in (("profile", draft.profile), ("arm", draft.arm))
+        if name is not None and not any(f"from {what} " in note for note in notes)
+    ]
+    cause = f"{problem.cause} ({', '.join(notes)})" if notes else problem.cause
+    place = document.place(_relocated(draft, problem.path), key=problem.at_key)
+    return ScenarioError(cause, place=place, remedy=problem.remedy)
+
+
+def _note(draft: _Draft, name: str) -> str:
+    value = f"{{{name}}} is {shown(draft.params[name])}"
+    origin = draft.origins.get(name)
+    return f"{value} {origin.words}" if origin else f"{value}, line {draft.file.document.position(('params', name))[0]}"
+
+
+def _relocated(draft: _Draft, path: Path) -> Path:
+    """Where an arm's own expectations stand."""
+    if draft.arm is not None and path and path[0] in ("expect", "engaged"):
+        arm = draft.file.head.arms[draft.arm]
+        if getattr(arm, str(path[0])) is not None:
+            return ("arms", draft.arm, *path)
+    return path

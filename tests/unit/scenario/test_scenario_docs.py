@@ -1,0 +1,45 @@
+"""docs/scenarios.md: its examples are scenarios, and it knows every key."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.scenario.file import Arm
+from harness.scenario.load import load
+from harness.scenario.model import COLLECTORS, Engaged, Ready, Subject
+from harness.scenario.resolve import resolve
+from harness.scenario.schema import ScenarioFileModel
+from harness.scenario.steps import CREATABLE, Create, Flip, Probe, Settle, Until
+
+TEXT = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text()
+EXAMPLES = [block for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL) if block.startswith("name:")]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: text.split("\n", 1)[0])
+def test_the_examples_are_valid(tmp_path: Path, example: str) -> None:
+    path = tmp_path / "example.yaml"
+    path.write_text(example)
+    assert resolve(load(path)).load
+
+
+def test_there_are_two_examples() -> None:
+    assert len(EXAMPLES) == 2
+
+
+@pytest.mark.parametrize(
+    "model",
+    [ScenarioFileModel, Arm, Subject, Ready, Engaged, Create, Settle, Flip, Probe, Until],
+    ids=lambda m: m.__name__,
+)
+def test_every_key_is_described(model: type[ScenarioFileModel]) -> None:
+    missing = [
+        name for name in model.model_fields if name != "action" and not re.search(rf"`[^`]*\b{name}\b[^`]*`", TEXT)
+    ]
+    assert missing == []
+
+
+def test_every_collector_and_kind_is_named() -> None:
+    assert [name for name in (*COLLECTORS, *(kind.alias for kind in CREATABLE)) if f"`{name}`" not in TEXT] == []

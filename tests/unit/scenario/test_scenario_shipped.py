@@ -1,0 +1,121 @@
+"""The scenarios that come with the harness, their schema, and their listing."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import jsonschema
+import pytest
+import typer
+from scenario_files import DESIGN
+from typer.testing import CliRunner
+
+from harness.cli.scenarios import scenarios
+from harness.controllers.fleet.options import parse as parse_options
+from harness.core.paths import scenarios_dir
+from harness.scenario.document import parse_document
+from harness.scenario.fanout import NO_RUN, expected, probes
+from harness.scenario.file import Head
+from harness.scenario.load import load, shipped
+from harness.scenario.model import Scenario
+from harness.scenario.resolve import resolve
+from harness.scenario.schema import SCHEMA_PATH, ScenarioFileModel, build, text
+
+FILES = {name: load(name) for name in shipped()}
+VALIDATOR = jsonschema.Draft202012Validator(build())
+ALL = [
+    pytest.param(name, profile, arm, id=f"{name}-{profile}-{arm}")
+    for name, file in FILES.items()
+    for profile, arm in itertools.product([None, *file.profiles], [None, *file.arms])
+]
+
+
+def test_what_is_shipped() -> None:
+    assert shipped() == ["label-flip", "secrets-8k", "smoke"]
+    assert load("smoke").arms == ["pass", "oom"]
+    assert load("label-flip").profiles == ["quick", "gate"]
+
+
+@pytest.mark.parametrize(("name", "profile", "arm"), ALL)
+def test_every_variant_resolves_and_survives_a_record(name: str, profile: str | None, arm: str | None) -> None:
+    file = FILES[name]
+    made = resolve(file, profile=profile, arm=arm)
+    assert (made.name, file.path.parent) == (name, scenarios_dir())
+    assert Scenario.model_validate(json.loads(made.model_dump_json())) == made
+    assert made.subject.memory_limit is not None
+    assert made.expect
+    assert expected(made, NO_RUN)
+    assert all(probe.targets for probe in probes(made, NO_RUN))
+
+
+@pytest.mark.parametrize(("name", "profile", "arm"), ALL)
+def test_the_controller_takes_the_options_of_every_variant(name: str, profile: str | None, arm: str | None) -> None:
+    subject = resolve(FILES[name], profile=profile, arm=arm).subject
+    assert subject.controller == "fleet"
+    parse_options(["--kubeconfig", "x", *(f"--{key}={value}" for key, value in subject.options.items())])
+
+
+@pytest.mark.parametrize(("name", "profile", "arm"), ALL)
+def test_the_schema_takes_every_shipped_file_and_every_resolved_scenario(
+    name: str, profile: str | None, arm: str | None
+) -> None:
+    VALIDATOR.validate(FILES[name].document.data)
+    resolved = resolve(FILES[name], profile=profile, arm=arm).model_dump(mode="json")
+    del resolved["profile"], resolved["arm"]
+    VALIDATOR.validate(resolved)
+
+
+def test_the_shipped_schema_is_that_of_the_models() -> None:
+    assert SCHEMA_PATH.read_text() == text(), "run python -m harness.scenario.schema"
+    jsonschema.Draft202012Validator.check_schema(build())
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("count: 1}", "cuont: 1}"),
+        ("count: 1}", "count: one}"),
+        ("200/s", "200"),
+        ("512Mi}", "512Mi}\nmemray: lunch"),
+        ("- settle:", "- setle:"),
+        ("repos: 300", "repos: {a: 1}"),
+        ("[memory, oom", "[memory, omm"),
+    ],
+)
+def test_the_schema_refuses_what_loading_refuses(old: str, new: str) -> None:
+    assert old in DESIGN
+    assert VALIDATOR.is_valid(parse_document(DESIGN, "x").data)
+    assert not VALIDATOR.is_valid(parse_document(DESIGN.replace(old, new, 1), "x").data)
+
+
+def test_what_a_file_declares_and_what_the_schema_says_have_the_same_keys() -> None:
+    assert set(Head.model_fields) == set(ScenarioFileModel.model_fields)
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(scenarios)
+    return app
+
+
+def test_the_listing_tells_names_arms_profiles_and_parameters(app: typer.Typer) -> None:
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code == 0
+    assert (
+        "smoke\n  The whole way in three minutes; one arm must pass, the other must be OOM-killed.\n  arms: pass, oom\n"
+        in result.output
+    )
+    assert "  profiles: quick (repos=20, bundles_per_repo=5), gate (repos=30)\n" in result.output
+    assert "  parameters: secrets=8000, size=[2KB,5KB], memory_limit=512Mi, cache.Secret=full\n" in result.output
+
+
+def test_the_listing_as_json(app: typer.Typer) -> None:
+    result = CliRunner().invoke(app, ["--json"])
+    assert result.exit_code == 0
+    listed = {item["name"]: item for item in json.loads(result.output)["scenarios"]}
+    assert set(listed) == set(shipped())
+    assert listed["label-flip"]["profiles"]["gate"] == {"repos": 30}
+    assert listed["secrets-8k"]["params"]["size"] == ["2KB", "5KB"]
+    assert listed["smoke"]["arms"] == ["pass", "oom"]
