@@ -48,7 +48,7 @@ def new_token(number: int) -> str:
 
 
 def leftovers(run_id: str | None = None, proc: Path = Path("/proc")) -> list[Leftover]:
-    """Live processes of this user's runs, or of the one run. Never this process and its ancestors.
+    """Live processes of this user's runs (root: of anybody's), or of the one run. Never this process and its ancestors.
 
     A process that overwrote its environment is not found; its supervisor, which carries the same marks, is.
     """
@@ -58,7 +58,8 @@ def leftovers(run_id: str | None = None, proc: Path = Path("/proc")) -> list[Lef
         token = env.get(CHILD_ENV)
         if token is None or pid in spared or (run_id is not None and env.get(RUN_ENV) != run_id):
             continue
-        found.append(Leftover(pid, env.get(RUN_ENV), token, _command(proc / str(pid)), not _owner_lives(token)))
+        orphaned = _shares_our_pids(proc / str(pid)) and not _owner_lives(token)
+        found.append(Leftover(pid, env.get(RUN_ENV), token, _command(proc / str(pid)), orphaned))
     return found
 
 
@@ -132,7 +133,7 @@ def _environments(proc: Path) -> Iterator[tuple[int, dict[str, str]]]:
         if not entry.name.isdigit():
             continue
         try:
-            if entry.stat().st_uid != own:
+            if own not in (0, entry.stat().st_uid):
                 continue
             raw = (entry / "environ").read_bytes()
         except OSError:  # it ended, or is not ours to read
@@ -170,6 +171,14 @@ def _owner_lives(token: str) -> bool:
     pid, _, rest = token.partition("-")
     start = rest.partition("-")[0]
     return pid.isdigit() and _alive(int(pid)) and str(_start_time(int(pid))) == start
+
+
+def _shares_our_pids(entry: Path) -> bool:
+    """Whether pids mean the same to that process: what runs in a container is not judged from outside."""
+    try:
+        return (entry / "ns/pid").readlink() == Path("/proc/self/ns/pid").readlink()
+    except OSError:
+        return False
 
 
 def _ancestors(pid: int) -> Iterator[int]:

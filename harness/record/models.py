@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 VerdictName = Literal["passed", "failed", "inconclusive", "invalid", "error", "interrupted"]
+PhaseAction = Literal["start", "idle", "create", "flip", "settle", "settled", "end"]
 
 _Count = Annotated[int, Field(ge=0)]
 _Nanoseconds = Annotated[int, Field(description="nanoseconds since the run's origin, monotonic")]
@@ -78,7 +79,7 @@ class Phase(_Model):
     """One stretch of the timeline. Load phases carry counts and rates; `requested_per_s` null is `rate: max`."""
 
     name: str
-    action: Literal["start", "idle", "create", "flip", "settle", "settled", "end"]
+    action: PhaseAction
     kind: str | None = None
     started_ns: _Nanoseconds
     ended_ns: _Nanoseconds | None = None

@@ -13,9 +13,10 @@ RUN = new_run_id()
 OTHER = new_run_id()
 
 
-def fake_process(proc: Path, pid: int, command: str, env: dict[str, str]) -> None:
+def fake_process(proc: Path, pid: int, command: str, env: dict[str, str], namespace: str | None = None) -> None:
     entry = proc / str(pid)
-    entry.mkdir(parents=True)
+    (entry / "ns").mkdir(parents=True)
+    (entry / "ns/pid").symlink_to(namespace or Path("/proc/self/ns/pid").readlink())
     (entry / "environ").write_bytes("\0".join(f"{key}={value}" for key, value in env.items()).encode())
     (entry / "cmdline").write_bytes(command.replace(" ", "\0").encode())
 
@@ -39,6 +40,11 @@ def test_processes_are_found_by_their_environment(tmp_path: Path) -> None:
 def test_a_recycled_pid_is_not_taken_for_the_owner(tmp_path: Path) -> None:
     fake_process(tmp_path, 4190001, "x", {"HARNESS_CHILD": f"{os.getpid()}-1-1"})  # our pid, another start time
     assert leftovers(proc=tmp_path)[0].orphaned
+
+
+def test_a_run_in_a_container_is_not_judged_from_outside(tmp_path: Path) -> None:
+    fake_process(tmp_path, 4190001, "x", {"HARNESS_CHILD": "4194304-1-1"}, namespace="pid:[1]")
+    assert not leftovers(proc=tmp_path)[0].orphaned
 
 
 def test_real_orphans_are_ended() -> None:

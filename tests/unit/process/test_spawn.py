@@ -51,12 +51,14 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_streams_environment_and_exit() -> None:
+def test_streams_environment_and_exit(tmp_path: Path) -> None:
     async def body() -> None:
         code = "import os,sys; print(os.environ['X'], os.getcwd(), flush=True); print(input()[::-1]); print('e', file=sys.stderr)"
         child = await spawn(
-            python(code), name="c", env={**ENV, "X": "1=2"}, cwd=Path("/"), stdin=PIPE, stdout=PIPE, stderr=PIPE
-        )
+            python(code), name="c", env={**ENV, "X": "1=2"}, cwd=Path("/"), stdin=PIPE, stdout=PIPE, stderr=PIPE,
+            remove=[tmp_path],
+        )  # fmt: skip
+        assert os.getsid(child.supervisor_pid) == child.supervisor_pid  # out of a terminal's reach
         assert alive(child.pid)
         assert await line(child) == "1=2 /"
         assert child.returned() is None
@@ -64,7 +66,7 @@ def test_streams_environment_and_exit() -> None:
         assert child.stderr is not None
         child.stdin.write(b"abc\n")
         assert await line(child) == "cba"
-        assert await child.stderr.read() == b"e\n"
+        assert await child.stderr.read() == b"e\n"  # ends with the child, though its supervisor lives on
         exit_ = await child.wait(10)
         assert (exit_.code, exit_.signal, exit_.sent, exit_.supervised) == (0, None, (), True)
         assert exit_.max_rss_bytes > 2**20
@@ -185,10 +187,12 @@ def test_stop_asks_first_and_insists_later() -> None:
 
 def test_a_stopped_process_is_ended_too() -> None:
     async def body() -> None:
-        child = await spawn(["sleep", "60"], name="c", env=ENV)
+        code = "import signal,sys,time; signal.signal(15, lambda *_: sys.exit(7)); print(1, flush=True); time.sleep(60)"
+        child = await spawn(python(code), name="c", env=ENV, stdout=PIPE)
+        await line(child)
         child.send_signal(signal.SIGSTOP)
         exit_ = await child.stop(20)
-        assert (exit_.signal, exit_.sent) == (15, (19, 15))
+        assert (exit_.code, exit_.sent) == (7, (19, 15))
 
     run(body)
 

@@ -26,7 +26,7 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
         writer.sample("memory", "memory.rss", 1.5, t_ns=7)
         writer.sample("latency", "objects", 3, {"kind": "Secret"})
         writer.requests([RequestRow("p", 0, 1, 1, 2, 3, "create", "Secret", "s'; drop", 0, None, 9)])
-        writer.propagation([PropagationRow("flip", "c", 1, 2, 3, None, "ns", "n"), PropagationRow("flip", "c", 1, 2, 3, 4, "ns", "n")])
+        writer.propagation([PropagationRow("flip", "c", 1, 2, 3, seen, "ns", "n") for seen in (None, 4)])
         await writer.close()
 
     asyncio.run(write())

@@ -1,0 +1,94 @@
+"""The `harness` command. Verbs are imported when they are called, so that `harness --help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from datetime import UTC, datetime
+
+import click
+import typer
+from rich.console import Console
+
+import harness
+from harness.cli import clean, cluster, doctor, report, run, scenarios, show
+from harness.core import paths
+from harness.core.errors import ExitCode, HarnessError
+
+app = typer.Typer(
+    name="harness",
+    help="Memory profiling and load tests for Kubernetes controllers, against a real control plane.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"harness {harness.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+    ),  # handled by its callback
+) -> None:
+    pass
+
+
+app.command("run")(run.run)
+app.command("show")(show.show)
+app.command("report")(report.report)
+app.command("scenarios")(scenarios.scenarios)
+app.add_typer(cluster.app, name="cluster")
+app.command("doctor")(doctor.doctor)
+app.command("clean")(clean.clean)
+
+
+def main() -> None:
+    """Entry point: every ending has its documented exit code, and only a bug of ours has a traceback, kept in a file."""
+    try:
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(ExitCode.USAGE)
+    except HarnessError as error:
+        _say(f"harness: {error}")
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _say("harness: interrupted")
+        sys.exit(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # the reader of our output went away (`harness show | head`): nothing to tell anybody
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.PASSED)
+    except Exception as error:  # noqa: BLE001 # the last place: a bug must not show a traceback to a user
+        _say(f"harness: a bug of ours: {type(error).__name__}: {error}; the traceback is in {_keep_traceback()}")
+        sys.exit(ExitCode.BUG)
+
+
+def _say(line: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(line, style="red", markup=False, highlight=False)
+
+
+def _keep_traceback() -> str:
+    directory = paths.state_dir() / "bugs"
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = directory / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.txt"
+        path.write_text(traceback.format_exc())
+    except OSError as error:
+        return f"no file ({error.strerror})"
+    return str(path)
+
+
+if __name__ == "__main__":
+    main()

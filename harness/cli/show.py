@@ -1,0 +1,38 @@
+"""`harness show`: what a run was and what came of it, from its record."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from harness.analysis.verdict import judge
+from harness.record.models import Verdict
+from harness.record.reader import RunRecord
+from harness.report import terminal
+
+
+def show(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run id, the unique start or end of one, or the path of a record.")
+    ],
+    json: Annotated[bool, typer.Option("--json", help="One JSON object (schema harness.show/v1).")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,
+) -> None:
+    """Show a run. Exits 0 if the record is readable, whatever its verdict.
+
+    Example: harness show k4x7q --json
+    """
+    record = RunRecord.open(run, out)
+    if json:
+        sys.stdout.write(record.show().model_dump_json(by_alias=True, indent=1) + "\n")
+        return
+    terminal.render(record, stored_or_judged(record), Console(highlight=False))
+
+
+def stored_or_judged(record: RunRecord) -> Verdict:
+    """The verdict on disk; of a run that has none yet, one made from what is there, not stored."""
+    return record.verdict or judge(record)

@@ -1,0 +1,1 @@
+"""The runner: phases on one timeline, arms one after another."""

@@ -1,0 +1,129 @@
+"""The load generator as seen from the harness: a child process that is told phases and streams back what it did."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.core.errors import RunFault
+from harness.core.ids import RUN_ENV
+from harness.core.sinks import RequestRow, Sink
+from harness.process import PIPE, Child, spawn
+
+_READY_SECONDS = 60.0
+_STOP_SECONDS = 5.0
+_GRACE_SECONDS = 30.0  # beyond a phase's own timeout, for its last requests
+
+
+class LoadGenerator:
+    """A running `python -m loadgen`. Rows go to the sink; `on_rows` sees them too."""
+
+    def __init__(self, child: Child, sink: Sink, log: Path, on_rows: Callable[[list[RequestRow]], None]) -> None:
+        self.pid = child.pid
+        self.supervisor_pid = child.supervisor_pid
+        self.done = 0
+        """Requests of the current phase that have succeeded."""
+        self._child = child
+        self._sink = sink
+        self._log = log
+        self._on_rows = on_rows
+        self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._reader = asyncio.create_task(self._read(), name="loadgen-stream")
+
+    @classmethod
+    async def start(
+        cls, plan: Mapping[str, Any], *, run_dir: Path, sink: Sink, on_rows: Callable[[list[RequestRow]], None]
+    ) -> LoadGenerator:
+        """Start the generator and wait until it is connected. Raises RunFault with its last words otherwise."""
+        plan_path, log = run_dir / "plan.json", run_dir / "loadgen.log"
+        plan_path.write_text(json.dumps(plan, indent=1) + "\n")
+        env = {**os.environ, RUN_ENV: str(plan["run_id"])}
+        command = [sys.executable, "-m", "loadgen", str(plan_path)]
+        child = await spawn(command, name="loadgen", env=env, stdin=PIPE, stdout=PIPE, stderr=log)
+        generator = cls(child, sink, log, on_rows)
+        try:
+            await generator._expect("ready", _READY_SECONDS)
+        except BaseException:
+            await generator.stop()
+            raise
+        return generator
+
+    async def run_phase(self, phase: str, timeout_s: float) -> dict[str, Any]:
+        """Run one phase to its end; the contract's message of its end, with `started_ns` from that of its start."""
+        self.done = 0
+        self._send({"run": phase})
+        started_ns: int | None = None
+        while True:
+            message = await self._expect("phase", timeout_s + _GRACE_SECONDS)
+            if message["phase"] != phase:
+                continue
+            if message["state"] == "started":
+                started_ns = message["t_ns"]
+            else:
+                return {**message, "started_ns": started_ns}
+
+    async def stop(self) -> None:
+        """End the generator; what it had sent is on record. Idempotent."""
+        with contextlib.suppress(OSError, RuntimeError):
+            self._send({"stop": True})
+        with contextlib.suppress(TimeoutError):
+            await self._child.wait(_STOP_SECONDS)
+        await self._child.stop(1.0)
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+            await asyncio.wait_for(self._reader, _STOP_SECONDS)
+
+    def _send(self, command: Mapping[str, object]) -> None:
+        assert self._child.stdin is not None
+        self._child.stdin.write(json.dumps(command).encode() + b"\n")
+
+    async def _expect(self, type_: str, timeout_s: float) -> dict[str, Any]:
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            left = deadline - asyncio.get_running_loop().time()
+            try:
+                message = await asyncio.wait_for(self._messages.get(), max(0.0, left))
+            except TimeoutError:
+                raise RunFault(f"the load generator said nothing for {timeout_s:.0f} s", place=str(self._log)) from None
+            if message["type"] == "gone":
+                raise RunFault(f"the load generator ended: {self._last_words()}", place=str(self._log))
+            if message["type"] == "error" and message.get("fatal"):
+                raise RunFault(f"load: {message['message']}")
+            if message["type"] == type_:
+                return message
+
+    async def _read(self) -> None:
+        assert self._child.stdout is not None
+        try:
+            async for line in self._child.stdout:
+                self._take(json.loads(line))
+        finally:
+            self._messages.put_nowait({"type": "gone"})
+
+    def _take(self, message: dict[str, Any]) -> None:
+        type_ = message["type"]
+        if type_ == "requests":
+            rows = [RequestRow(*row) for row in message["rows"]]
+            self.done += sum(row.error is None for row in rows)
+            self._sink.requests(rows)
+            self._on_rows(rows)
+        elif type_ == "self":
+            for metric, field in (("load.cpu", "cpu_s"), ("load.rss", "rss_bytes"), ("load.loop_lag", "loop_lag_s")):
+                if message.get(field) is not None:
+                    self._sink.sample("load", metric, message[field], t_ns=message["t_ns"])
+        elif type_ == "error" and not message.get("fatal"):
+            self._sink.event("warning", source="load", message=f"load: {message['message']}")
+        else:
+            self._messages.put_nowait(message)
+
+    def _last_words(self) -> str:
+        try:
+            lines = self._log.read_text(errors="replace").strip().splitlines()
+        except OSError:
+            lines = []
+        return lines[-1] if lines else "no message"

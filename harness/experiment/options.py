@@ -1,0 +1,68 @@
+"""What the command line decides about a run, beside the scenario."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from harness.record.models import Verdict
+from harness.record.reader import RunRecord
+from harness.scenario.model import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Options of `harness run`."""
+
+    out: Path
+    provider: str = "embedded"
+    profile: str | None = None
+    sets: dict[str, str] = field(default_factory=dict)
+    subject: str | None = None
+    """A command line that replaces the scenario's subject."""
+    memray: str | None = None
+    """`launch` or `off`; None leaves it to the scenario."""
+    pyroscope: str | None = None
+    """`on` or a URL; None leaves it to the scenario."""
+
+
+class Observer(Protocol):
+    """Shows a person how a run goes. All calls come from the run's event loop and must be cheap."""
+
+    def run_started(self, run_id: str, scenario: Scenario, arm: str | None, directory: Path) -> None:
+        """A run begins; its record is in `directory`."""
+
+    def step(self, text: str) -> None:
+        """The run does something that is not a phase: starts the cluster, waits for readiness."""
+
+    def detail(self, text: str) -> None:
+        """How the current step stands."""
+
+    def phase_started(self, phase: str, requested: int | None) -> None:
+        """A phase begins; `requested` requests will be sent in it."""
+
+    def tick(self, status: Status) -> None:
+        """Twice a second: how the run stands."""
+
+    def phase_ended(self, phase: str, sentence: str) -> None:
+        """A phase is over; `sentence` says what came of it."""
+
+    def run_ended(self, record: RunRecord, verdict: Verdict) -> None:
+        """The record is sealed and judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the live display shows."""
+
+    phase: str
+    done: int
+    requested: int | None
+    per_s: float | None
+    rss_bytes: float | None
+    limit_bytes: int | None
+    tasks: float | None
+    queue_depth: float | None
+    waiting_for: int | None
+    """Effects that probes still wait for."""

@@ -1,0 +1,48 @@
+"""What can be known before anything starts: a run that cannot work ends here, in one line, with nothing to clean up."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+
+from harness.cluster import provider
+from harness.core.errors import EnvironmentFault, UsageError
+from harness.experiment.options import RunOptions
+from harness.experiment.subjects import build
+from harness.scenario.model import Scenario
+from harness.subject import limits
+
+_MEMRAY = ("launch", "off")
+
+
+def check(scenarios: Sequence[Scenario], options: RunOptions) -> None:
+    """Raises UsageError for options that cannot be meant, EnvironmentFault for what this machine cannot do."""
+    provider.check(options.provider)
+    if options.memray is not None and options.memray not in _MEMRAY:
+        raise UsageError(f"--memray {options.memray!r} is unknown", remedy=f"use {' or '.join(_MEMRAY)}")
+    pyroscope = options.pyroscope
+    if pyroscope is not None and pyroscope not in ("on", "off") and not pyroscope.startswith(("http://", "https://")):
+        raise UsageError(f"--pyroscope {pyroscope!r} is not a URL", remedy="use on, off, or http://HOST:PORT")
+    for scenario in scenarios:
+        _command(scenario, options)
+        if scenario.subject.memory_limit is not None:
+            _memory_limit(scenario.name)
+
+
+def _command(scenario: Scenario, options: RunOptions) -> None:
+    command = build(scenario.subject, options.subject).command
+    if not command:
+        raise UsageError("the subject's command is empty", remedy="write --subject 'PROGRAM ARGUMENTS…'")
+    if shutil.which(command[0]) is None:
+        where = "in this folder" if "/" in command[0] else "on PATH"
+        raise UsageError(f"the subject's program {command[0]!r} is not {where}, or not executable", place=scenario.name)
+
+
+def _memory_limit(name: str) -> None:
+    capability = limits.probe()
+    if not capability.ok:
+        raise EnvironmentFault(
+            f"the scenario limits the subject's memory, and this machine cannot: {capability.sentence}",
+            place=name,
+            remedy=capability.remedy,
+        )

@@ -1,0 +1,115 @@
+"""One run: one scenario, one subject, from nothing to a sealed and judged record.
+
+The order is that of docs/architecture.md. Whatever happens - success, error, Ctrl-C - one exit stack takes everything down
+in reverse order and the record is sealed; where even that is denied (SIGKILL) the supervisors end all processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+
+from harness.analysis.verdict import judge
+from harness.core import ids
+from harness.core.clock import RunClock
+from harness.core.errors import ExitCode, HarnessError
+from harness.experiment import machine, subjects
+from harness.experiment.options import Observer, RunOptions
+from harness.experiment.session import Session
+from harness.record import owner
+from harness.record.models import ExpectedObjects, Outcome, Run, ScenarioFacts, SubjectFacts
+from harness.record.reader import RunRecord
+from harness.record.writer import RecordWriter
+from harness.report import html
+from harness.scenario import fanout
+from harness.scenario.load import ScenarioFile
+from harness.scenario.model import Scenario
+
+
+async def run_one(
+    file: ScenarioFile,
+    scenario: Scenario,
+    *,
+    arm: str | None,
+    options: RunOptions,
+    observer: Observer,
+    experiment_id: str | None = None,
+) -> RunRecord:
+    """Run one arm and return its record with the verdict stored. Only a failure to write the record itself raises."""
+    clock = RunClock()
+    run_id = ids.new_run_id(clock.started_at)
+    directory = options.out / run_id
+    command = subjects.build(scenario.subject, options.subject)
+    facts = Run(
+        run_id=run_id,
+        experiment_id=experiment_id,
+        state="running",
+        owner=owner.this_process(),
+        started_at=clock.started_at,
+        scenario=ScenarioFacts(
+            name=scenario.name,
+            path=str(file.path),
+            sha256=file.sha256,
+            arm=arm,
+            sets=dict(options.sets),
+            resolved=scenario.model_dump(mode="json"),
+        ),
+        seed=scenario.seed,
+        profile=options.profile,
+        namespace=ids.namespace_of(run_id),
+        subject=SubjectFacts(
+            kind="command",
+            command=command.command,
+            controller=command.controller,
+            options=dict(command.options),
+            memory_limit_bytes=scenario.subject.memory_limit,
+            user=ids.subject_user(run_id),
+        ),
+        machine=machine.describe(),
+        versions=machine.versions(),
+        expected=[ExpectedObjects(kind=e.kind.alias, count=e.count) for e in fanout.expected(scenario, run_id)],
+    )
+    writer = RecordWriter(directory, clock)
+    writer.save_run(facts)
+    writer.start()
+    observer.run_started(run_id, scenario, arm, directory)
+    session = Session(scenario, facts, writer, clock, command, options, observer)
+    facts.outcome = await _outcome(session, writer)
+    facts.state = "sealed"
+    facts.ended_at = datetime.now(UTC)
+    await writer.close()
+    if writer.failure is not None and facts.outcome.state == "completed":
+        facts.outcome = Outcome(state="error", message=writer.failure, exit_code=ExitCode.ENVIRONMENT)
+    writer.save_run(facts)
+    record = RunRecord(directory)
+    verdict = judge(record)
+    record.save_verdict(verdict)
+    observer.step("writing the report")
+    await asyncio.to_thread(html.write, record, verdict, directory / "report.html")
+    observer.run_ended(record, verdict)
+    return record
+
+
+async def _outcome(session: Session, writer: RecordWriter) -> Outcome:
+    """Run the session to its end and say how it went; never raises."""
+    try:
+        async with AsyncExitStack() as stack:
+            await session.run(stack)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()  # the interruption is dealt with: what follows, sealing the record, must not be cancelled too
+        writer.event("interrupted")
+        return Outcome(state="interrupted", message="interrupted by the user", exit_code=ExitCode.INTERRUPTED)
+    except HarnessError as error:
+        writer.event("error", message=str(error))
+        return Outcome(state="error", message=str(error), exit_code=error.exit_code)
+    except Exception as error:  # noqa: BLE001 # a bug of ours must still leave a sealed record that says so
+        trace = session.directory / "traceback.txt"
+        trace.write_text(traceback.format_exc())
+        message = f"a bug of the harness: {type(error).__name__}: {error}; the traceback is in {trace}"
+        writer.event("error", message=message)
+        return Outcome(state="error", message=message, exit_code=ExitCode.BUG)
+    return Outcome(state="completed")

@@ -1,0 +1,382 @@
+"""The living part of a run: cluster, subject, collectors and load on one timeline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from harness.cluster import provider
+from harness.cluster.embedded import EmbeddedCluster
+from harness.cluster.setup import prepare
+from harness.collectors import registry
+from harness.collectors.base import Collector
+from harness.collectors.latency import LatencyCollector
+from harness.collectors.metrics import MetricsCollector
+from harness.core.clock import RunClock
+from harness.core.errors import RunFault
+from harness.core.handles import Launch, RunContext
+from harness.core.sinks import RequestRow
+from harness.experiment import subjects
+from harness.experiment.load import LoadGenerator
+from harness.experiment.options import Observer, RunOptions, Status
+from harness.experiment.settle import settle
+from harness.experiment.thrash import ThrashGuard
+from harness.experiment.witnesses import Witnesses
+from harness.kube.api import Api
+from harness.kube.kubeconfig import client_files
+from harness.kube.rbac import LOADGEN, WATCHER, bind
+from harness.record.models import EndingFacts, Phase, PhaseAction, Run
+from harness.record.writer import RecordWriter
+from harness.scenario import fanout, plan
+from harness.scenario.model import Create, Flip, Scenario, Settle
+from harness.scenario.names import AnyStep
+from harness.subject import process
+from harness.subject.placeholders import Placeholders
+from harness.subject.process import ProcessSubject, SubjectNotReady
+from harness.subject.readiness import Ready
+from harness.subject.runtime import detect
+
+IDLE_SECONDS = 2.0
+SETTLED_SECONDS = 2.0
+"""Windows over which idle and settled values are averaged; the second is part of the definition of "settled"."""
+
+_TICK_SECONDS = 0.5
+_WATCHER_USER = "harness:watcher"
+_LOADGEN_USER = "harness:loadgen"
+_T = TypeVar("_T")
+
+
+class SubjectGone(Exception):
+    """The subject ended while something waited for it to work; not an error, but the end of the timeline."""
+
+
+def _collectors(scenario: Scenario, options: RunOptions, observer: Observer) -> list[Collector]:
+    """The scenario's collectors; `latency` always, for without it nobody knows when the system is settled."""
+    pyroscope = options.pyroscope or scenario.pyroscope
+    return registry.create(
+        [*scenario.collect, "latency"],
+        memray=(options.memray or scenario.memray) == "launch",
+        pyroscope=None if pyroscope == "off" else pyroscope,
+        progress=observer,
+    )
+
+
+class Session:
+    """One run while it lives. `facts` is kept true all the time and saved at every phase."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        facts: Run,
+        writer: RecordWriter,
+        clock: RunClock,
+        command: subjects.SubjectCommand,
+        options: RunOptions,
+        observer: Observer,
+    ) -> None:
+        self.directory = writer.directory.absolute()
+        self._scenario = scenario
+        self._facts = facts
+        self._writer = writer
+        self._clock = clock
+        self._command = command
+        self._options = options
+        self._observer = observer
+        self._witnesses = Witnesses(_collectors(scenario, options, observer), writer)
+        facts.collectors = self._witnesses.facts
+        self._generator: LoadGenerator | None = None
+
+    async def run(self, stack: AsyncExitStack) -> None:
+        """From nothing to detached; what must be taken down is pushed on `stack` as it comes up."""
+        cluster = await self._start_cluster(stack)
+        api = await stack.enter_async_context(await Api.connect(cluster.kubeconfig))
+        await prepare(api, self._facts.run_id)
+        subject = await self._start_subject(stack, api, cluster)
+        watch = asyncio.create_task(self._watch_cluster(cluster), name="cluster-watch")
+        stack.callback(watch.cancel)
+        timeline = asyncio.create_task(self._timeline(stack, api, cluster, subject), name="timeline")
+        stack.callback(timeline.cancel)
+        await asyncio.wait({watch, timeline}, return_when=asyncio.FIRST_COMPLETED)
+        if watch.done():
+            watch.result()
+        await timeline
+
+    # -- coming up -----------------------------------------------------------------------------------------------------
+
+    async def _start_cluster(self, stack: AsyncExitStack) -> EmbeddedCluster:
+        cluster = await provider.start(
+            self._options.provider,
+            name=self._facts.run_id,
+            run_id=self._facts.run_id,
+            work_dir=self.directory,
+            progress=self._observer,
+        )
+        stack.push_async_callback(cluster.stop)
+        self._facts.cluster = dict(cluster.describe())
+        self._writer.save_run(self._facts)
+        return cluster
+
+    async def _start_subject(self, stack: AsyncExitStack, api: Api, cluster: EmbeddedCluster) -> ProcessSubject:
+        self._observer.step("starting the subject")
+        facts = self._facts.subject
+        kubeconfig = await cluster.identity(facts.user)
+        await bind(api, facts.user, self._command.role, self._facts.run_id)
+        env = subjects.base_environment(self._command.env)
+        placeholders = Placeholders(kubeconfig=kubeconfig, namespace=self._facts.namespace, run_id=self._facts.run_id)
+        runtime, python = await detect(self._command.command, env)
+        facts.runtime = runtime
+        facts.runtime_version = None if python is None else ".".join(map(str, python.version))
+        launch = Launch(
+            run_id=self._facts.run_id,
+            run_dir=self.directory,
+            clock=self._clock,
+            sink=self._writer,
+            command=list(self._command.command),
+            env=env,
+            runtime=runtime,
+            python=python,
+            labels=self._labels(),
+        )
+        stack.push_async_callback(self._witnesses.detach)
+        await self._witnesses.prepare(launch)
+        try:
+            subject = await process.start(
+                launch,
+                kubeconfig=kubeconfig,
+                user=facts.user,
+                namespace=self._facts.namespace,
+                memory_limit=self._scenario.subject.memory_limit,
+                metrics_url=self._command.metrics,
+                pprof_url=self._command.pprof,
+                ready=Ready(self._command.ready_http),
+                ready_timeout_s=self._scenario.subject.ready_timeout,
+                placeholders=placeholders,
+            )
+        except SubjectNotReady as error:
+            if error.ending is not None:
+                self._facts.ending = EndingFacts(**asdict(error.ending))
+            raise
+        stack.push_async_callback(subject.stop)
+        facts.command = list(subject.command)
+        facts.environment = subjects.relevant_environment(launch.env)
+        facts.cgroup_version = None if subject.cgroup is None else subject.cgroup.version
+        assert subject.ready_ns is not None
+        self._facts.phases.append(
+            Phase(name="start", action="start", started_ns=subject.started_ns, ended_ns=subject.ready_ns)
+        )
+        self._observer.phase_ended("start", f"ready after {(subject.ready_ns - subject.started_ns) / 1e9:.1f} s")
+        return subject
+
+    async def _context(self, api: Api, cluster: EmbeddedCluster, subject: ProcessSubject) -> RunContext:
+        watcher = await cluster.identity(_WATCHER_USER)
+        await bind(api, _WATCHER_USER, WATCHER, self._facts.run_id)
+        return RunContext(
+            run_id=self._facts.run_id,
+            namespace=self._facts.namespace,
+            run_dir=self.directory,
+            clock=self._clock,
+            cluster=cluster,
+            subject=subject,
+            sink=self._writer,
+            watcher_kubeconfig=watcher,
+            kinds=fanout.scenario_kinds(self._scenario),
+            expected=fanout.expected(self._scenario, self._facts.run_id),
+            probes=fanout.probes(self._scenario, self._facts.run_id),
+            labels=self._labels(),
+        )
+
+    def _labels(self) -> dict[str, str]:
+        labels = {"run_id": self._facts.run_id, "scenario": self._scenario.name}
+        return labels if self._scenario.arm is None else labels | {"arm": self._scenario.arm}
+
+    async def _start_load(self, stack: AsyncExitStack, api: Api, cluster: EmbeddedCluster) -> LoadGenerator:
+        self._observer.step("starting the load generator")
+        kubeconfig = await cluster.identity(_LOADGEN_USER)
+        await bind(api, _LOADGEN_USER, LOADGEN, self._facts.run_id)
+        files = client_files(kubeconfig)
+        document = plan.build_plan(
+            self._scenario,
+            run_id=self._facts.run_id,
+            origin_ns=self._clock.origin_ns,
+            server=files.server,
+            ca_file=files.ca_file,
+            cert_file=files.cert_file,
+            key_file=files.key_file,
+            namespace=self._facts.namespace,
+        )
+        generator = await LoadGenerator.start(
+            document, run_dir=self.directory, sink=self._writer, on_rows=self._on_rows
+        )
+        stack.push_async_callback(generator.stop)
+        return generator
+
+    def _on_rows(self, rows: list[RequestRow]) -> None:
+        latency = self._witnesses.find(LatencyCollector)
+        if latency is None:
+            return
+        for row in rows:
+            if 200 <= row.status < 300:
+                latency.cause(row.phase, row.name, row.intended_ns, row.sent_ns, row.done_ns)
+
+    # -- the timeline --------------------------------------------------------------------------------------------------
+
+    async def _timeline(
+        self, stack: AsyncExitStack, api: Api, cluster: EmbeddedCluster, subject: ProcessSubject
+    ) -> None:
+        await self._witnesses.attach(await self._context(api, cluster, subject))
+        helpers = [
+            asyncio.create_task(self._tick_forever(subject), name="ticker"),
+            asyncio.create_task(ThrashGuard(subject, self._writer, self._progress).watch(), name="thrash-guard"),
+        ]
+        try:
+            await self._witnesses.settle()
+            await self._rest("idle", IDLE_SECONDS, subject)
+            self._generator = await self._start_load(stack, api, cluster)
+            for name, step in plan.steps(self._scenario):
+                await self._step(name, step, subject)
+            await self._settled(subject)
+        except SubjectGone:
+            self._end_phase()
+        finally:
+            for helper in helpers:
+                helper.cancel()
+        self._take_ending(subject)
+        self._begin_phase("end", "end")
+        if self._generator is not None:
+            await self._generator.stop()
+        self._observer.step("detaching the collectors")
+        await self._witnesses.detach(subject_ended=False)
+        self._take_ending(subject)
+        await subject.stop()
+        await self._witnesses.detach()
+        self._end_phase()
+
+    async def _step(self, name: str, step: AnyStep, subject: ProcessSubject) -> None:
+        if isinstance(step, Settle):
+            await self._settle(name, step, subject)
+            return
+        assert isinstance(step, Create | Flip)
+        assert self._generator is not None
+        phase = self._begin_phase(name, step.action, kind=step.resource.alias, requested=step.count)
+        phase.requested_per_s = step.rate
+        await self._witnesses.phase_started(name)
+        try:
+            message = await self._while_alive(self._generator.run_phase(name, step.timeout), subject)
+        except SubjectGone:
+            phase.done, phase.failed = min(self._generator.done, step.count), 0
+            raise
+        phase.started_ns, phase.done, phase.failed = message["started_ns"], message["done"], message["failed"]
+        phase.requested_per_s, phase.achieved_per_s = message["requested_per_s"], message["achieved_per_s"]
+        await self._witnesses.phase_ended(name)
+        self._end_phase(message["t_ns"])
+        of_fixed = "" if step.rate is None else f" of {step.rate:,.0f}/s"
+        failed = f", {phase.failed} failed" if phase.failed else ""
+        self._observer.phase_ended(
+            name, f"{phase.done:,}/{step.count:,} at {phase.achieved_per_s or 0:,.0f}/s{of_fixed}{failed}"
+        )
+
+    async def _settle(self, name: str, step: Settle, subject: ProcessSubject) -> None:
+        latency = self._witnesses.find(LatencyCollector)
+        if latency is None:
+            raise RunFault("cannot tell when the system is settled: the latency collector does not work")
+        phase = self._begin_phase(name, "settle")
+        await self._witnesses.phase_started(name)
+        quiet = settle(latency, self._witnesses.find(MetricsCollector), quiet_for=step.quiet_for, timeout=step.timeout)
+        phase.settled = await self._while_alive(quiet, subject)
+        await self._witnesses.phase_ended(name)
+        self._end_phase()
+        assert phase.ended_ns is not None
+        seconds = (phase.ended_ns - phase.started_ns) / 1e9
+        how = "quiet" if phase.settled else f"not quiet within {step.timeout:.0f} s"
+        self._observer.phase_ended(name, f"{how} after {seconds:.1f} s")
+
+    async def _settled(self, subject: ProcessSubject) -> None:
+        """The last measurement: force a collection, then rest; only where the system did become quiet."""
+        last = plan.steps(self._scenario)[-1:]
+        if not last or not isinstance(last[0][1], Settle):
+            await self._settle("settle", Settle(), subject)
+        if self._facts.phases[-1].settled:
+            await self._witnesses.settle()
+            await self._rest("settled", SETTLED_SECONDS, subject)
+
+    async def _rest(self, name: str, seconds: float, subject: ProcessSubject) -> None:
+        self._begin_phase(name, "idle" if name == "idle" else "settled")
+        await self._while_alive(asyncio.sleep(seconds), subject)
+        self._end_phase()
+
+    # -- small parts ---------------------------------------------------------------------------------------------------
+
+    async def _while_alive(self, work: Coroutine[Any, Any, _T], subject: ProcessSubject) -> _T:
+        """The result of `work`, or SubjectGone as soon as the subject ends."""
+        task = asyncio.ensure_future(work)
+        ended = asyncio.ensure_future(subject.wait_ended())
+        try:
+            await asyncio.wait({task, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise SubjectGone
+        finally:
+            task.cancel()
+            ended.cancel()
+            await asyncio.gather(task, ended, return_exceptions=True)
+
+    async def _watch_cluster(self, cluster: EmbeddedCluster) -> None:
+        """Ends, with an error, when the API server or etcd goes away: nothing measured after that means anything."""
+        while (reason := cluster.failure()) is None:  # noqa: ASYNC110 # asks several children; ten times a second is soon enough
+            await asyncio.sleep(_TICK_SECONDS)
+        raise RunFault(f"the cluster broke down: {reason}", place=str(self.directory / "control-plane"))
+
+    async def _tick_forever(self, subject: ProcessSubject) -> None:
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            phase = self._facts.phases[-1]
+            done = self._generator.done if self._generator else 0
+            seconds = (self._clock.now_ns() - phase.started_ns) / 1e9
+            latency = self._witnesses.find(LatencyCollector)
+            self._observer.tick(
+                Status(
+                    phase=phase.name,
+                    done=done,
+                    requested=phase.requested,
+                    per_s=done / seconds if phase.requested and seconds > 0 else None,
+                    rss_bytes=self._writer.latest("memory.rss"),
+                    limit_bytes=subject.memory_limit,
+                    tasks=self._writer.latest("tasks"),
+                    queue_depth=self._writer.latest("queue.depth"),
+                    waiting_for=latency.missing() if latency else None,
+                )
+            )
+
+    def _progress(self) -> float | None:
+        """A counter that grows while the subject gets work done, None where nobody counts."""
+        return self._writer.latest("reconciles.total")
+
+    def _begin_phase(
+        self, name: str, action: PhaseAction, kind: str | None = None, requested: int | None = None
+    ) -> Phase:
+        phase = Phase(name=name, action=action, kind=kind, requested=requested, started_ns=self._clock.now_ns())
+        self._facts.phases.append(phase)
+        self._writer.phase = name
+        self._writer.event("phase", state="started", name=name)
+        self._writer.save_run(self._facts)
+        self._observer.phase_started(name, requested)
+        return phase
+
+    def _end_phase(self, t_ns: int | None = None) -> None:
+        phase = self._facts.phases[-1]
+        if phase.ended_ns is None:
+            phase.ended_ns = self._clock.now_ns() if t_ns is None else t_ns
+            self._writer.event("phase", state="ended", name=phase.name)
+            self._writer.save_run(self._facts)
+
+    def _take_ending(self, subject: ProcessSubject) -> None:
+        """Keep how the subject ended, if it did so before we stopped it."""
+        ending = subject.ending()
+        if ending is None or self._facts.ending is not None:
+            return
+        self._facts.ending = EndingFacts(**asdict(ending))
+        self._writer.event("subject_ended", **asdict(ending))
+        self._observer.phase_ended("subject ended", ending.sentence)

@@ -1,0 +1,80 @@
+"""From what a scenario says of its subject to a command line that can be started."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.scenario.model import Subject
+
+_MATTERS = (
+    "GOMEMLIMIT",
+    "GOGC",
+    "GOMAXPROCS",
+    "GODEBUG",
+    "PYTHONMALLOC",
+    "PYTHONASYNCIODEBUG",
+    "MALLOC_ARENA_MAX",
+    "MALLOC_CONF",
+)
+_CONTROLLER_ADDRESS = "127.0.0.1:{port:metrics}"
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectCommand:
+    """A subject ready to be started, placeholders not yet filled."""
+
+    command: list[str]
+    env: dict[str, str]
+    metrics: str | None
+    pprof: str | None
+    ready_http: str | None
+    role: str
+    """ClusterRole to bind: of manifests/rbac, or `cluster-admin` of the throw-away cluster for a foreign command."""
+    controller: str | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+def build(spec: Subject, override: str | None) -> SubjectCommand:
+    """The command of a scenario's subject, or of `--subject`, which replaces the command and nothing else."""
+    if override is None and spec.controller is not None:
+        flags = [f"--{name}={_text(value)}" for name, value in spec.options.items()]
+        return SubjectCommand(
+            command=[
+                *(sys.executable, "-m", f"harness.controllers.{spec.controller}", "--kubeconfig", "{kubeconfig}"),
+                *("--metrics-bind-address", _CONTROLLER_ADDRESS, *flags),
+            ],
+            env=dict(spec.env),
+            metrics=f"http://{_CONTROLLER_ADDRESS}/metrics",
+            pprof=None,
+            ready_http=f"http://{_CONTROLLER_ADDRESS}/readyz",
+            role=f"harness-{spec.controller}",
+            controller=spec.controller,
+            options=dict(spec.options),
+        )
+    command = shlex.split(override) if override is not None else list(spec.command or [])
+    return SubjectCommand(
+        command=command,
+        env=dict(spec.env),
+        metrics=spec.metrics,
+        pprof=spec.pprof,
+        ready_http=spec.ready.http if spec.ready else None,
+        role="cluster-admin",
+    )
+
+
+def relevant_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables that change a runtime's memory or speed, for the record. Nothing else is kept: it may hold secrets."""
+    return {name: env[name] for name in _MATTERS if name in env}
+
+
+def base_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a subject: the user's own, with the scenario's `env` on top."""
+    return {**os.environ, **extra}
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,39 @@
+"""Ends a subject that hangs at its memory limit: minutes of CPU, stalled answers, no kill and no progress."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from harness.core.sinks import Sink
+from harness.subject.ending import THRASH_S, ThrashWatch
+from harness.subject.process import ProcessSubject
+
+_POLL_SECONDS = 1.0
+_GRACE_SECONDS = 2.0
+
+
+class ThrashGuard:
+    """Watches one subject. `progress` is any counter that grows with work done, None while unknown."""
+
+    def __init__(self, subject: ProcessSubject, sink: Sink, progress: Callable[[], float | None]) -> None:
+        self._subject = subject
+        self._sink = sink
+        self._progress = progress
+        self._watch = ThrashWatch()
+
+    async def watch(self) -> None:
+        """Until cancelled, or until the subject was ended for thrashing."""
+        cgroup = self._subject.cgroup
+        if cgroup is None:
+            return
+        while self._subject.ending() is None:
+            usage = cgroup.usage_bytes()
+            current = self._watch.feed(time.monotonic(), usage, cgroup.limit_bytes, self._progress(), alive=True)
+            self._sink.sample("oom", "oom.thrash_seconds", self._watch.longest_s)
+            if current >= THRASH_S:
+                self._subject.thrashed_s = current
+                await self._subject.stop(_GRACE_SECONDS)
+                return
+            await asyncio.sleep(_POLL_SECONDS)

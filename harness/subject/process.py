@@ -1,0 +1,205 @@
+"""A subject that is a local process with a memory limit of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness import process
+from harness.core.errors import RunFault
+from harness.core.handles import Ending, Launch, SubjectRuntime
+from harness.core.ids import RUN_ENV
+from harness.subject import limits
+from harness.subject.cgroups import MemoryCgroup
+from harness.subject.ending import classify
+from harness.subject.placeholders import Placeholders
+from harness.subject.readiness import ALIVE_S, Ready, Watch
+from harness.subject.redact import redact, redact_text
+from harness.subject.witness import Observation
+
+LOG_NAME = "subject.log"
+LOG_TAIL_LINES = 5
+LOG_TAIL_BYTES = 8192
+STOP_GRACE_S = 10.0
+"""Between SIGTERM and SIGKILL: a controller gives up its lease and closes its watches meanwhile."""
+
+
+class SubjectNotReady(RunFault):
+    """The subject ended or its time ran out before it was ready. `ending` is None in the latter case."""
+
+    def __init__(self, cause: str, *, place: str, remedy: str, ending: Ending | None) -> None:
+        super().__init__(cause, place=place, remedy=remedy)
+        self.ending = ending
+
+
+class ProcessSubject:
+    """One incarnation of the subject, implementing `core.handles.Subject`. Made by `start`; `stop` it in a `finally`."""
+
+    kind = "process"
+
+    def __init__(
+        self, child: process.Child, launch: Launch, observation: Observation, *, command: Sequence[str], kubeconfig: Path,
+        user: str, cgroup: MemoryCgroup | None, memory_limit: int | None, metrics_url: str | None, pprof_url: str | None,
+        started_ns: int, incarnation: int,
+    ) -> None:  # fmt: skip
+        self.command: Sequence[str] = redact(command)
+        self.user = user
+        self.kubeconfig = kubeconfig
+        self.runtime: SubjectRuntime = launch.runtime
+        self.started_ns = started_ns
+        self.ready_ns: int | None = None
+        """Run time at which it was ready."""
+        self.pid = child.pid
+        self.cgroup: MemoryCgroup | None = cgroup
+        self.metrics_url = metrics_url
+        self.pprof_url = pprof_url
+        self.agent_socket = launch.agent_socket
+        self.memory_limit = memory_limit
+        self.incarnation = incarnation
+        self.log = launch.run_dir / LOG_NAME
+        self.thrashed_s = 0.0
+        """Set by whoever stops it because of thrashing: for how long it had gone on."""
+        self._child = child
+        self._clock = launch.clock
+        self._observation = observation
+        self._ending: Ending | None = None
+
+    def pids(self) -> list[int]:
+        """Every live process of the subject, `pid` first."""
+        if self._ending is not None:
+            return []
+        found = process.descendants(self._child.supervisor_pid)
+        if self.cgroup is not None:
+            found += [pid for pid in self.cgroup.pids() if pid not in found]
+        return sorted(found, key=lambda pid: pid != self.pid)
+
+    def ending(self) -> Ending | None:
+        """How it ended; None while it lives."""
+        exit_ = self._child.returned()
+        if self._ending is None and exit_ is not None:
+            t_ns = self._clock.from_monotonic_ns(exit_.t_monotonic_ns)
+            self._ending = classify(exit_, self._observation.witness(), t_ns=t_ns, thrashed_s=self.thrashed_s)
+            self._observation.close()
+        return self._ending
+
+    async def wait_ended(self, timeout: float | None = None) -> Ending:
+        """Wait until the main process has ended. Raises TimeoutError after `timeout` seconds."""
+        await self._child.wait(timeout)
+        ending = self.ending()
+        assert ending is not None
+        return ending
+
+    async def stop(self, grace_s: float = STOP_GRACE_S) -> Ending:
+        """End it with all its processes, keep the last counters, remove its cgroup; again is harmless."""
+        try:
+            await self._child.end(grace_s)
+            return await self.wait_ended()
+        finally:
+            if self.cgroup is not None:
+                self.cgroup.seal()
+            await self._child.release()
+
+    def log_tail(self) -> str:
+        """The last lines of its log on one line, secrets hidden; empty when it wrote none."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
+                lines = file.read().decode(errors="replace").splitlines()
+        except OSError:
+            return ""
+        said = [line.strip() for line in lines if line.strip()]
+        return redact_text(" | ".join(said[-LOG_TAIL_LINES:]))
+
+
+async def start(
+    launch: Launch,
+    *,
+    kubeconfig: Path,
+    user: str,
+    namespace: str,
+    memory_limit: int | None = None,
+    metrics_url: str | None = None,
+    pprof_url: str | None = None,
+    ready: Ready | None = None,
+    ready_timeout_s: float = 30.0,
+    placeholders: Placeholders | None = None,
+    incarnation: int = 0,
+    cwd: Path | None = None,
+) -> ProcessSubject:
+    """Start the subject under its memory limit (bytes; None: none) and wait until it is ready.
+
+    Placeholders in the command and the URLs are filled; pass the run's `placeholders`, or ports differ from those filled
+    in elsewhere. What it writes goes to `subject.log` in the run's directory. `incarnation` counts the restarts: each has a
+    fresh cgroup.
+
+    Raises SubjectNotReady (a RunFault) when it does not become ready, UsageError for a command that cannot be executed,
+    EnvironmentFault where no limit can be set. Nothing of it is left then.
+    """
+    fill = placeholders or Placeholders(kubeconfig=kubeconfig, namespace=namespace, run_id=launch.run_id)
+    command = fill.fill_command(launch.command, place="subject.command")
+    metrics_url = metrics_url and fill.fill(metrics_url, place="subject.metrics")
+    pprof_url = pprof_url and fill.fill(pprof_url, place="subject.pprof")
+    ready = ready and replace(ready, http=ready.http and fill.fill(ready.http, place="subject.ready"))
+    watch = Watch(ready.http) if ready and ready.http else None
+    cgroup = limits.create(launch.run_id, incarnation, memory_limit) if memory_limit is not None else None
+    observation = Observation(cgroup)
+    started_ns = launch.clock.now_ns()
+    try:
+        child = await process.spawn(
+            command, name="subject", env=environment(launch, kubeconfig), cwd=cwd,
+            stdout=launch.run_dir / LOG_NAME, stderr=process.STDOUT,
+            cgroup=cgroup.path if cgroup else None, remove=limits.paths_to_remove(cgroup) if cgroup else (),
+        )  # fmt: skip
+    except BaseException:
+        observation.close()
+        if cgroup:
+            limits.discard(cgroup)
+        raise
+    subject = ProcessSubject(
+        child, launch, observation, command=command, kubeconfig=kubeconfig, user=user, cgroup=cgroup,
+        memory_limit=memory_limit, metrics_url=metrics_url, pprof_url=pprof_url, started_ns=started_ns,
+        incarnation=incarnation,
+    )  # fmt: skip
+    try:
+        await _until_ready(subject, watch, ready_timeout_s)
+    except BaseException:
+        await subject.stop(0)
+        raise
+    subject.ready_ns = launch.clock.now_ns()
+    return subject
+
+
+def environment(launch: Launch, kubeconfig: Path) -> dict[str, str]:
+    """The whole environment of the subject: the launch's, its marks, and what is injected in front of PYTHONPATH."""
+    env = {**launch.env, "KUBECONFIG": str(kubeconfig), RUN_ENV: launch.run_id}
+    if launch.inject_dirs:
+        existing = (
+            [env["PYTHONPATH"]] if env.get("PYTHONPATH") else []
+        )  # an empty entry would mean the working directory
+        env["PYTHONPATH"] = os.pathsep.join([*map(str, launch.inject_dirs), *existing])
+    return env
+
+
+async def _until_ready(subject: ProcessSubject, watch: Watch | None, timeout_s: float) -> None:
+    waiting = asyncio.create_task(watch.until_ready() if watch else asyncio.sleep(min(ALIVE_S, timeout_s)))
+    ended = asyncio.create_task(subject.wait_ended())
+    try:
+        done, _ = await asyncio.wait({waiting, ended}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (waiting, ended):
+            task.cancel()
+        results = await asyncio.gather(waiting, ended, return_exceptions=True)
+    said = subject.log_tail()
+    log = f"last lines of {subject.log}: {said}" if said else f"it wrote nothing to {subject.log}"
+    if ended in done:
+        ending = ended.result()
+        raise SubjectNotReady(f"{ending.sentence} before it was ready", place="subject", remedy=log, ending=ending)
+    if waiting not in done:
+        asked = f"; {watch.url}: {watch.last}" if watch else ""
+        cause = f"not ready within {timeout_s:g} s{asked}"
+        raise SubjectNotReady(cause, place="subject", remedy=log, ending=None)
+    if isinstance(results[0], BaseException):
+        raise results[0]
