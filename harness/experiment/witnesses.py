@@ -88,7 +88,7 @@ class Witnesses:
             async with asyncio.timeout(limit):
                 await hook()
         except HarnessError as error:
-            self._failed(collector, str(error))
+            self._failed(collector, str(error).removeprefix(f"{collector.name}: "))
         except TimeoutError:
             self._failed(collector, f"did not answer within {limit:.0f} s")
         except Exception as error:  # noqa: BLE001 # a broken witness must not take the run with it; the reason is kept

@@ -28,7 +28,13 @@ def test_an_open_model_has_exact_times_that_do_not_drift() -> None:
     [
         (None, 100, 3.9, 4.0, 25.0),
         (None, 0, 3.9, 4.0, 0.0),
-        (50.0, 100, 1.98, 1.99, 50.0),  # the last request is due a moment before the schedule's end: not faster than asked
+        (
+            50.0,
+            100,
+            1.98,
+            1.99,
+            50.0,
+        ),  # the last request is due a moment before the schedule's end: not faster than asked
         (50.0, 100, 1.98, 2.9, 50.0),  # a slow last answer is latency, not rate
         (50.0, 90, 1.98, 1.99, 45.0),
         (50.0, 100, 2.48, 2.5, 40.0),  # sent late: the workers were all waiting

@@ -1,0 +1,125 @@
+"""The live heap of this process after a forced collection: what pymalloc and the C library have handed out.
+
+pymalloc tells its bytes in use only as text, printed to a C stream by `sys._debugmallocstats`. Redirecting descriptor 2
+would take other threads' output away, so it is not touched. Where the interpreter exports the function behind it, that is
+called with a stream in memory. Elsewhere the C library's `stderr` variable (glibc only: it is constant in musl) points to
+that stream for the duration of the call, which holds the interpreter lock: Python code cannot write meanwhile, and
+Python's own sys.stderr writes to descriptor 2 anyway. What other C threads wrote there is passed on.
+
+malloc's share is `mallinfo2` (glibc 2.33 and later): bytes in use in all arenas plus what it has mapped. pymalloc's arenas
+are mapped without malloc, so nothing counts twice.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+from time import perf_counter_ns
+
+_MARK = "# bytes in allocated blocks"
+
+
+class _MallInfo2(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"
+        )
+    ]  # fmt: skip
+
+
+def collect_and_read() -> dict[str, object]:
+    """Collect garbage, then read: `pymalloc` and `malloc` in bytes, or None with a reason under `reasons`."""
+    started = perf_counter_ns()
+    collected = gc.collect()
+    if collected:
+        collected += gc.collect()  # what finalizers of the first round let go
+    reasons: dict[str, str] = {}
+    answer: dict[str, object] = {"collected": collected, "seconds": (perf_counter_ns() - started) / 1e9}
+    for part, read in (("pymalloc", _pymalloc), ("malloc", _malloc)):
+        try:
+            answer[part] = read()
+        except _AbsentError as error:
+            answer[part], reasons[part] = None, str(error)
+        except Exception as error:  # noqa: BLE001  # nothing of ours may reach the subject
+            answer[part], reasons[part] = None, type(error).__name__
+    answer["reasons"] = reasons
+    return answer
+
+
+class _AbsentError(Exception):
+    """This process cannot tell, and why."""
+
+
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "gnu_get_libc_version"):
+        raise _AbsentError("the C library is not glibc")
+    return libc
+
+
+def _malloc() -> int:
+    libc = _libc()
+    if not hasattr(libc, "mallinfo2"):
+        raise _AbsentError("glibc is older than 2.33 and has no mallinfo2")
+    libc.mallinfo2.restype = _MallInfo2
+    libc.mallinfo2.argtypes = []
+    info = libc.mallinfo2()
+    return int(info.uordblks) + int(info.hblkhd)
+
+
+def _pymalloc() -> int:
+    for line in _stats().splitlines():
+        if line.startswith(_MARK):
+            return int(line.rsplit("=", 1)[1].replace(",", "").strip())
+    raise _AbsentError("pymalloc is not in use")
+
+
+def _stats() -> str:
+    libc = _libc()
+    libc.open_memstream.restype = ctypes.c_void_p
+    libc.open_memstream.argtypes = [ctypes.POINTER(ctypes.c_char_p), ctypes.POINTER(ctypes.c_size_t)]
+    libc.fflush.argtypes = libc.fclose.argtypes = libc.free.argtypes = [ctypes.c_void_p]
+    libc.free.restype = None
+    buffer, size = ctypes.c_char_p(), ctypes.c_size_t()
+    stream = libc.open_memstream(ctypes.byref(buffer), ctypes.byref(size))
+    if not stream:
+        raise _AbsentError("no stream in memory could be opened")
+    try:
+        function = getattr(ctypes.pythonapi, "_PyObject_DebugMallocStats", None)
+        if function is not None:
+            function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_int
+            function(stream)
+        else:
+            _with_stderr(libc, stream)
+        libc.fflush(stream)
+        raw = ctypes.string_at(buffer, size.value)
+    finally:
+        libc.fclose(stream)
+        libc.free(buffer)
+    if function is None and (foreign := _foreign(raw)):
+        os.write(2, foreign)
+    return raw.decode(errors="replace")
+
+
+def _with_stderr(libc: ctypes.CDLL, stream: int) -> None:
+    variable = ctypes.c_void_p.in_dll(libc, "stderr")
+    before = variable.value
+    variable.value = stream
+    try:
+        sys._debugmallocstats()
+    finally:
+        variable.value = before
+
+
+def _foreign(raw: bytes) -> bytes:
+    """The lines that the interpreter's statistics do not consist of: another thread's words."""
+    import re
+
+    ours = re.compile(
+        rb"\s*$|#|Small block threshold|class +size|-----|arena map counts$"
+        rb"|[ \d,]+$|(Total|\d+ (arenas|unused|free)) .*|[^:]* [\d,]+$"
+    )
+    return b"".join(line for line in raw.splitlines(keepends=True) if not ours.match(line))

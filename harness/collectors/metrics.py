@@ -1,0 +1,175 @@
+"""The subject's own Prometheus metrics: work queues, reconciles and runtime, scraped every second."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from harness.collectors.base import Collector
+from harness.collectors.sampling import Sampler, Slices
+from harness.core.errors import EnvironmentFault
+from harness.core.handles import RunContext
+
+INTERVAL_S = 1.0
+_TIMEOUT = aiohttp.ClientTimeout(total=2)
+_KEPT = (
+    b"controller_runtime_",
+    b"workqueue_",
+    b"rest_client_",
+    b"process_",
+    b"go_goroutines",
+    b"go_memstats_",
+    b"python_gc_",
+)
+_MAX_STORED = 1000
+_MAX_BYTES = 64 << 20
+_CHECKED = 20  # lines whose form is checked, kept or not: enough to tell an exposition from anything else
+_SAMPLE = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})?[ \t]+[-+0-9.eEinfaIN]+([ \t]+-?\d+)?\s*$")
+
+
+class MetricsCollector(Collector):
+    """Samples `queue.depth`, `reconciles.total`, `metrics.series`, `tasks` of Go, and the kept families by their own names.
+
+    Histogram buckets are counted but not stored. A scrape that fails is one warning, not an error: a starved subject that
+    does not answer is a finding of other collectors.
+    """
+
+    name: ClassVar[str] = "metrics"
+
+    def __init__(self) -> None:
+        self._context: RunContext | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._sampler = Sampler(self.name, self._take, INTERVAL_S)
+        self._queue_depth: float | None = None
+        self._warned: set[str] = set()
+        self._stored: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
+
+    def queue_depth(self) -> float | None:
+        """Items waiting over all work queues at the last scrape; None where the subject does not tell."""
+        return self._queue_depth
+
+    async def attach(self, context: RunContext) -> None:
+        if context.subject.metrics_url is None:
+            raise EnvironmentFault(
+                "the subject has no metrics URL", place=self.name, remedy="set subject.metrics in the scenario"
+            )
+        self._context = context
+        self._session = aiohttp.ClientSession(trust_env=False, timeout=_TIMEOUT)
+        self._sampler.start()
+
+    async def settle(self) -> None:
+        await self._take()
+
+    async def detach(self) -> None:
+        context, self._context = self._context, None
+        session, self._session = self._session, None
+        try:
+            await self._sampler.stop()
+            if context is not None and session is not None and context.subject.ending() is None:
+                await self._scrape(context, session)
+        finally:
+            if session is not None:
+                await session.close()
+
+    async def _take(self) -> None:
+        if self._context is not None and self._session is not None and self._context.subject.ending() is None:
+            await self._scrape(self._context, self._session)
+
+    async def _scrape(self, context: RunContext, session: aiohttp.ClientSession) -> None:
+        url = context.subject.metrics_url
+        assert url is not None
+        try:
+            async with session.get(url, headers={"Accept": "text/plain;version=0.0.4"}) as response:
+                if response.status != 200:
+                    self._warn(context, "status", f"{url} answered with status {response.status}")
+                    return
+                if response.content_type == "text/html":
+                    self._warn(context, "html", f"{url} is a web page, not Prometheus metrics")
+                    return
+                body = await response.content.read(_MAX_BYTES)
+                while chunk := await response.content.read(_MAX_BYTES - len(body)):
+                    body += chunk
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._warn(context, "scrape", f"{url} could not be scraped: {str(error) or type(error).__name__}")
+            return
+        t_ns = context.clock.now_ns()
+        try:
+            await self._keep(context, body, t_ns)
+        except (ValueError, IndexError, KeyError) as error:
+            self._warn(context, "parse", f"{url} does not hold Prometheus metrics: {error}")
+
+    async def _keep(self, context: RunContext, body: bytes, t_ns: int) -> None:
+        series, kept = await count_and_filter(body)
+        if series == 0:
+            raise ValueError("it has no samples")
+        sink = context.sink
+        depth = reconciles = goroutines = None
+        slices = Slices()
+        for name, labels, value in parse(kept):
+            await slices.pause()
+            if name == "workqueue_depth":
+                depth = (depth or 0.0) + value
+            elif name == "controller_runtime_reconcile_total":
+                reconciles = (reconciles or 0.0) + value
+            elif name == "go_goroutines":
+                goroutines = value
+            if self._room_for(context, name, labels):
+                sink.sample(self.name, name, value, labels, t_ns)
+        self._queue_depth = depth
+        sink.sample(self.name, "metrics.series", series, t_ns=t_ns)
+        for metric, total in (("queue.depth", depth), ("reconciles.total", reconciles), ("tasks", goroutines)):
+            if total is not None:
+                sink.sample(self.name, metric, total, t_ns=t_ns)
+
+    def _room_for(self, context: RunContext, name: str, labels: dict[str, str]) -> bool:
+        key = (name, tuple(sorted(labels.items())))
+        if key in self._stored:
+            return True
+        if len(self._stored) >= _MAX_STORED:
+            self._warn(context, "cap", f"more than {_MAX_STORED} series: the rest is counted but not stored")
+            return False
+        self._stored.add(key)
+        return True
+
+    def _warn(self, context: RunContext, topic: str, message: str) -> None:
+        if topic not in self._warned:
+            self._warned.add(topic)
+            context.sink.event("warning", source=self.name, message=message)
+
+
+async def count_and_filter(body: bytes) -> tuple[int, str]:
+    """How many samples an exposition holds, and the lines of the kept families without their buckets.
+
+    A subject with unbounded metrics exposes 100,000 lines; a full parser would hold the event loop for seconds.
+    Raises ValueError where the text is no exposition at all.
+    """
+    slices, series, kept = Slices(), 0, []
+    lines = body.split(b"\n")
+    for line in lines:
+        if slices.spent:
+            await slices.pause()
+        if not line or line.isspace():
+            continue
+        if line[0] == 0x23:  # '#': only types and help of the kept families matter to the parser
+            words = line.split(None, 3)
+            if len(words) > 2 and words[1] in (b"TYPE", b"HELP") and words[2].startswith(_KEPT):
+                kept.append(line)
+            continue
+        series += 1
+        if line.startswith(_KEPT) and b"_bucket{" not in line:
+            kept.append(line)
+        if series <= _CHECKED and not _SAMPLE.match(line):
+            raise ValueError(f"not a sample: {line[:60].decode(errors='replace')!r}")
+    return series, b"\n".join(kept).decode() + "\n"
+
+
+def parse(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Name, labels and value of each sample of an exposition. Raises ValueError for a line that is none."""
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name != "" and not sample.name.endswith("_created"):
+                yield sample.name, sample.labels, sample.value

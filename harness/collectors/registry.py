@@ -1,0 +1,79 @@
+"""Collectors by the names that scenarios and the command line use."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from harness.collectors.audit import AuditCollector
+from harness.collectors.base import Collector
+from harness.collectors.host import HostCollector
+from harness.collectors.latency import LatencyCollector
+from harness.collectors.memory import MemoryCollector
+from harness.collectors.memray import MemrayCollector
+from harness.collectors.metrics import MetricsCollector
+from harness.collectors.oom import OomCollector
+from harness.collectors.pyroscope import PyroscopeCollector
+from harness.collectors.tasks import TasksCollector
+from harness.core.errors import UsageError
+from harness.core.handles import Progress
+
+
+class _Silent:
+    """Progress that nobody watches."""
+
+    def step(self, text: str) -> None:
+        """Nothing is shown."""
+
+    def detail(self, text: str) -> None:
+        """Nothing is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    progress: Progress
+    pyroscope_url: str | None
+    pyroscope_memory: bool
+
+
+_MAKERS: dict[str, Callable[[_Options], Collector]] = {
+    "memory": lambda _: MemoryCollector(),
+    "oom": lambda _: OomCollector(),
+    "tasks": lambda _: TasksCollector(),
+    "metrics": lambda _: MetricsCollector(),
+    "audit": lambda _: AuditCollector(),
+    "latency": lambda _: LatencyCollector(),
+    "host": lambda _: HostCollector(),
+    "memray": lambda options: MemrayCollector(options.progress),
+    "pyroscope": lambda options: PyroscopeCollector(
+        options.progress, server=options.pyroscope_url, memory=options.pyroscope_memory
+    ),
+}
+
+NAMES: tuple[str, ...] = tuple(_MAKERS)
+
+
+def create(
+    names: Sequence[str],
+    *,
+    memray: bool = False,
+    pyroscope: str | None = None,
+    pyroscope_memory: bool = False,
+    progress: Progress | None = None,
+) -> list[Collector]:
+    """One collector per distinct name, in the order given, then the profilers asked for beside them.
+
+    `pyroscope` is `on` (profiles stay in the record) or the URL of a server. `pyroscope_memory` profiles memory too, which
+    is heavy. Raises UsageError for an unknown name.
+    """
+    wanted = [*names, *(["memray"] if memray else []), *(["pyroscope"] if pyroscope is not None else [])]
+    options = _Options(progress or _Silent(), None if pyroscope in (None, "on") else pyroscope, pyroscope_memory)
+    made = []
+    for name in dict.fromkeys(wanted):
+        if name not in _MAKERS:
+            near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(NAMES)}"
+            raise UsageError(f"there is no collector {name!r}", remedy=hint)
+        made.append(_MAKERS[name](options))
+    return made

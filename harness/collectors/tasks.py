@@ -1,0 +1,226 @@
+"""asyncio tasks, event-loop lag and live heap of the subject, told by an agent inside it (Python), or its pprof (Go).
+
+Every Python process that the subject starts or forks connects to our Unix socket, and the sums go on record. What runs
+inside the subject is described in `harness.agent`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from harness.agent import side_dir
+from harness.collectors import goruntime
+from harness.collectors.base import Collector
+from harness.core.errors import EnvironmentFault, RunFault
+from harness.core.handles import Launch, RunContext
+
+SOCKET_ENV = "HARNESS_AGENT_SOCKET"
+_CONNECT_S = 5.0
+_COLLECT_S = 8.0
+_LINE_LIMIT = 1 << 20
+_SUN_PATH = 108
+_MAX_BACKFILL = 600
+
+
+@dataclass(slots=True, eq=False)
+class _Process:
+    """One connected process and what it said last."""
+
+    writer: asyncio.StreamWriter
+    pid: int = 0
+    probe_ns: int = 0
+    tasks: int | None = None
+    names: dict[str, int] = field(default_factory=dict)
+    cpu_ns: int = 0
+    heap: asyncio.Future[dict[str, Any]] | None = None
+
+
+class TasksCollector(Collector):
+    """Samples `tasks`, `loop.lag` and, at rest after a forced collection, `memory.heap`."""
+
+    name: ClassVar[str] = "tasks"
+
+    def __init__(self) -> None:
+        self._context: RunContext | None = None
+        self._server: asyncio.Server | None = None
+        self._directory: Path | None = None
+        self._processes: list[_Process] = []
+        self._handlers: set[asyncio.Task[None]] = set()
+        self._connected = asyncio.Event()
+        self._written: dict[str, int] = {}
+        self._ended_cpu_ns = 0
+        self._total: int | None = None
+
+    @property
+    def total(self) -> int | None:
+        """Tasks of all processes by their newest reports, for live displays."""
+        return self._total
+
+    async def prepare(self, launch: Launch) -> None:
+        if launch.runtime != "python" or launch.python is None:
+            return
+        # Not in the run directory: a socket's path must fit into 108 bytes.
+        self._directory = Path(tempfile.mkdtemp(prefix="hns-"))
+        path = self._directory / "agent"
+        if len(bytes(path)) >= _SUN_PATH:
+            self._remove_directory()
+            raise EnvironmentFault(
+                f"{path} is too long for a Unix socket", place=self.name, remedy="set TMPDIR to a shorter path"
+            )
+        self._server = await asyncio.start_unix_server(self._serve, path, limit=_LINE_LIMIT)
+        path.chmod(0o600)
+        launch.agent_socket = path
+        launch.env[SOCKET_ENV] = str(path)
+        if side_dir() not in launch.inject_dirs:
+            launch.inject_dirs.append(side_dir())
+
+    async def attach(self, context: RunContext) -> None:
+        runtime = context.subject.runtime
+        if runtime == "other":
+            raise EnvironmentFault("the subject is neither Python nor Go: its tasks cannot be counted", place=self.name)
+        if runtime == "python":
+            if self._server is None:
+                raise EnvironmentFault(
+                    "the subject's interpreter is not known, so nothing was injected", place=self.name
+                )
+            try:
+                async with asyncio.timeout(_CONNECT_S):
+                    await self._connected.wait()
+            except TimeoutError:
+                raise RunFault(
+                    f"the agent inside the subject did not connect within {_CONNECT_S:.0f} s",
+                    place=self.name,
+                    remedy="an interpreter run with -I, -E or -S, or without PYTHONPATH, cannot be observed from inside",
+                ) from None
+        self._context = context
+
+    async def settle(self) -> None:
+        await self._read_heap()
+
+    async def detach(self) -> None:
+        self._context = None
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+        for process in self._processes:
+            process.writer.close()
+        for handler in list(self._handlers):
+            handler.cancel()
+        await asyncio.gather(*self._handlers, return_exceptions=True)
+        self._remove_directory()
+
+    def _remove_directory(self) -> None:
+        directory, self._directory = self._directory, None
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handler = asyncio.current_task()
+        assert handler is not None
+        self._handlers.add(handler)
+        process = _Process(writer)
+        self._processes.append(process)
+        try:
+            while line := await reader.readline():
+                self._take(process, json.loads(line))
+        except (OSError, ValueError, asyncio.CancelledError):
+            pass  # a process killed in the middle of a line, or the end of the run
+        finally:
+            self._handlers.discard(handler)
+            self._processes.remove(process)
+            self._ended_cpu_ns += process.cpu_ns
+            if process.heap is not None and not process.heap.done():
+                process.heap.cancel()
+            writer.close()
+
+    def _take(self, process: _Process, message: dict[str, Any]) -> None:
+        match message.get("type"):
+            case "hello":
+                process.pid, process.probe_ns = int(message["pid"]), int(message["probe_ns"])
+                self._connected.set()
+            case "report":
+                if "tasks" in message:
+                    process.tasks, process.names = message["tasks"], message.get("names", {})
+                    if message.get("rest"):
+                        process.names["(rest)"] = message["rest"]
+                process.cpu_ns = message["cpu_ns"]
+                if self._context is not None:
+                    self._write(self._context, process, message)
+            case "collect":
+                if process.heap is not None and not process.heap.done():
+                    process.heap.set_result(message)
+
+    def _write(self, context: RunContext, process: _Process, message: dict[str, Any]) -> None:
+        sink, clock = context.sink, context.clock
+        t_ns = clock.from_monotonic_ns(message["t_ns"])
+        counts = [item.tasks for item in self._processes if item.tasks is not None]
+        if counts:
+            self._total = sum(counts)
+            sink.sample(self.name, "tasks", self._total, t_ns=t_ns)
+        names: dict[str, int] = dict.fromkeys(self._written, 0)
+        for item in self._processes:
+            for name, count in item.names.items():
+                names[name] = names.get(name, 0) + count
+        for name, count in names.items():
+            if self._written.get(name) != count:
+                sink.sample(self.name, "tasks", count, {"coroutine": name}, t_ns)
+        self._written = {name: count for name, count in names.items() if count}
+        for sent_ns, lag_ns in message["lags"]:
+            for at_ns, value_ns in backfill(sent_ns, lag_ns, process.probe_ns):
+                sink.sample(self.name, "loop.lag", value_ns / 1e9, t_ns=clock.from_monotonic_ns(at_ns))
+        spent_ns = self._ended_cpu_ns + sum(item.cpu_ns for item in self._processes)
+        sink.sample(self.name, "overhead.agent.cpu", spent_ns / 1e9, t_ns=t_ns)
+
+    async def _read_heap(self) -> None:
+        """Force a collection in every process and write the sums; a part that one process cannot tell is left out."""
+        context = self._context
+        if context is None:
+            return
+        if context.subject.runtime == "go":
+            value = await goruntime.heap_after_collection(context.subject.pprof_url)
+            context.sink.sample(self.name, "memory.heap", value)
+            return
+        asked = [process for process in self._processes if process.pid]
+        for process in asked:
+            process.heap = asyncio.get_running_loop().create_future()
+            process.writer.write(b'{"command":"collect"}\n')
+        waiting = [process.heap for process in asked if process.heap is not None]
+        if waiting:
+            await asyncio.wait(waiting, timeout=_COLLECT_S)
+        # By pid: sub-interpreters connect one by one, yet share the process's C heap.
+        answers = {p.pid: p.heap.result() for p in asked if p.heap and p.heap.done() and not p.heap.cancelled()}
+        missing = sum(1 for p in asked if p.heap and not p.heap.done())
+        reasons = {reason for answer in answers.values() for reason in answer.get("reasons", {}).values()}
+        if missing:
+            reasons.add(f"{missing} of {len(asked)} processes did not answer within {_COLLECT_S:.0f} s")
+        total = 0
+        for part in ("pymalloc", "malloc"):
+            values = [answer[part] for answer in answers.values() if answer.get(part) is not None]
+            if values:
+                context.sink.sample(self.name, "memory.heap", sum(values), {"part": part})
+                total += sum(values)
+        if total and not reasons:
+            context.sink.sample(self.name, "memory.heap", total)
+        context.sink.event(
+            "heap",
+            processes=len(answers),
+            collected=sum(answer["collected"] for answer in answers.values()),
+            seconds=max((answer["seconds"] for answer in answers.values()), default=0.0),
+            reasons=sorted(reasons),
+        )
+
+
+def backfill(sent_ns: int, lag_ns: int, interval_ns: int) -> list[tuple[int, int]]:
+    """The lags that probes sent every `interval_ns` would have seen during one long block.
+
+    Only one probe is under way at a time, so a loop blocked for a second would count as one late probe among many prompt
+    ones and hardly show in a p99. Pairs of (sent, lag), the measured one first.
+    """
+    steps = min(lag_ns // interval_ns if interval_ns > 0 else 0, _MAX_BACKFILL)
+    return [(sent_ns + step * interval_ns, lag_ns - step * interval_ns) for step in range(steps + 1)]

@@ -1,0 +1,166 @@
+"""Controller `gitrepo`: each path of a GitRepo becomes a Bundle; the GitRepo sums them up.
+
+Nothing is cloned. What a path "holds" is a manifest that is generated from repository, branch and path alone, so that
+it is the same each time and on each machine.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from harness.controllers.fleet import names, summary
+from harness.controllers.fleet.caches import BY_CREDENTIALS, BY_REPO, repo_key_of, secret_key_of
+from harness.controllers.fleet.context import SUMMARY_DELAY_S, Context, is_deleted, now, on_change, wants_reconcile
+from harness.controllers.runtime.client import ApiError
+from harness.controllers.runtime.controller import AGAIN, DONE, Controller, Result
+from harness.controllers.runtime.informer import Event
+from harness.controllers.runtime.resources import Object, generation_of, key_of, labels_of, name_of, namespace_of
+from harness.controllers.runtime.status import condition, merge_diff
+
+
+class GitRepoController:
+    """Keys are those of GitRepos."""
+
+    def __init__(self, context: Context) -> None:
+        self._caches = context.caches
+        self._api = context.api
+        self._log = logging.getLogger("fleet.gitrepo")
+        self._status = context.status_writer(context.caches.gitrepos)
+        self.controller: Controller = context.controller("gitrepo", self.reconcile)
+        queue = self.controller.queue
+        on_change(self._caches.gitrepos, wants_reconcile, lambda event: queue.add(key_of(event.obj)))
+        on_change(
+            self._caches.bundles, lambda event: event.old is not None and wants_reconcile(event), self._queue_owner
+        )
+        on_change(self._caches.bundles, _sums_differ, self._queue_summary)
+        if self._caches.secrets:
+            on_change(self._caches.secrets, lambda event: event.old is None or event.new is None, self._queue_users)
+
+    def _queue_owner(self, event: Event) -> None:
+        if key := repo_key_of(event.obj):
+            self.controller.queue.add(key)
+
+    def _queue_summary(self, event: Event) -> None:
+        if key := repo_key_of(event.obj):
+            self.controller.queue.add_after(key, SUMMARY_DELAY_S)
+
+    def _queue_users(self, event: Event) -> None:
+        for gitrepo in self._caches.gitrepos.store.by_index(BY_CREDENTIALS, key_of(event.obj)):
+            self.controller.queue.add(key_of(gitrepo))
+
+    async def reconcile(self, key: str) -> Result:
+        """Create, change and delete the Bundles of one GitRepo, then write its status."""
+        gitrepo = self._caches.gitrepos.store.get(key)
+        present = {name_of(bundle): bundle for bundle in self._caches.bundles.store.by_index(BY_REPO, key)}
+        if gitrepo is None or is_deleted(gitrepo):
+            await self._delete(present)
+            return DONE
+        if not await self._has_secret(gitrepo):
+            status = self._status.latest(gitrepo).get("status") or {}
+            text = f"Secret {gitrepo['spec']['clientSecretName']} does not exist"
+            conditions = condition(status, "Accepted", met=False, reason="NoSecret", message=text, now=now())
+            await self._status.write(gitrepo, {"conditions": conditions})
+            return AGAIN
+        again = False
+        sums: list[Object | None] = []
+        for path in gitrepo["spec"].get("paths") or ["/"]:
+            wanted = make_bundle(gitrepo, path)
+            bundle = present.pop(name_of(wanted), None)
+            if bundle is not None:
+                sums.append((bundle.get("status") or {}).get("summary"))
+            again |= not await self._ensure(wanted, bundle)
+        await self._delete(present)
+        status = self._status.latest(gitrepo).get("status") or {}
+        fields = summary.status_fields(status, summary.of_summaries(sums), "readyBundleDeployments")
+        fields["conditions"] = condition({"conditions": fields["conditions"]}, "Accepted", met=True, now=now())
+        fields |= {"observedGeneration": generation_of(gitrepo), "commit": commit_of(gitrepo)}
+        await self._status.write(gitrepo, fields)
+        return AGAIN if again else DONE
+
+    async def _has_secret(self, gitrepo: Object) -> bool:
+        key = secret_key_of(gitrepo)
+        if key is None:
+            return True
+        if self._caches.secrets:
+            return self._caches.secrets.store.get(key) is not None
+        path = names.SECRETS.path(namespace_of(gitrepo), gitrepo["spec"]["clientSecretName"])
+        try:
+            await self._api.get(path)
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    async def _ensure(self, wanted: Object, present: Object | None) -> bool:
+        """Whether the Bundle is known to be as wanted now; False where the cache lags behind."""
+        namespace, name = namespace_of(wanted), name_of(wanted)
+        if present is None:
+            if self._caches.bundles.store.get(key_of(wanted)) is not None:
+                self._log.warning("Bundle %s exists and belongs to somebody else: it is left as it is", key_of(wanted))
+                return False
+            try:
+                await self._api.create(names.BUNDLES.path(namespace), wanted)
+            except ApiError as error:
+                if error.status == 409:
+                    return False
+                raise
+            return True
+        patch: Object = {}
+        if spec := merge_diff({key: present["spec"].get(key) for key in wanted["spec"]}, wanted["spec"]):
+            patch["spec"] = spec
+        labels = labels_of(present)
+        if missing := {key: value for key, value in labels_of(wanted).items() if labels.get(key) != value}:
+            patch["metadata"] = {"labels": missing}
+        if patch:
+            await self._api.merge_patch(names.BUNDLES.path(namespace, name), patch)
+        return True
+
+    async def _delete(self, bundles: dict[str, Object]) -> None:
+        for name, bundle in bundles.items():
+            if not is_deleted(bundle):
+                await self._api.delete(names.BUNDLES.path(namespace_of(bundle), name), uid=bundle["metadata"]["uid"])
+
+
+def commit_of(gitrepo: Object) -> str:
+    """What stands for the commit: it changes with repository, branch and revision."""
+    spec = gitrepo["spec"]
+    return names.digest(f"{spec['repo']} {spec.get('branch', '')} {spec.get('revision', '')}")[:40]
+
+
+def make_bundle(gitrepo: Object, path: str) -> Object:
+    """The Bundle of one path, as it is created."""
+    commit = commit_of(gitrepo)
+    name = names.bundle_name(name_of(gitrepo), path)
+    return {
+        "apiVersion": names.BUNDLES.api_version,
+        "kind": names.BUNDLES.kind,
+        "metadata": {
+            "name": name,
+            "namespace": namespace_of(gitrepo),
+            "labels": {**labels_of(gitrepo), names.REPO_LABEL: name_of(gitrepo), names.COMMIT_LABEL: commit},
+            "ownerReferences": [
+                {
+                    "apiVersion": names.GITREPOS.api_version,
+                    "kind": names.GITREPOS.kind,
+                    "name": name_of(gitrepo),
+                    "uid": gitrepo["metadata"]["uid"],
+                    "controller": True,
+                }
+            ],
+        },
+        "spec": {
+            "targets": gitrepo["spec"].get("targets") or [],
+            "resources": [{"name": "configmap.yaml", "content": _manifest(name, path, commit)}],
+        },
+    }
+
+
+def _manifest(name: str, path: str, commit: str) -> str:
+    lines = "".join(f"  setting-{number:02d}: {names.digest(f'{commit} {path} {number}')}\n" for number in range(10))
+    return f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n{lines}"
+
+
+def _sums_differ(event: Event) -> bool:
+    old, new = ((obj or {}).get("status") or {} for obj in (event.old, event.new))
+    return bool(old.get("summary") != new.get("summary"))

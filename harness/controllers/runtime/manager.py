@@ -1,0 +1,58 @@
+"""Runs informers and controllers together, from start to a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from harness.controllers.runtime.controller import Controller
+from harness.controllers.runtime.informer import Informer
+from harness.controllers.runtime.tasks import named
+
+DRAIN_S = 3.0
+"""How long workers may take to finish what they are at when the process is told to end."""
+
+
+class Manager:
+    """All informers and controllers of a process."""
+
+    def __init__(self) -> None:
+        self.informers: list[Informer] = []
+        self.controllers: list[Controller] = []
+        self._log = logging.getLogger("manager")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Start informers; when all have synced start the workers; when `stop` is set end in good order."""
+        tasks = [self._start_informer(informer) for informer in self.informers]
+        main = asyncio.create_task(self._work(), name="manager")
+        stopped = asyncio.create_task(stop.wait(), name="wait-for-stop")
+        try:
+            await asyncio.wait([main, stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for controller in self.controllers:
+                controller.stop()
+            await asyncio.wait([main], timeout=DRAIN_S if all(i.synced.is_set() for i in self.informers) else 0)
+        finally:
+            ended = [main, stopped, *tasks]
+            for task in ended:
+                task.cancel()
+            outcomes = await asyncio.gather(*ended, return_exceptions=True)
+        _raise_first(outcomes)
+
+    def _start_informer(self, informer: Informer) -> asyncio.Task[None]:
+        follow = named(informer.run(), informer.resource.plural, "informer")
+        return asyncio.create_task(follow, name=f"informer-{informer.resource}")
+
+    async def _work(self) -> None:
+        for informer in self.informers:
+            await informer.synced.wait()
+        self._log.info("all informers have synced, starting workers")
+        async with asyncio.TaskGroup() as group:
+            for controller in self.controllers:
+                controller.start(group)
+
+
+def _raise_first(outcomes: Sequence[object]) -> None:
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome

@@ -1,0 +1,73 @@
+"""The cache of an informer: objects by key, and indexes over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from harness.controllers.runtime.resources import Object, key_of
+
+IndexFunction = Callable[[Object], Iterable[str]]
+"""The values under which an object is found, such as its namespace."""
+
+BY_NAMESPACE = "namespace"
+
+
+def by_namespace(obj: Object) -> Iterable[str]:
+    """Index function: the namespace."""
+    namespace = obj["metadata"].get("namespace")
+    return (namespace,) if namespace else ()
+
+
+class Store:
+    """Objects by `namespace/name`. What it hands out is shared and must not be changed."""
+
+    def __init__(self, indexers: Mapping[str, IndexFunction] | None = None) -> None:
+        self._objects: dict[str, Object] = {}
+        self._indexers = dict(indexers or {})
+        self._indexes: dict[str, dict[str, dict[str, None]]] = {name: {} for name in self._indexers}
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def __iter__(self) -> Iterator[Object]:
+        return iter(list(self._objects.values()))
+
+    def get(self, key: str) -> Object | None:
+        """The object, None where there is none."""
+        return self._objects.get(key)
+
+    def keys(self) -> list[str]:
+        """All keys, oldest first."""
+        return list(self._objects)
+
+    def by_index(self, index: str, value: str) -> list[Object]:
+        """Objects found under `value`, in the order in which they came."""
+        return [self._objects[key] for key in self._indexes[index].get(value, ())]
+
+    def put(self, obj: Object) -> Object | None:
+        """Keep `obj`; the object it replaces, None where it is new."""
+        key = key_of(obj)
+        old = self._objects.get(key)
+        if old is not None and self._indexers:
+            self._unindex(key, old)
+        self._objects[key] = obj
+        for name, function in self._indexers.items():
+            for value in function(obj):
+                self._indexes[name].setdefault(value, {})[key] = None  # a dict: a set that keeps its order
+        return old
+
+    def remove(self, key: str) -> Object | None:
+        """Forget the object; what it was, None where there was none."""
+        old = self._objects.pop(key, None)
+        if old is not None:
+            self._unindex(key, old)
+        return old
+
+    def _unindex(self, key: str, obj: Object) -> None:
+        for name, function in self._indexers.items():
+            for value in function(obj):
+                keys = self._indexes[name].get(value)
+                if keys is not None:
+                    keys.pop(key, None)
+                    if not keys:
+                        del self._indexes[name][value]

@@ -1,0 +1,206 @@
+"""A work queue with the semantics of client-go's, for one event loop.
+
+- A key that waits is never queued twice (*dirty* set).
+- A key that is being worked on is never handed to a second worker; added meanwhile, it comes back after `done`.
+- `add_after` keeps the earlier of two deadlines; `add_rate_limited` doubles its delay at each failure until `forget`.
+- After `shut_down` nothing more is taken in; what waits is still handed out, then `get` answers None.
+
+The one limiter is per key, 5 ms doubling to 1000 s. client-go's second limiter (10 retries a second over all keys) is
+left out: it protects a server from this client, and here the load on the server is what is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+Clock = Callable[[], float]
+
+
+class QueueMetrics(Protocol):
+    """What a queue tells about itself."""
+
+    def added(self) -> None:
+        """A key was taken in (not where it waited already)."""
+
+    def taken(self, waited_s: float) -> None:
+        """A worker got a key."""
+
+    def finished(self, worked_s: float) -> None:
+        """A worker is done with a key."""
+
+    def retried(self) -> None:
+        """A key was added with a delay because of a failure."""
+
+
+class RateLimiter:
+    """Exponential delay per key: `base_s * 2**failures`, at most `max_s`."""
+
+    def __init__(self, base_s: float = 0.005, max_s: float = 1000.0) -> None:
+        self._base_s, self._max_s = base_s, max_s
+        self._failures: dict[str, int] = {}
+
+    def when(self, key: str) -> float:
+        """Seconds to wait before the next try; counts one more failure."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        if failures > 60:  # 2**60 is beyond any max_s; larger powers would only overflow a float
+            return self._max_s
+        return float(min(self._base_s * 2**failures, self._max_s))
+
+    def retries(self, key: str) -> int:
+        """Failures since the last `forget`."""
+        return self._failures.get(key, 0)
+
+    def forget(self, key: str) -> None:
+        """The key succeeded."""
+        self._failures.pop(key, None)
+
+
+class WorkQueue:
+    """Deduplicating queue of keys. All methods belong to one event loop; none but `get` waits."""
+
+    def __init__(
+        self, *, limiter: RateLimiter | None = None, metrics: QueueMetrics | None = None, clock: Clock = time.monotonic
+    ) -> None:
+        self._limiter = limiter or RateLimiter()
+        self._metrics = metrics
+        self._clock = clock
+        self._ready: deque[str] = deque()
+        self._dirty: set[str] = set()
+        self._processing: dict[str, float] = {}  # key -> when work on it began
+        self._queued_at: dict[str, float] = {}
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._delayed: dict[str, float] = {}  # key -> when it is due; the truth, of which the heap is an index
+        self._heap: list[tuple[float, str]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._shutting_down = False
+
+    def __len__(self) -> int:
+        """Keys that wait for a worker now (delayed ones are not counted)."""
+        return len(self._ready)
+
+    @property
+    def delayed(self) -> int:
+        """Keys that wait for their time."""
+        return len(self._delayed)
+
+    @property
+    def shutting_down(self) -> bool:
+        """Whether `shut_down` was called."""
+        return self._shutting_down
+
+    def add(self, key: str) -> None:
+        """Queue `key` unless it waits already."""
+        if self._shutting_down or key in self._dirty:
+            return
+        self._dirty.add(key)
+        self._queued_at[key] = self._clock()
+        if key not in self._processing:
+            self._push(key)
+        if self._metrics:
+            self._metrics.added()
+
+    async def get(self) -> str | None:
+        """The next key, which is the caller's until `done(key)`; None once shut down and empty."""
+        while not self._ready:
+            if self._shutting_down:
+                return None
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter.done() and not waiter.cancelled():
+                    self._wake_one()  # the wake-up was ours and is not used: pass it on
+                elif waiter in self._waiters:
+                    self._waiters.remove(waiter)
+                raise
+        key = self._ready.popleft()
+        now = self._clock()
+        self._dirty.discard(key)
+        self._processing[key] = now
+        waited = now - self._queued_at.pop(key, now)
+        if self._metrics:
+            self._metrics.taken(waited)
+        return key
+
+    def done(self, key: str) -> None:
+        """The caller of `get` is finished with `key`; it is queued again if it was added meanwhile."""
+        began = self._processing.pop(key, None)
+        if began is not None and self._metrics:
+            self._metrics.finished(self._clock() - began)
+        if key in self._dirty:
+            self._push(key)
+
+    def add_after(self, key: str, delay_s: float) -> None:
+        """Queue `key` in `delay_s` seconds, or at the earlier time it is waiting for already."""
+        if self._shutting_down:
+            return
+        if delay_s <= 0:
+            self.add(key)
+            return
+        due = self._clock() + delay_s
+        if self._delayed.get(key, float("inf")) <= due:
+            return
+        self._delayed[key] = due
+        heapq.heappush(self._heap, (due, key))
+        if self._heap[0] == (due, key):
+            self._arm()
+
+    def add_rate_limited(self, key: str) -> None:
+        """Queue `key` after a delay that doubles with each call until `forget(key)`."""
+        if self._metrics:
+            self._metrics.retried()
+        self.add_after(key, self._limiter.when(key))
+
+    def forget(self, key: str) -> None:
+        """`key` succeeded: its next rate-limited delay starts small again."""
+        self._limiter.forget(key)
+
+    def retries(self, key: str) -> int:
+        """How often `key` was added rate-limited since it was forgotten."""
+        return self._limiter.retries(key)
+
+    def shut_down(self) -> None:
+        """Take in nothing more, drop what is delayed, hand out what waits; `get` then answers None to every worker."""
+        self._shutting_down = True
+        self._delayed.clear()
+        self._heap.clear()
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiters:
+            self._wake_one()
+
+    def _push(self, key: str) -> None:
+        self._ready.append(key)
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _arm(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        delay = max(0.0, self._heap[0][0] - self._clock())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._release_due)
+
+    def _release_due(self) -> None:
+        self._timer = None
+        now = self._clock()
+        while self._heap and self._heap[0][0] <= now:
+            due, key = heapq.heappop(self._heap)
+            if self._delayed.get(key) == due:  # else an earlier deadline has superseded this entry
+                del self._delayed[key]
+                self.add(key)
+        if self._heap:
+            self._arm()

@@ -1,0 +1,171 @@
+"""The page's tables, as text in rows."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.core.units import format_value
+from harness.record.models import Run
+from harness.record.reader import RunRecord
+from harness.report import data, traffic
+from harness.report.results import NONE, clean
+
+_EVENTS = 400  # shown from the beginning and as many from the end
+_LONGEST_CELL = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under headers; `numbers` are the columns set flush right."""
+
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numbers: Sequence[int] = ()
+    note: str = ""
+
+
+Facts = list[tuple[str, str]]
+"""Names and values of a definition list."""
+
+
+def phases(record: RunRecord) -> Table:
+    """The timeline in numbers; the first column is the number that charts show where a name has no room."""
+    rows = []
+    for number, span in enumerate(data.spans(record), 1):
+        facts = span.phase
+        took = format_value(span.end_s - span.start_s, "seconds")
+        row = [str(number), clean(span.name), f"{span.start_s:.1f} s", took]
+        if facts is None:
+            rows.append([*row, *[""] * 6])
+            continue
+        achieved = _rate(facts.achieved_per_s)
+        asked = _rate(facts.requested_per_s)
+        if facts.action in ("create", "flip") and facts.requested_per_s is None:
+            asked = "max"
+        remark = {True: "quiet", False: "not quiet before its timeout", None: ""}[facts.settled]
+        if facts.ended_ns is None:
+            remark = "did not end"
+        rows.append([*row, clean(facts.kind or ""), _count(facts.done), _count(facts.failed), asked, achieved, remark])
+    headers = ["#", "phase", "began", "took", "kind", "done", "failed", "rate asked", "rate achieved", ""]
+    return Table("Phases", headers, rows, (2, 3, 5, 6, 7, 8))
+
+
+def requests(record: RunRecord) -> Table:
+    """Percentiles of the load's requests."""
+    rows = [
+        [*map(clean, item.group), _count(item.count), _count(item.missing), *_quantiles(item)]
+        for item in traffic.request_percentiles(record)
+    ]
+    headers = ["phase", "verb", "kind", "attempts", "failed", "p50", "p90", "p95", "p99", "max"]
+    note = "From the intended time of each request to the answer it was done with; a request that failed for good has none."
+    return Table("Latency of the load's requests", headers, rows, tuple(range(3, 10)), note if rows else "")
+
+
+def failures(record: RunRecord) -> Table:
+    """The commonest failures of attempts; most were tried again."""
+    rows = [
+        [clean(phase), clean(kind), str(status) if status else "no answer", _short(error), _count(count)]
+        for phase, kind, status, error, count in traffic.failed_requests(record)
+    ]
+    return Table("Failed attempts", ["phase", "kind", "status", "error", "how many"], rows, (4,))
+
+
+def propagation(record: RunRecord) -> Table:
+    """Percentiles by probe; an effect that never came is worse than any other."""
+    rows = [
+        [clean(item.group[0]), _count(item.count), _count(item.missing), *_quantiles(item, "never")]
+        for item in traffic.propagation_percentiles(record)
+    ]
+    headers = ["probe", "effects", "never came", "p50", "p90", "p95", "p99", "max"]
+    return Table("Time until a change has taken effect", headers, rows, tuple(range(1, 8)))
+
+
+def collectors(record: RunRecord) -> Table:
+    """Who witnessed the run."""
+    rows = [
+        [clean(item.name), item.state, "yes" if item.heavy else "", clean(item.reason or "")]
+        for item in record.run.collectors
+    ]
+    return Table("Collectors", ["collector", "state", "changes the subject", "reason"], rows)
+
+
+def events(record: RunRecord) -> Table:
+    """The events in order; of very many the first and the last."""
+    first = list(itertools.islice(everything := record.events(), _EVENTS))
+    rest = list(everything)
+    left_out = len(rest) - _EVENTS
+    shown = first + (rest[-_EVENTS:] if left_out > 0 else rest)
+    rows = []
+    for event in shown:
+        fields = {key: value for key, value in event.items() if key not in ("t_ns", "phase", "type")}
+        text = " ".join(
+            f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in fields.items()
+        )
+        t_ns = event.get("t_ns")
+        when = f"{t_ns / 1e9:.3f} s" if isinstance(t_ns, int | float) else NONE
+        rows.append([when, clean(event.get("phase", "")), clean(event.get("type", "")), _short(text)])
+    note = f"{left_out:,} events between the first and the last {_EVENTS} are left out." if left_out > 0 else ""
+    return Table("Events", ["time", "phase", "event", ""], rows, (0,), note)
+
+
+def environment(run: Run) -> list[tuple[str, Facts]]:
+    """Machine, versions, cluster and subject as titled lists."""
+    machine, subject = run.machine, run.subject
+    limit = subject.memory_limit_bytes
+    runtime = " ".join(filter(None, (subject.runtime, subject.runtime_version)))
+    return [
+        ("Machine", _facts({
+            "CPU": f"{machine.cpus} × {machine.cpu_model}", "memory": format_value(machine.memory_bytes, "bytes"),
+            "kernel": machine.kernel, "system": f"{machine.os}, {machine.arch}", "fingerprint": machine.fingerprint,
+        })),
+        ("Subject", _facts({
+            "command": " ".join(subject.command), "controller": subject.controller, "options": subject.options,
+            "runtime": runtime, "memory limit": format_value(limit, "bytes") if limit else "none",
+            "cgroup version": subject.cgroup_version, "environment": subject.environment, "API identity": subject.user,
+        })),
+        ("Cluster", _facts(run.cluster)),
+        ("Versions", _facts(run.versions)),
+        ("Run", _facts({
+            "run": run.run_id, "experiment": run.experiment_id, "scenario file": run.scenario.path,
+            "sha256": run.scenario.sha256, "set": run.scenario.sets, "profile": run.profile, "seed": run.seed,
+            "namespace": run.namespace, "started": f"{run.started_at:%Y-%m-%d %H:%M:%S %Z}",
+        })),
+    ]  # fmt: skip
+
+
+def _facts(values: Mapping[str, object], prefix: str = "") -> Facts:
+    """Names and values, nested mappings with dotted names; what is empty is left out."""
+    found: Facts = []
+    for key, value in values.items():
+        name = f"{prefix}{clean(key)}"
+        if isinstance(value, Mapping):
+            found += _facts(value, f"{name}.")
+        elif isinstance(value, list | tuple):
+            found.append((name, _short(", ".join(map(str, value)))))
+        elif value is not None and value != "":
+            found.append((name, _short(str(value))))
+    return found
+
+
+def _short(text: str) -> str:
+    plain = clean(text)
+    return plain if len(plain) <= _LONGEST_CELL else f"{plain[:_LONGEST_CELL]}… ({len(plain):,} characters)"
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _rate(value: float | None) -> str:
+    return "" if value is None else format_value(value, "per_second")
+
+
+def _quantiles(item: traffic.Percentiles, missing: str = NONE) -> list[str]:
+    return [
+        missing if value is None else format_value(value, "seconds")
+        for value in (item.p50, item.p90, item.p95, item.p99, item.max)
+    ]

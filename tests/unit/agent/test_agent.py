@@ -1,0 +1,192 @@
+"""The agent in real Python processes: what it tells, and that the process does not notice it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from agent_server import AgentServer
+
+from harness.agent import side_dir
+
+TASKS = """
+import asyncio, time
+async def sleeper(): await asyncio.sleep(60)
+async def block():
+    await asyncio.sleep(0.4)
+    time.sleep(0.35)
+    await asyncio.sleep(60)
+async def main():
+    tasks = [asyncio.create_task(sleeper()) for _ in range(40)] + [asyncio.create_task(block())]
+    await asyncio.gather(*tasks)
+"""
+RUN = TASKS + "asyncio.run(main())\n"
+
+
+def test_tasks_by_name_lag_of_a_blocked_loop_and_heap() -> None:
+    with AgentServer(RUN) as server:
+        report = server.until(lambda got: [m for m in got if m.get("tasks")])[-1]
+        assert (report["tasks"], report["loops"], report["rest"]) == (42, [42], 0)
+        assert report["names"] == {"sleeper": 40, "block": 1, "main": 1}
+        assert report["threads"] == 2
+        assert report["fds"] >= 4
+        late = server.until(lambda got: [lag for m in got for lag in m.get("lags", []) if lag[1] > 150_000_000])
+        assert late[0][1] < 10_000_000_000
+        server.ask()
+        server.until(lambda _: server.of("collect"))
+        (heap,) = server.of("collect")
+        assert heap["reasons"] == {}
+        assert 1 << 20 < heap["pymalloc"] < 1 << 28
+        assert 1 << 18 < heap["malloc"] < 1 << 28
+        hello = server.of("hello")[0]
+        assert hello["pid"] == server.process.pid
+
+
+def test_loop_without_a_python_frame_is_found_among_objects() -> None:
+    # Not asyncio.run, and run_forever renamed: as with a loop written in C, no frame of asyncio leads to it.
+    program = (
+        TASKS
+        + """
+class Own(asyncio.SelectorEventLoop):
+    def run_forever(self):
+        self._thread_id = __import__("threading").get_ident()
+        asyncio._set_running_loop(self)
+        while True: self._run_once()
+loop = Own()
+asyncio.set_event_loop(loop)
+loop.create_task(main())
+loop.run_forever()
+"""
+    )
+    with AgentServer(program) as server:
+        report = server.until(lambda got: [m for m in got if m.get("tasks")])[-1]
+        assert report["names"]["sleeper"] == 40
+
+
+def test_forked_children_and_other_python_processes_connect_too() -> None:
+    program = (
+        TASKS
+        + """
+import os, subprocess, sys
+if os.fork() == 0:
+    asyncio.run(main())
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
+asyncio.run(main())
+"""
+    )
+    with AgentServer(program) as server:
+        newest: dict[int, int | None] = {}
+
+        def all_there(got: list[dict[str, object]]) -> bool:
+            newest.update({m["pid"]: None for m in got if m["type"] == "hello"})  # type: ignore[misc] # JSON
+            tasks = {m["connection"]: m["tasks"] for m in got if m["type"] == "report"}
+            return len(newest) == 3 and sorted(str(value) for value in tasks.values()) == ["42", "42", "None"]
+
+        server.until(all_there)
+
+
+def test_program_without_asyncio_ends_as_it_would() -> None:
+    program = "import sys; print('out'); print('err', file=sys.stderr); print('asyncio' in sys.modules); sys.exit(3)"
+    with AgentServer(program) as server:
+        assert server.finished() == (3, "out\nFalse\n", "err\n")
+
+
+def test_nobody_listens_and_nobody_notices() -> None:
+    with AgentServer("print('fine')", env={"HARNESS_AGENT_SOCKET": "/nonexistent/agent"}) as server:
+        assert server.finished() == (0, "fine\n", "")
+
+
+def test_hidden_sitecustomize_runs_and_its_errors_are_its_own(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import builtins; builtins.CHAINED = __file__\n")
+    with AgentServer("import sitecustomize; print(CHAINED, sitecustomize.__file__)", path=str(tmp_path)) as server:
+        code, out, err = server.finished()
+        assert (code, err) == (0, "")
+        assert out == f"{tmp_path / 'sitecustomize.py'} {tmp_path / 'sitecustomize.py'}\n"
+    (tmp_path / "sitecustomize.py").write_text("raise RuntimeError('as before')\n")
+    with AgentServer("print('on')", path=str(tmp_path)) as server:
+        code, out, err = server.finished()
+        assert (code, out) == (0, "on\n")
+        assert "RuntimeError: as before" in err
+
+
+def test_signal_meant_for_sigwait_reaches_it() -> None:
+    program = """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+print("ready", flush=True)
+print(signal.sigwait({signal.SIGTERM}).name)
+"""
+    with AgentServer(program) as server:
+        server.until(lambda _: server.of("report"))
+        assert server.process.stdout is not None
+        assert server.process.stdout.readline() == "ready\n"
+        server.process.send_signal(signal.SIGTERM)
+        assert server.finished()[:2] == (0, "SIGTERM\n")
+
+
+def test_reused_descriptor_is_left_alone(tmp_path: Path) -> None:
+    # A daemon closes all descriptors; the next file gets the number of our socket.
+    program = f"""
+import os, time
+time.sleep(0.3)
+before = sorted(os.listdir("/proc/self/fd"))
+os.closerange(3, 100)
+files = [open({str(tmp_path)!r} + f"/f{{i}}", "w") for i in range(8)]
+time.sleep(0.8)
+print(len(before))
+"""
+    with AgentServer(program) as server:
+        code, _, err = server.finished()
+        assert (code, err) == (0, "")
+    assert len(list(tmp_path.iterdir())) == 8
+    assert [path.read_text() for path in tmp_path.iterdir()] == [""] * 8
+
+
+def test_default_sigpipe_does_not_kill_when_the_harness_goes_away() -> None:
+    program = """
+import signal, time
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+time.sleep(1.5)
+print("alive")
+"""
+    with AgentServer(program) as server:
+        server.until(lambda _: server.of("report"))
+        for connection in server._partial:
+            server._selector.unregister(connection)
+            connection.close()
+        assert server.finished()[:2] == (0, "alive\n")
+
+
+@pytest.mark.parametrize("exported", [True, False])
+def test_heap_reading_takes_nothing_from_standard_error(exported: bool) -> None:
+    # Without the exported function, the C library's stderr variable is changed for a moment.
+    program = f"""
+import ctypes, sys
+sys.path.insert(0, {str(side_dir())!r})
+from harness_agent import heap
+if not {exported}:
+    class Hidden: pass
+    heap.ctypes.pythonapi = Hidden()
+libc = ctypes.CDLL(None)
+stream = ctypes.c_void_p.in_dll(libc, "stderr")
+original, stats = stream.value, sys._debugmallocstats
+def speaking():  # another thread's C code speaks meanwhile
+    stats()
+    libc.fputs(b"a word of C\\n", ctypes.c_void_p(stream.value))
+sys._debugmallocstats = speaking
+held = [bytes(400) for _ in range(20000)]
+first = heap.collect_and_read()
+del held
+second = heap.collect_and_read()
+assert first["pymalloc"] - second["pymalloc"] > 7_000_000, (first, second)
+assert stream.value == original
+libc.fputs(b"C still speaks\\n", stream)
+libc.fflush(stream)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ("" if exported else "a word of C\n" * 2) + "C still speaks\n"
+    assert done.stdout == ""

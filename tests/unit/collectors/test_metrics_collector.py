@@ -1,0 +1,138 @@
+"""metrics: a real HTTP server tells, the collector keeps what matters and stays calm about the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from aiohttp import web
+
+from harness.collectors import metrics
+from harness.collectors.metrics import MetricsCollector, count_and_filter, parse
+from harness.core.errors import EnvironmentFault
+from tests.collecting import ListSink, ProcessSubject, context
+
+PAGE = """\
+# HELP workqueue_depth Current depth
+# TYPE workqueue_depth gauge
+workqueue_depth{name="bundle",controller="bundle"} 7
+workqueue_depth{name="gitrepo",controller="gitrepo"} 2
+# TYPE controller_runtime_reconcile_total counter
+controller_runtime_reconcile_total{controller="bundle",result="success"} 40
+controller_runtime_reconcile_total{controller="bundle",result="error"} 2
+# TYPE controller_runtime_reconcile_time_seconds histogram
+controller_runtime_reconcile_time_seconds_bucket{controller="bundle",le="0.5"} 3
+controller_runtime_reconcile_time_seconds_bucket{controller="bundle",le="+Inf"} 4
+controller_runtime_reconcile_time_seconds_sum{controller="bundle"} 1.5
+controller_runtime_reconcile_time_seconds_count{controller="bundle"} 4
+# TYPE go_goroutines gauge
+go_goroutines 93
+# TYPE something_else gauge
+something_else{path="a b } c"} 1e-05
+something_nan NaN
+"""
+
+
+async def _serving(body: Callable[[], web.Response], use: Callable[[str], object]) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return body()
+
+    app = web.Application()
+    app.router.add_get("/metrics", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        await use(f"http://127.0.0.1:{runner.addresses[0][1]}/metrics")  # type: ignore[misc] # a coroutine
+    finally:
+        await runner.cleanup()
+
+
+def _run(body: Callable[[], web.Response], scrapes: int = 1) -> tuple[ListSink, MetricsCollector]:
+    sink, collector = ListSink(), MetricsCollector()
+
+    async def use(url: str) -> None:
+        await collector.attach(context(sink, ProcessSubject(runtime="go", metrics_url=url)))
+        for _ in range(scrapes):
+            await collector.settle()
+        await collector.detach()
+        await collector.detach()
+
+    asyncio.run(_serving(body, use))
+    return sink, collector
+
+
+def test_families_and_derived_values() -> None:
+    sink, collector = _run(lambda: web.Response(text=PAGE))
+    assert sink.last("queue.depth") == 9 == collector.queue_depth()
+    assert sink.last("reconciles.total") == 42
+    assert sink.last("metrics.series") == 11
+    assert sink.last("tasks") == 93
+    assert sink.last("workqueue_depth", name="bundle", controller="bundle") == 7
+    assert sink.last("controller_runtime_reconcile_time_seconds_sum", controller="bundle") == 1.5
+    names = {sample.metric for sample in sink.samples}
+    assert not [name for name in names if name.endswith("_bucket") or name.startswith("something")]
+    assert sink.warnings == []
+
+
+def test_a_subject_without_queues_tells_none() -> None:
+    sink, collector = _run(lambda: web.Response(text="# just this\nother 1\n"))
+    assert collector.queue_depth() is None
+    assert sink.values("queue.depth") == []
+    assert sink.last("metrics.series") == 1
+
+
+@pytest.mark.parametrize(
+    ("response", "words"),
+    [
+        (lambda: web.Response(text="<html>hello</html>", content_type="text/html"), "is a web page"),
+        (lambda: web.Response(text='{"not": "metrics"}'), "does not hold Prometheus metrics: not a sample"),
+        (lambda: web.Response(text=""), "does not hold Prometheus metrics: it has no samples"),
+        (lambda: web.Response(status=404), "answered with status 404"),
+        (lambda: web.Response(text='workqueue_depth{name="a" 3\n'), "does not hold Prometheus metrics"),
+        (lambda: web.Response(body=b"\xff\xfe\x00binary"), "does not hold Prometheus metrics"),
+    ],
+)
+def test_what_is_no_exposition_is_one_warning(response: Callable[[], web.Response], words: str) -> None:
+    sink, _ = _run(response, scrapes=3)
+    assert len(sink.warnings) == 1
+    assert words in sink.warnings[0]
+    assert sink.samples == []
+
+
+def test_nobody_answers() -> None:
+    async def scenario() -> ListSink:
+        sink, collector = ListSink(), MetricsCollector()
+        await collector.attach(context(sink, ProcessSubject(metrics_url="http://127.0.0.1:1/metrics")))
+        await collector.settle()
+        await collector.detach()
+        return sink
+
+    sink = asyncio.run(scenario())
+    assert len(sink.warnings) == 1
+    assert "could not be scraped" in sink.warnings[0]
+
+
+def test_unbounded_series_are_counted_and_capped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_MAX_STORED", 10)
+    page = "".join(f'workqueue_depth{{name="q{i}"}} 1\n' for i in range(50)) + "".join(
+        f'leak{{id="{i}"}} 1\n' for i in range(20_000)
+    )
+    sink, collector = _run(lambda: web.Response(text=page), scrapes=2)
+    assert sink.last("metrics.series") == 20_050
+    assert collector.queue_depth() == 50
+    assert len({tuple(s.labels.items()) for s in sink.samples if s.metric == "workqueue_depth"}) == 10
+    assert [warning for warning in sink.warnings if "more than 10 series" in warning] == sink.warnings
+    assert len(sink.warnings) == 1
+
+
+def test_filter_and_parser_agree() -> None:
+    series, kept = asyncio.run(count_and_filter(PAGE.encode()))
+    assert series == 11
+    assert len(list(parse(kept))) == 7
+
+
+def test_no_url_is_a_clear_error() -> None:
+    with pytest.raises(EnvironmentFault, match="no metrics URL"):
+        asyncio.run(MetricsCollector().attach(context(ListSink(), ProcessSubject())))

@@ -1,0 +1,136 @@
+"""tasks: the collector with the agent in a real process, and the Go runtime's heap page."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from harness.collectors.goruntime import heap_after_collection
+from harness.collectors.tasks import SOCKET_ENV, TasksCollector, backfill
+from harness.core.errors import EnvironmentFault, RunFault
+from tests.collecting import ListSink, ProcessSubject, context, launch, started
+
+PROGRAM = """
+import asyncio, os
+async def sleeper(): await asyncio.sleep(60)
+async def main():
+    await asyncio.gather(*(asyncio.create_task(sleeper()) for _ in range(25)))
+if os.fork() == 0:
+    asyncio.run(main())
+asyncio.run(main())
+"""
+
+
+def test_sums_over_processes_lag_and_heap(tmp_path: Path) -> None:
+    async def scenario() -> tuple[ListSink, Path]:
+        sink, collector = ListSink(), TasksCollector()
+        plan = launch([sys.executable, "-c", PROGRAM], sink, tmp_path)
+        await collector.prepare(plan)
+        socket = Path(plan.env[SOCKET_ENV])
+        assert plan.agent_socket == socket
+        assert _modes(socket) == (0o600, 0o700)
+        with started(plan) as process:
+            await collector.attach(context(sink, ProcessSubject(process)))
+            async with asyncio.timeout(20):
+                while collector.total != 52:  # noqa: ASYNC110  # what is waited for is a plain value
+                    await asyncio.sleep(0.02)
+                while not sink.values("loop.lag"):  # noqa: ASYNC110  # as above
+                    await asyncio.sleep(0.02)
+            await collector.settle()
+            await collector.detach()
+            await collector.detach()
+        return sink, socket
+
+    sink, socket = asyncio.run(scenario())
+    assert not socket.parent.exists()
+    assert sink.last("tasks", coroutine="sleeper") == 50
+    assert sink.last("tasks", coroutine="main") == 2
+    whole, pymalloc, malloc = (
+        sink.last("memory.heap", **labels) for labels in ({}, {"part": "pymalloc"}, {"part": "malloc"})
+    )
+    assert None not in (whole, pymalloc, malloc)
+    assert whole == pymalloc + malloc  # type: ignore[operator] # not None
+    (event,) = sink.of("heap")
+    assert (event["processes"], event["reasons"]) == (2, [])
+    assert sink.last("overhead.agent.cpu") > 0  # type: ignore[operator] # not None
+
+
+def _modes(path: Path) -> tuple[int, int]:
+    return stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(path.parent.stat().st_mode)
+
+
+def test_agent_that_cannot_get_in_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.collectors.tasks._CONNECT_S", 0.3)
+
+    async def scenario() -> None:
+        sink, collector = ListSink(), TasksCollector()
+        plan = launch([sys.executable, "-E", "-c", "import time; time.sleep(30)"], sink, tmp_path)
+        await collector.prepare(plan)
+        with started(plan) as process:
+            try:
+                await collector.attach(context(sink, ProcessSubject(process)))
+            finally:
+                await collector.detach()
+
+    with pytest.raises(RunFault, match=r"did not connect.*-I, -E or -S"):
+        asyncio.run(scenario())
+
+
+def test_runtimes_that_cannot_be_looked_into(tmp_path: Path) -> None:
+    async def scenario(runtime: str) -> None:
+        sink, collector = ListSink(), TasksCollector()
+        plan = launch(["./manager"], sink, tmp_path, runtime=runtime)
+        await collector.prepare(plan)
+        assert plan.inject_dirs == []
+        await collector.attach(context(sink, ProcessSubject(runtime=runtime)))
+
+    asyncio.run(scenario("go"))
+    with pytest.raises(EnvironmentFault, match="neither Python nor Go"):
+        asyncio.run(scenario("other"))
+
+
+def test_one_long_block_weighs_as_many_probes() -> None:
+    assert backfill(1000, 90, 100) == [(1000, 90)]
+    assert backfill(1000, 350, 100) == [(1000, 350), (1100, 250), (1200, 150), (1300, 50)]
+    assert backfill(1000, 350, 0) == [(1000, 350)]
+    assert len(backfill(0, 10**12, 10**8)) == 601
+
+
+def test_go_heap_after_a_forced_collection() -> None:
+    asked: list[str] = []
+
+    async def heap(request: web.Request) -> web.Response:
+        asked.append(request.path_qs)
+        return web.Response(
+            text="heap profile: 0: 0 [0: 0] @ heap/1\n\n# runtime.MemStats\n# Alloc = 5\n# HeapAlloc = 123456\n"
+        )
+
+    async def empty(_: web.Request) -> web.Response:
+        return web.Response(text="nothing")
+
+    async def scenario() -> list[float]:
+        app = web.Application()
+        app.router.add_get("/debug/pprof/heap", heap)
+        app.router.add_get("/empty/pprof/heap", empty)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            with pytest.raises(RunFault, match="no HeapAlloc line"):
+                await heap_after_collection(f"{base}/empty/pprof")
+            return [await heap_after_collection(url) for url in (base, f"{base}/debug/pprof", f"{base}/debug/pprof/")]
+        finally:
+            await runner.cleanup()
+
+    assert asyncio.run(scenario()) == [123456.0] * 3
+    assert set(asked) == {"/debug/pprof/heap?gc=1&debug=1"}
+    with pytest.raises(EnvironmentFault, match="no pprof URL"):
+        asyncio.run(heap_after_collection(None))
+    with pytest.raises(RunFault, match="could not be read"):
+        asyncio.run(heap_after_collection("http://127.0.0.1:1"))
