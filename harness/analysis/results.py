@@ -215,7 +215,7 @@ def _load(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     if worst is not None:
         yield "load.achieved_per_s", (worst.achieved_per_s, None)
     rows = facts.record.sql(
-        "SELECT verb, kind, list((done_ns - intended_ns) / 1e9) FROM requests WHERE status BETWEEN 200 AND 299 GROUP BY 1, 2"
+        "SELECT verb, kind, list((done_ns - intended_ns) / 1e9) FROM requests WHERE error IS NULL GROUP BY 1, 2"
     )
     for verb, kind, values in rows:
         for name in ("p50", "p99"):

@@ -218,7 +218,7 @@ class Session:
         if latency is None:
             return
         for row in rows:
-            if 200 <= row.status < 300:
+            if row.error is None:
                 latency.cause(row.phase, row.name, row.intended_ns, row.sent_ns, row.done_ns)
 
     # -- the timeline --------------------------------------------------------------------------------------------------

@@ -94,8 +94,8 @@ class RunRecord:
         """Rows of a SQL query over the views `samples`, `requests` and `propagation`."""
         try:
             return self._connection.execute(query, list(parameters)).fetchall()  # type: ignore[no-any-return] # duckdb is untyped
-        except duckdb.IOException as error:
-            raise UsageError(f"the record cannot be read: {error}", place=str(self.path)) from error
+        except duckdb.Error as error:
+            raise UsageError(f"a table of the record cannot be read: {error}", place=str(self.path)) from error
 
     def show(self) -> Show:
         """run.json and verdict.json as one object; `interrupted` is said where the harness went away."""

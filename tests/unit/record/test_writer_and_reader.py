@@ -126,3 +126,10 @@ def test_a_damaged_record_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"schema": "harness.run/v1", "run_id": ')
     with pytest.raises(UsageError, match="not a record this version can read"):
         RunRecord.open(tmp_path)
+
+
+def test_a_damaged_part_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "part-00000.parquet").write_bytes(b"PAR1 and then the disk died")
+    with pytest.raises(UsageError, match="a table of the record cannot be read"):
+        RunRecord(tmp_path).sql("SELECT count(*) FROM samples")
