@@ -247,7 +247,10 @@ def _subject_metrics(facts: Facts) -> Iterator[tuple[str, Outcome]]:
 
 def _overhead(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     def spent() -> float | None:
-        return facts.scalar("SELECT max(value) - min(value) FROM samples WHERE metric = 'overhead.cpu'")
+        return facts.scalar(
+            "SELECT sum(spent) FROM (SELECT max(value) - min(value) AS spent FROM samples "
+            "WHERE metric IN ('overhead.cpu', 'overhead.agent.cpu') AND labels = '{}' GROUP BY metric)"
+        )
 
     yield "overhead.cpu", _witnessed(facts, "host", spent)
     yield "overhead.rss", _witnessed(facts, "host", lambda: facts.series("overhead.rss", "max"))

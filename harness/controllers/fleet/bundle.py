@@ -16,6 +16,7 @@ from harness.controllers.fleet.options import EventMapping
 from harness.controllers.fleet.selectors import bundle_matches
 from harness.controllers.runtime.client import ApiError
 from harness.controllers.runtime.controller import AGAIN, DONE, Controller, Result
+from harness.controllers.runtime.creations import Creations
 from harness.controllers.runtime.informer import Event
 from harness.controllers.runtime.resources import Object, generation_of, key_of, labels_of, name_of, namespace_of
 from harness.controllers.runtime.store import BY_NAMESPACE
@@ -27,6 +28,7 @@ class BundleController:
     def __init__(self, context: Context) -> None:
         self._caches = context.caches
         self._api = context.api
+        self._deployments = Creations(context.caches.deployments, BY_BUNDLE)
         self._mapping = context.options.event_mapping
         self._status = context.status_writer(context.caches.bundles)
         self.controller: Controller = context.controller("bundle", self.reconcile)
@@ -47,7 +49,7 @@ class BundleController:
     async def reconcile(self, key: str) -> Result:
         """Create, change and delete the BundleDeployments of one Bundle."""
         bundle = self._caches.bundles.store.get(key)
-        present = {key_of(item): item for item in self._caches.deployments.store.by_index(BY_BUNDLE, key)}
+        present = self._deployments.find(key)
         if bundle is None or is_deleted(bundle):
             await self._delete(present)
             return DONE
@@ -55,18 +57,16 @@ class BundleController:
         bundle = await self._status.write(
             bundle, {"observedGeneration": generation_of(bundle), "resourcesSha256Sum": checksum}
         )
-        again, missing = False, 0
+        again = False
         kept: list[Object] = []
         for cluster in self._targets(bundle):
             wanted = make_deployment(bundle, cluster, checksum)
             deployment = present.pop(key_of(wanted), None)
-            if deployment is None:
-                again |= not await self._create(wanted)
-                missing += 1
-            else:
-                kept.append(await self._update(wanted, deployment))
+            made = await self._create(wanted) if deployment is None else await self._update(wanted, deployment)
+            again |= made is None
+            kept.append(made or wanted)
         await self._delete(present)
-        total = summary.of_deployments(kept, missing=missing)
+        total = summary.of_deployments(kept)
         fields = summary.status_fields(bundle.get("status") or {}, total, "readyClusters")
         await self._status.write(bundle, fields)
         return AGAIN if again else DONE
@@ -81,15 +81,16 @@ class BundleController:
             and bundle_matches(bundle, name_of(cluster), labels_of(cluster))
         ]
 
-    async def _create(self, wanted: Object) -> bool:
-        """Whether it was created; False where it is there already and the cache does not know."""
+    async def _create(self, wanted: Object) -> Object | None:
+        """The new BundleDeployment; None where one of this name is there that is not known to be this Bundle's."""
         try:
-            await self._api.create(names.DEPLOYMENTS.path(namespace_of(wanted)), wanted)
+            made = await self._api.create(names.DEPLOYMENTS.path(namespace_of(wanted)), wanted)
         except ApiError as error:
             if error.status == 409:
-                return False
+                return None
             raise
-        return True
+        self._deployments.add(made)
+        return made
 
     async def _update(self, wanted: Object, present: Object) -> Object:
         patch: Object = {}

@@ -13,6 +13,7 @@ from harness.controllers.fleet.caches import BY_CREDENTIALS, BY_REPO, repo_key_o
 from harness.controllers.fleet.context import SUMMARY_DELAY_S, Context, is_deleted, now, on_change, wants_reconcile
 from harness.controllers.runtime.client import ApiError
 from harness.controllers.runtime.controller import AGAIN, DONE, Controller, Result
+from harness.controllers.runtime.creations import Creations
 from harness.controllers.runtime.informer import Event
 from harness.controllers.runtime.resources import Object, generation_of, key_of, labels_of, name_of, namespace_of
 from harness.controllers.runtime.status import condition, merge_diff
@@ -24,6 +25,7 @@ class GitRepoController:
     def __init__(self, context: Context) -> None:
         self._caches = context.caches
         self._api = context.api
+        self._bundles = Creations(context.caches.bundles, BY_REPO)
         self._log = logging.getLogger("fleet.gitrepo")
         self._status = context.status_writer(context.caches.gitrepos)
         self.controller: Controller = context.controller("gitrepo", self.reconcile)
@@ -51,7 +53,7 @@ class GitRepoController:
     async def reconcile(self, key: str) -> Result:
         """Create, change and delete the Bundles of one GitRepo, then write its status."""
         gitrepo = self._caches.gitrepos.store.get(key)
-        present = {name_of(bundle): bundle for bundle in self._caches.bundles.store.by_index(BY_REPO, key)}
+        present = self._bundles.find(key)
         if gitrepo is None or is_deleted(gitrepo):
             await self._delete(present)
             return DONE
@@ -65,10 +67,12 @@ class GitRepoController:
         sums: list[Object | None] = []
         for path in gitrepo["spec"].get("paths") or ["/"]:
             wanted = make_bundle(gitrepo, path)
-            bundle = present.pop(name_of(wanted), None)
+            bundle = present.pop(key_of(wanted), None)
             if bundle is not None:
                 sums.append((bundle.get("status") or {}).get("summary"))
-            again |= not await self._ensure(wanted, bundle)
+                await self._update(wanted, bundle)
+            else:
+                again |= not await self._create(wanted)
         await self._delete(present)
         status = self._status.latest(gitrepo).get("status") or {}
         fields = summary.status_fields(status, summary.of_summaries(sums), "readyBundleDeployments")
@@ -92,20 +96,18 @@ class GitRepoController:
             raise
         return True
 
-    async def _ensure(self, wanted: Object, present: Object | None) -> bool:
-        """Whether the Bundle is known to be as wanted now; False where the cache lags behind."""
-        namespace, name = namespace_of(wanted), name_of(wanted)
-        if present is None:
-            if self._caches.bundles.store.get(key_of(wanted)) is not None:
-                self._log.warning("Bundle %s exists and belongs to somebody else: it is left as it is", key_of(wanted))
-                return False
-            try:
-                await self._api.create(names.BUNDLES.path(namespace), wanted)
-            except ApiError as error:
-                if error.status == 409:
-                    return False
+    async def _create(self, wanted: Object) -> bool:
+        """Whether the Bundle was made; False where one of its name is there that is not this GitRepo's."""
+        try:
+            self._bundles.add(await self._api.create(names.BUNDLES.path(namespace_of(wanted)), wanted))
+        except ApiError as error:
+            if error.status != 409:
                 raise
-            return True
+            self._log.warning("Bundle %s exists and is not known to be of this GitRepo: it is left", key_of(wanted))
+            return False
+        return True
+
+    async def _update(self, wanted: Object, present: Object) -> None:
         patch: Object = {}
         if spec := merge_diff({key: present["spec"].get(key) for key in wanted["spec"]}, wanted["spec"]):
             patch["spec"] = spec
@@ -113,13 +115,13 @@ class GitRepoController:
         if missing := {key: value for key, value in labels_of(wanted).items() if labels.get(key) != value}:
             patch["metadata"] = {"labels": missing}
         if patch:
-            await self._api.merge_patch(names.BUNDLES.path(namespace, name), patch)
-        return True
+            await self._api.merge_patch(names.BUNDLES.path(namespace_of(present), name_of(present)), patch)
 
     async def _delete(self, bundles: dict[str, Object]) -> None:
-        for name, bundle in bundles.items():
+        for bundle in bundles.values():
             if not is_deleted(bundle):
-                await self._api.delete(names.BUNDLES.path(namespace_of(bundle), name), uid=bundle["metadata"]["uid"])
+                path = names.BUNDLES.path(namespace_of(bundle), name_of(bundle))
+                await self._api.delete(path, uid=bundle["metadata"]["uid"])
 
 
 def commit_of(gitrepo: Object) -> str:

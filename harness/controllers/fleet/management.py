@@ -10,6 +10,7 @@ from harness.controllers.fleet.caches import BY_MANAGEMENT, management_of
 from harness.controllers.fleet.context import Context, is_deleted, on_change, wants_reconcile
 from harness.controllers.runtime.client import ApiError
 from harness.controllers.runtime.controller import AGAIN, DONE, Controller, Result
+from harness.controllers.runtime.creations import Creations
 from harness.controllers.runtime.informer import Event
 from harness.controllers.runtime.resources import Object, labels_of, name_of, namespace_of
 
@@ -21,6 +22,7 @@ class ManagementController:
         self._context = context
         self._caches = context.caches
         self._api = context.api
+        self._clusters = Creations(context.caches.clusters, BY_MANAGEMENT)
         self.controller: Controller = context.controller("management", self.reconcile)
         queue = self.controller.queue
         on_change(self._caches.management, wants_reconcile, lambda event: queue.add(name_of(event.obj)))
@@ -35,14 +37,16 @@ class ManagementController:
         """Make the Fleet Cluster of the management Cluster `name`, bring its labels up to date, or delete it."""
         cluster = self._caches.management.store.get(name)
         workspace = None if cluster is None or is_deleted(cluster) else cluster["spec"].get("fleetWorkspaceName")
-        for fleet in self._caches.clusters.store.by_index(BY_MANAGEMENT, name):
+        made = self._clusters.find(name)
+        for fleet in made.values():
             if namespace_of(fleet) != workspace and not is_deleted(fleet):
                 await self._api.delete(
                     names.CLUSTERS.path(namespace_of(fleet), name_of(fleet)), uid=fleet["metadata"]["uid"]
                 )
         if cluster is None or not workspace or self._context.options.namespace not in (None, workspace):
             return DONE
-        present = self._caches.clusters.store.get(f"{workspace}/{name}")
+        key = f"{workspace}/{name}"
+        present = made.get(key) or self._caches.clusters.store.get(key)
         if present is None:
             return await self._create(cluster, workspace)
         patch = label_patch(cluster, present)
@@ -63,7 +67,7 @@ class ManagementController:
             "spec": {},
         }
         try:
-            await self._api.create(names.CLUSTERS.path(workspace), fleet)
+            self._clusters.add(await self._api.create(names.CLUSTERS.path(workspace), fleet))
         except ApiError as error:
             if error.status == 409:  # it is there and the cache has not seen it yet
                 return AGAIN

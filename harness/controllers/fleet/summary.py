@@ -15,10 +15,10 @@ def is_ready(deployment: Object) -> bool:
     return applied == deployment["spec"].get("deploymentID") and is_true(deployment, "Ready")
 
 
-def of_deployments(deployments: Iterable[Object], *, missing: int = 0) -> Object:
-    """The summary over BundleDeployments; `missing` more are wanted that no cache has seen yet."""
+def of_deployments(deployments: Iterable[Object]) -> Object:
+    """The summary over BundleDeployments."""
     states = [is_ready(deployment) for deployment in deployments]
-    return _summary(desired=len(states) + missing, ready=sum(states))
+    return _summary(desired=len(states), ready=sum(states))
 
 
 def of_summaries(summaries: Iterable[Object | None]) -> Object:

@@ -47,6 +47,10 @@ class ApiError(Exception):
         self.reason = reason
 
 
+class ObjectGoneError(Exception):
+    """The object that was to be written is not there any more; its deletion will be, or was, an event of its own."""
+
+
 class Api:
     """One identity on one API server. Use as an async context manager."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from harness.controllers.runtime.client import ApiError
+from harness.controllers.runtime.client import ApiError, ObjectGoneError
 from harness.controllers.runtime.metrics import ControllerSeries, Metrics, QueueSeries
 from harness.controllers.runtime.tasks import named
 from harness.controllers.runtime.workqueue import WorkQueue
@@ -70,6 +70,9 @@ class Controller:
     async def _once(self, key: str) -> str:
         try:
             result = await self._reconcile(key)
+        except ObjectGoneError:
+            self.queue.forget(key)
+            return "success"
         except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
             self._log.warning("reconcile of %s failed: %s: %s", key, type(error).__name__, error)
         except Exception:  # noqa: BLE001 - a bug at one object must not end the work on all others; it is retried and seen

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from harness.controllers.runtime.client import Api
+from harness.controllers.runtime.client import Api, ApiError, ObjectGoneError
 from harness.controllers.runtime.informer import Event, Informer
 from harness.controllers.runtime.resources import Object, is_newer, key_of, name_of, namespace_of, version_of
 
@@ -56,7 +56,10 @@ class StatusWriter:
         return obj
 
     async def write(self, obj: Object, fields: Object) -> Object:
-        """Set top-level `fields` of the status (None removes one); the object afterwards. Raises as `Api.get`."""
+        """Set top-level `fields` of the status (None removes one); the object afterwards.
+
+        Raises ObjectGoneError where it has been deleted, else as `Api.get`.
+        """
         obj = self.latest(obj)
         before: Object = obj.get("status") or {}
         after = {key: value for key, value in {**before, **fields}.items() if value is not None}
@@ -64,7 +67,12 @@ class StatusWriter:
         if not difference and self._mode is StatusPatch.CHANGED:
             return obj
         path = self._informer.resource.path(namespace_of(obj), name_of(obj), "status")
-        answer = await self._api.merge_patch(path, {"status": difference} if difference else {})
+        try:
+            answer = await self._api.merge_patch(path, {"status": difference} if difference else {})
+        except ApiError as error:
+            if error.status == 404:
+                raise ObjectGoneError(path) from error
+            raise
         cached = self._informer.store.get(key_of(answer))
         if cached is not None and self._newer(answer, cached):
             self._written[key_of(answer)] = answer

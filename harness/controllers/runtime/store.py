@@ -44,6 +44,10 @@ class Store:
         """Objects found under `value`, in the order in which they came."""
         return [self._objects[key] for key in self._indexes[index].get(value, ())]
 
+    def index_values(self, index: str, obj: Object) -> Iterable[str]:
+        """The values under which `index` would find `obj`."""
+        return self._indexers[index](obj)
+
     def put(self, obj: Object) -> Object | None:
         """Keep `obj`; the object it replaces, None where it is new."""
         key = key_of(obj)
