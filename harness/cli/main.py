@@ -7,9 +7,9 @@ import sys
 import traceback
 from datetime import UTC, datetime
 
-import click
 import typer
 from rich.console import Console
+from typer.exceptions import TyperException
 
 import harness
 from harness.cli import clean, cluster, doctor, report, run, scenarios, show
@@ -19,7 +19,6 @@ from harness.core.errors import ExitCode, HarnessError
 app = typer.Typer(
     name="harness",
     help="Memory profiling and load tests for Kubernetes controllers, against a real control plane.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -32,13 +31,15 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
     ),  # handled by its callback
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 app.command("run")(run.run)
@@ -55,15 +56,19 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
-    except click.exceptions.Exit as done:
+    except typer.Exit as done:
         sys.exit(done.exit_code)
-    except click.ClickException as error:
-        error.show()
+    except TyperException as error:
+        _say(
+            f"harness: {error.format_message().rstrip('.')}; see harness {' '.join(sys.argv[1:2])} --help".replace(
+                "  ", " "
+            )
+        )
         sys.exit(ExitCode.USAGE)
     except HarnessError as error:
         _say(f"harness: {error}")
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _say("harness: interrupted")
         sys.exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:
