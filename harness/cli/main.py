@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from datetime import UTC, datetime
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -34,9 +35,9 @@ def _version(wanted: bool) -> None:
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
-    ),  # handled by its callback
+    _shown: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
@@ -59,11 +60,9 @@ def main() -> None:
     except typer.Exit as done:
         sys.exit(done.exit_code)
     except TyperException as error:
-        _say(
-            f"harness: {error.format_message().rstrip('.')}; see harness {' '.join(sys.argv[1:2])} --help".replace(
-                "  ", " "
-            )
-        )
+        message = error.format_message().rstrip(".")
+        verb = [] if message.startswith("No such command") else sys.argv[1:2]
+        _say(f"harness: {message}; see {' '.join(['harness', *verb, '--help'])}")
         sys.exit(ExitCode.USAGE)
     except HarnessError as error:
         _say(f"harness: {error}")

@@ -34,7 +34,7 @@ _SUBJECT = "subject: {controller: fleet, memory_limit: 256Mi}\n"
     [
         (_SUBJECT + "lod: []\n", "mine.yaml:4:1: unknown key 'lod'; did you mean 'load'?"),
         (_SUBJECT + "load: [{create: {kind: Secrt, count: 1}}]\n", "mine.yaml:4:24: unknown kind 'Secrt'; did you mean Secret"),
-        (_SUBJECT + "expect: [memory.rss.peek < 1Mi]\n", "mine.yaml:4:10: unknown metric 'memory.rss.peek'; did you mean memory.rss.peak"),
+        (_SUBJECT + "expect: [memory.rss.peek < 1Mi]\n", "mine.yaml:4:10: unknown metric 'memory.rss.peek'; did you mean"),
         (_SUBJECT + "expect: [memory.rss.peak < 1Mo]\n", "mine.yaml:4:10: unit 'Mo' of '1Mo' is not one of"),
     ],
 )  # fmt: skip
