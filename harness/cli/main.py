@@ -1,10 +1,12 @@
-"""The `harness` command. Verbs are imported when they are called, so that `harness --help` answers at once."""
+"""The `harness` command. A verb is imported when it is called, so that `harness show` need not carry a cluster."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -13,17 +15,11 @@ from rich.console import Console
 from typer.exceptions import TyperException
 
 import harness
-from harness.cli import clean, cluster, doctor, report, run, scenarios, show
 from harness.core import paths
 from harness.core.errors import ExitCode, HarnessError
 
-app = typer.Typer(
-    name="harness",
-    help="Memory profiling and load tests for Kubernetes controllers, against a real control plane.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+VERBS = ("run", "show", "report", "scenarios", "cluster", "doctor", "clean")
+"""Each is a module of this package with a function, or an `app` of its own, of the same name."""
 
 
 def _version(wanted: bool) -> None:
@@ -32,7 +28,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
     _shown: Annotated[
@@ -43,24 +38,38 @@ def _root(
         typer.echo(context.get_help())
 
 
-app.command("run")(run.run)
-app.command("show")(show.show)
-app.command("report")(report.report)
-app.command("scenarios")(scenarios.scenarios)
-app.add_typer(cluster.app, name="cluster")
-app.command("doctor")(doctor.doctor)
-app.command("clean")(clean.clean)
+def command_line(verbs: Sequence[str]) -> typer.Typer:
+    """The command line with these verbs."""
+    app = typer.Typer(
+        name="harness",
+        help="Memory profiling and load tests for Kubernetes controllers, against a real control plane.",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_root)
+    for verb in verbs:
+        module = importlib.import_module(f"harness.cli.{verb}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=verb)
+        else:
+            app.command(verb)(getattr(module, verb))
+    return app
 
 
 def main() -> None:
     """Entry point: every ending has its documented exit code, and only a bug of ours has a traceback, kept in a file."""
     try:
-        code = app(standalone_mode=False)
+        called = [verb for verb in sys.argv[1:2] if verb in VERBS]
+        code = command_line(called or VERBS)(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except typer.Exit as done:
         sys.exit(done.exit_code)
     except TyperException as error:
         message = error.format_message().rstrip(".")
+        if message.startswith("Usage:"):  # a group called without a verb: its help is the answer
+            sys.stderr.write(message + "\n")
+            sys.exit(ExitCode.USAGE)
         verb = [] if message.startswith("No such command") else sys.argv[1:2]
         _say(f"harness: {message}; see {' '.join(['harness', *verb, '--help'])}")
         sys.exit(ExitCode.USAGE)
