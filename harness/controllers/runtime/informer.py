@@ -87,7 +87,7 @@ class Informer:
         self._failures = 0
         self._handlers: list[Handler] = []
         self._version: str | None = None
-        self._log = logging.getLogger(f"informer.{resource.plural}")
+        self._log = logging.getLogger(f"informer.{resource}")
 
     def on_event(self, handler: Handler) -> None:
         """Call `handler` with every change from now on. To be called before `run`."""
@@ -104,7 +104,7 @@ class Informer:
             except _Gone as gone:
                 self._log.info("watch cannot be resumed (%s): listing anew", gone)
                 self._version = None
-                self._failures += 1
+                self._failures = 1  # the server answers: whatever went wrong before is over
             except ApiError as error:
                 self._failures += 1
                 if error.status == 410 or _TOO_LARGE in str(error):
@@ -156,6 +156,7 @@ class Informer:
         async with self._api.stream(
             self._path, query, accept=accept, total_s=seconds + IDLE_S, idle_s=IDLE_S
         ) as content:
+            self._failures = 0
             rest = bytearray()
             async for chunk in content.iter_any():
                 rest += chunk
@@ -164,9 +165,7 @@ class Informer:
                     lines, rest = rest[:end], rest[end + 1 :]
                     for line in lines.split(b"\n"):
                         self._take(json.loads(line))
-                    self._failures = 0
-        if not self._failures:  # it ended in good order, after its time; still never reconnect in a tight loop
-            await asyncio.sleep(self._backoff_s[0])
+        await asyncio.sleep(self._backoff_s[0])  # it ended in good order; still never reconnect in a tight loop
 
     def _take(self, event: Object) -> None:
         kind, obj = event["type"], event["object"]

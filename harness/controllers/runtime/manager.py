@@ -10,7 +10,7 @@ from harness.controllers.runtime.controller import Controller
 from harness.controllers.runtime.informer import Informer
 from harness.controllers.runtime.tasks import named
 
-DRAIN_S = 3.0
+DRAIN_S = 2.0
 """How long workers may take to finish what they are at when the process is told to end."""
 
 
@@ -40,7 +40,7 @@ class Manager:
         _raise_first(outcomes)
 
     def _start_informer(self, informer: Informer) -> asyncio.Task[None]:
-        follow = named(informer.run(), informer.resource.plural, "informer")
+        follow = named(informer.run(), str(informer.resource), "informer")
         return asyncio.create_task(follow, name=f"informer-{informer.resource}")
 
     async def _work(self) -> None:

@@ -1,4 +1,4 @@
-"""Objects that were created and not seen yet, and writes to objects that are gone."""
+"""The controller loop: outcomes of a reconcile, names of its tasks, what was created and not seen yet, what is gone."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def test_a_creation_counts_until_it_is_seen_and_not_after_it_is_deleted(tmp_path
 
 def test_what_was_seen_before_the_answer_came_is_not_kept(tmp_path: Path) -> None:
     informer, created = made(tmp_path)
-    informer._put(obj("new"), initial=False)
+    informer._put(obj("new", "2"), initial=False)
     created.add(obj("new"))
-    informer._remove("ns/new", None)
-    assert created.find("ns") == {}
+    assert not created._unseen
+    assert created.find("ns") == {"ns/new": obj("new", "2")}
 
 
 def test_what_is_never_seen_is_not_believed_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,5 +120,21 @@ def test_what_a_reconcile_asks_for_is_done_and_counted(outcome: Result | Excepti
         assert await controller._once("key") == result
         assert controller.queue.delayed == delayed
         controller.stop()
+
+    asyncio.run(check())
+
+
+def test_tasks_are_called_after_their_controller() -> None:
+    async def check() -> None:
+        async def reconcile(_: str) -> Result:
+            return DONE
+
+        controller = Controller("bundle", reconcile, workers=2, metrics=Metrics())
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            controller.start(group)
+            workers = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            assert sorted(task.get_name() for task in workers) == ["bundle-worker-0", "bundle-worker-1"]
+            assert {getattr(task.get_coro(), "__qualname__", "") for task in workers} == {"bundle.worker"}
+            controller.stop()
 
     asyncio.run(check())
