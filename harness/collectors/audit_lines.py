@@ -14,6 +14,7 @@ WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 READS = frozenset({"get", "list", "watch"})
 _MAY_CHANGE_NOTHING = frozenset({"update", "patch"})
 _CONFLICT = 409
+_EXISTS = "AlreadyExists"
 _REFUSED = 400
 
 
@@ -84,12 +85,13 @@ class AuditLedger:
             self._read(event, verb, kind, subresource)
 
     def _write(self, event: dict[str, Any], own: bool, verb: str, kind: str, subresource: str) -> None:
-        code = (event.get("responseStatus") or {}).get("code", 0)
+        status = event.get("responseStatus") or {}
+        code = status.get("code", 0)
         unchanged = self._unchanged(event, verb) if code < _REFUSED else False
         if not own:
             return
         self._count("writes.total", kind, verb, subresource)
-        if code == _CONFLICT:
+        if code == _CONFLICT and status.get("reason") != _EXISTS:  # 409 too, but nobody else wrote meanwhile
             self._count("writes.conflict", kind, verb, subresource)
         elif verb in _MAY_CHANGE_NOTHING and unchanged is None:
             self.unjudged += 1

@@ -90,6 +90,16 @@ def test_answers_logged_in_another_order() -> None:
     }
 
 
+def test_an_object_that_exists_already_is_no_conflict() -> None:
+    exists = {"metadata": {}, "status": "Failure", "reason": "AlreadyExists", "code": 409}
+    conflict = {"metadata": {}, "status": "Failure", "reason": "Conflict", "code": 409}
+    assert counts(line("create", responseStatus=exists), line("patch", responseStatus=conflict)) == {
+        "writes.total.Bundle.create": 1,
+        "writes.total.Bundle.patch": 1,
+        "writes.conflict.Bundle.patch": 1,
+    }
+
+
 def test_conflicts_failures_and_unjudged() -> None:
     ledger = AuditLedger(USER)
     for item in (
