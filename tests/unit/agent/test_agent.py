@@ -46,7 +46,7 @@ def test_tasks_by_name_lag_of_a_blocked_loop_and_heap() -> None:
         assert hello["pid"] == server.process.pid
 
 
-def test_loop_without_a_python_frame_is_found_among_objects() -> None:
+def test_loop_without_a_python_frame_is_found_behind_its_tasks() -> None:
     # Not asyncio.run, and run_forever renamed: as with a loop written in C, no frame of asyncio leads to it.
     program = (
         TASKS
@@ -65,6 +65,23 @@ loop.run_forever()
     with AgentServer(program) as server:
         report = server.until(lambda got: [m for m in got if m.get("tasks")])[-1]
         assert report["names"]["sleeper"] == 40
+
+
+def test_tuples_that_the_program_is_still_filling_are_left_alone() -> None:
+    # asyncio is imported and no loop runs: the agent looks for loops everywhere it may. A tuple that it touched while
+    # the program fills it could not be resized any more (SystemError).
+    program = """
+import asyncio, time
+end = time.monotonic() + 4
+while time.monotonic() < end:
+    for _ in range(200):
+        tuple(i for i in range(3000))
+print("unharmed")
+"""
+    with AgentServer(program) as server:
+        code, output, errors = server.finished()
+        assert (code, output) == (0, "unharmed\n"), errors
+        assert server.of("hello"), "the agent was not there"
 
 
 def test_forked_children_and_other_python_processes_connect_too() -> None:

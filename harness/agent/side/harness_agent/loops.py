@@ -3,8 +3,11 @@
 asyncio has no public list of loops, and `all_tasks` needs one. Loops are found
 1. on the stacks of all threads: `asyncio.Runner.run` (behind `asyncio.run` and `uvloop.run`, whatever the loop's type)
    and `run_forever` of asyncio's own loops are Python frames whose `self` leads to the loop;
-2. where that finds none, among the objects known to the garbage collector (a uvloop driven by `run_until_complete` has no
-   Python frame). This costs milliseconds, so it is repeated with growing pauses only.
+2. where that finds none, behind the tasks that asyncio itself keeps in weak sets up to 3.13 (a uvloop driven by
+   `run_until_complete` has no Python frame). 3.14 keeps them in C, so there such a loop is not seen.
+
+Never through `gc.get_objects()`: it hands out tuples that another thread is still filling, and a tuple that has a second
+owner cannot be resized, so an innocent `tuple(x for x in y)` of the subject ends in SystemError.
 
 Tasks come from the public `asyncio.all_tasks(loop)`, which may be called from other threads in every supported version,
 however that version keeps its tasks (3.11 one weak set, 3.12 two, 3.14 lists per thread in C).
@@ -12,7 +15,6 @@ however that version keeps its tasks (3.11 one weak set, 3.12 two, 3.14 lists pe
 
 from __future__ import annotations
 
-import gc
 import sys
 from _weakref import ref
 from time import monotonic_ns
@@ -134,7 +136,7 @@ class Loops:
         self._next_find = now + (_FIND_NS if self._known else PROBE_NS)
         found = _on_stacks(asyncio)
         if not found and not self._known and now >= self._next_scan:
-            found = _among_objects(asyncio)
+            found = _behind_tasks(asyncio)
             self._next_scan = now + self._scan_pause
             self._scan_pause = min(2 * self._scan_pause, _SCAN_MAX_NS)
         for loop in found:
@@ -170,14 +172,11 @@ def _on_stacks(asyncio: ModuleType) -> list[AbstractEventLoop]:
     return found
 
 
-def _among_objects(asyncio: ModuleType) -> list[AbstractEventLoop]:
-    wanted: dict[type, bool] = {}
+def _behind_tasks(asyncio: ModuleType) -> list[AbstractEventLoop]:
     found = []
-    for item in gc.get_objects():
-        kind = type(item)
-        is_loop = wanted.get(kind)
-        if is_loop is None:
-            is_loop = wanted[kind] = issubclass(kind, asyncio.AbstractEventLoop)
-        if is_loop:
-            found.append(item)
+    for name in ("_all_tasks", "_scheduled_tasks", "_eager_tasks"):
+        for task in list(getattr(asyncio.tasks, name, ())):  # may change meanwhile: the next look tries again
+            loop = task.get_loop() if hasattr(task, "get_loop") else None
+            if isinstance(loop, asyncio.AbstractEventLoop) and loop not in found:
+                found.append(loop)
     return found
