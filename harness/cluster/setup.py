@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.core.ids import RUN_LABEL, namespace_of
 from harness.core.paths import data_dir
 from harness.kube.api import Api
+from harness.kube.manifests import apply_files
 
 
 async def prepare(api: Api, run_id: str) -> str:
@@ -13,7 +14,7 @@ async def prepare(api: Api, run_id: str) -> str:
     The namespace carries the run's label. `api` must be an administrator's.
     """
     manifests = data_dir("manifests")
-    await api.apply_files([manifests / "crds", manifests / "rbac"])
+    await apply_files(api, [manifests / "crds", manifests / "rbac"])
     namespace = namespace_of(run_id)
     await api.ensure_namespace(namespace, {RUN_LABEL: run_id})
     return namespace

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -14,7 +14,6 @@ from harness.core.kinds import Kind
 from harness.kube import transport as wire
 from harness.kube.discovery import NAMESPACE, Discovery
 from harness.kube.errors import ApiError, ApiUnreachable
-from harness.kube.manifests import apply_files
 from harness.kube.transport import DEFAULT_TIMEOUT_S, Transport
 
 Object = dict[str, Any]
@@ -238,12 +237,3 @@ class Api:
             await asyncio.sleep(4 * _POLL_S)
         conditions = json.dumps((namespace.get("status") or {}).get("conditions") or [])
         raise ApiUnreachable(f"namespace {name} is still there {timeout_s:g} s after its deletion: {conditions[:500]}")
-
-    async def apply_files(
-        self, paths: Path | Iterable[Path], namespace: str | None = None, *, timeout_s: float = 60.0
-    ) -> Sequence[Object]:
-        """Apply every manifest of files or directories, CRDs first; returns when the CRDs are served.
-
-        See `kube.manifests.apply_files`.
-        """
-        return await apply_files(self, [paths] if isinstance(paths, Path) else list(paths), namespace, timeout_s)

@@ -6,17 +6,15 @@ import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from harness.core.errors import RunFault, UsageError
 from harness.core.kinds import Kind
+from harness.kube.api import Api
 from harness.kube.discovery import CRD
 from harness.kube.errors import ApiError
-
-if TYPE_CHECKING:
-    from harness.kube.api import Api
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _NOT_FOUND = 404
@@ -45,7 +43,9 @@ def load_manifests(paths: Sequence[Path]) -> list[dict[str, Any]]:
     return documents
 
 
-async def apply_files(api: Api, paths: Sequence[Path], namespace: str | None, timeout_s: float) -> list[dict[str, Any]]:
+async def apply_files(
+    api: Api, paths: Sequence[Path], namespace: str | None = None, timeout_s: float = 60.0
+) -> list[dict[str, Any]]:
     """Apply all manifests by server-side apply and return them as stored, CRDs and namespaces first.
 
     CRDs are waited for until the server really serves their resources, `timeout_s` at most.
