@@ -219,3 +219,15 @@ def test_under_a_heavy_profiler_only_what_it_leaves_alone_is_judged(
 def test_the_verdict_is_the_same_each_time(case: Case) -> None:
     first = case.judge()
     assert judge(records.RunRecord(case.builder.directory)) == first
+
+
+@pytest.mark.parametrize(("unjudged", "value"), [(0, 2.0), (100, None)])
+def test_noop_writes_are_unknown_where_the_audit_log_has_no_answers(
+    case: Case, unjudged: int, value: float | None
+) -> None:
+    case.builder.samples("audit", "writes.noop", [(14, 2)], {"kind": "Bundle", "verb": "patch"})
+    case.builder.event("audit", 17, lines=200, unjudged_writes=unjudged)
+    case.expect = ["writes.noop == 0"]
+    verdict = case.judge()
+    assert verdict.results["writes.noop"].value == value
+    assert verdict.verdict == ("failed" if value else "inconclusive")
