@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.cluster import detached, state
 from harness.cluster.state import ClusterState
@@ -33,7 +33,7 @@ def up(
 
     Example: harness cluster up && kubectl --kubeconfig "$(harness cluster kubeconfig)" get namespaces
     """
-    with TerminalObserver(Console(stderr=True)) as progress:
+    with TerminalObserver(CliConsole(stderr=True)) as progress:
         found = detached.up(name, port, progress)
     typer.echo(f"cluster {found.name} is up: Kubernetes {found.version} at {found.server}")
     typer.echo(f"kubeconfig: {found.kubeconfig}")
@@ -72,7 +72,7 @@ def status(json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fal
         alive = "up" if row["alive"] else "gone"
         age = _duration(float(str(row["age_s"])))
         table.add_row(str(row["name"]), alive, str(row["version"]), str(row["server"]), age)
-    Console(soft_wrap=True).print(table)
+    CliConsole().print(table, soft_wrap=True)
 
 
 @app.command("kubeconfig")

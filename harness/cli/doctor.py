@@ -14,9 +14,9 @@ from typing import Annotated
 
 import psutil
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from harness.cli.console import CliConsole
 from harness.core import paths
 from harness.core.errors import EnvironmentFault
 from harness.core.units import format_value
@@ -59,7 +59,7 @@ def doctor(
         for check in checks:
             word, style = ("ok", "green") if check.ok else ("missing", "red") if check.needed else ("limited", "yellow")
             table.add_row(check.name, f"[{style}]{word}[/]", check.finding, check.remedy or "")
-        Console(highlight=False).print(table)
+        CliConsole().print(table)
     if broken:
         raise EnvironmentFault(
             f"{len(broken)} of {len(checks)} checks failed: {', '.join(check.name for check in broken)}"

@@ -47,7 +47,7 @@ class TerminalObserver:
     def run_started(self, run_id: str, scenario: Scenario, arm: str | None, directory: Path) -> None:
         """See `Observer`."""
         title = f"{scenario.name}{f' / {arm}' if arm else ''}"
-        self._console.print(f"\n[bold]{title}[/bold]  {run_id}  -> {directory}")
+        self._print(Text.assemble("\n", (title, "bold"), f"  {run_id}  -> {directory}"))
 
     def step(self, text: str) -> None:
         """See `Observer` and `Progress`."""
@@ -83,7 +83,7 @@ class TerminalObserver:
 
     def phase_ended(self, phase: str, sentence: str) -> None:
         """See `Observer`."""
-        self._console.print(f"  {phase:<40} {sentence}")
+        self._print(Text(f"  {phase:<40} {sentence}"))
 
     def run_ended(self, record: RunRecord, verdict: Verdict) -> None:  # noqa: ARG002 # the verdict is rendered after the last arm
         """See `Observer`."""
@@ -93,7 +93,7 @@ class TerminalObserver:
         if self._step:
             seconds = time.monotonic() - self._step_started
             if seconds >= 0.1:
-                self._console.print(f"  {self._step:<40} {format_value(seconds, 'seconds')}")
+                self._print(Text(f"  {self._step:<40} {format_value(seconds, 'seconds')}"))
             self._step = ""
 
     def _show(self, text: str, *, throttled: bool = False) -> None:
@@ -102,4 +102,8 @@ class TerminalObserver:
         elif throttled and time.monotonic() - self._last_plain > _PLAIN_EVERY_SECONDS:
             # a log is read later: a line now and then is enough
             self._last_plain = time.monotonic()
-            self._console.print(f"    {text}")
+            self._print(Text(f"    {text}"))
+
+    def _print(self, line: Text) -> None:
+        # never markup: sentences quote logs and paths; never wrapped: a terminal folds by itself, a log keeps the line
+        self._console.print(line, soft_wrap=True)

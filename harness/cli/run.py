@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from harness.cli import show
+from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.core import paths
 from harness.core.errors import UsageError
@@ -56,7 +56,7 @@ def run(
         memray=memray,
         pyroscope=pyroscope,
     )
-    console = Console(stderr=json, highlight=False)
+    console = CliConsole(stderr=json)
     with TerminalObserver(console) as observer:
         outcome = arms.run_scenario(load(scenario), options, observer, only=arm)
     for record in outcome.records:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from harness.analysis.verdict import judge
+from harness.cli.console import CliConsole
 from harness.record.models import Verdict
 from harness.record.reader import RunRecord
 from harness.report import terminal
@@ -30,7 +30,7 @@ def show(
     if json:
         sys.stdout.write(record.show().model_dump_json(by_alias=True, indent=1) + "\n")
         return
-    terminal.render(record, stored_or_judged(record), Console(highlight=False))
+    terminal.render(record, stored_or_judged(record), CliConsole())
 
 
 def stored_or_judged(record: RunRecord) -> Verdict:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 from harness.cluster import provider
 from harness.core.errors import EnvironmentFault, UsageError
@@ -27,6 +29,18 @@ def check(scenarios: Sequence[Scenario], options: RunOptions) -> None:
         _command(scenario, options)
         if scenario.subject.memory_limit is not None:
             _memory_limit(scenario.name)
+    _out(options.out)
+
+
+def _out(directory: Path) -> None:
+    remedy = "name another folder with --out"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        cause = f"run records cannot be kept there: {error.strerror}"
+        raise UsageError(cause, place=str(directory), remedy=remedy) from error
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise UsageError("run records cannot be kept there: it is not writable", place=str(directory), remedy=remedy)
 
 
 def _command(scenario: Scenario, options: RunOptions) -> None:

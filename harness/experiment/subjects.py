@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from harness.core.errors import UsageError
 from harness.scenario.model import Subject
 
 _MATTERS = (
@@ -55,7 +56,7 @@ def build(spec: Subject, override: str | None) -> SubjectCommand:
             controller=spec.controller,
             options=dict(spec.options),
         )
-    command = shlex.split(override) if override is not None else list(spec.command or [])
+    command = _split(override) if override is not None else list(spec.command or [])
     return SubjectCommand(
         command=command,
         env=dict(spec.env),
@@ -64,6 +65,14 @@ def build(spec: Subject, override: str | None) -> SubjectCommand:
         ready_http=spec.ready.http if spec.ready else None,
         role="cluster-admin",
     )
+
+
+def _split(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:  # a quotation or an escape that does not end
+        cause = f"--subject {command!r} is not a command line: {error}"
+        raise UsageError(cause, remedy="look at its quotes") from error
 
 
 def relevant_environment(env: Mapping[str, str]) -> dict[str, str]:

@@ -60,6 +60,8 @@ def test_a_wrong_scenario_is_one_line_with_its_place(tmp_path: Path, text: str, 
         (("run", "smoke", "--pyroscope", "somewhere"), 2, "is not a URL"),
         (("run", "secrets-8k", "--subject", "./no-such-manager"), 2, "'./no-such-manager' is not in this folder"),
         (("run", "secrets-8k", "--subject", " "), 2, "command is empty"),
+        (("run", "secrets-8k", "--subject", "'./manager"), 2, "is not a command line: No closing quotation"),
+        (("run", "secrets-8k", "--out", "/dev/null/runs"), 2, "/dev/null/runs: run records cannot be kept there"),
         (("show", "zzzzz"), 2, "no run 'zzzzz'"),
         (("report", "zzzzz"), 2, "no run 'zzzzz'"),
         (("frobnicate",), 2, "No such command"),
@@ -133,3 +135,21 @@ def test_doctor_says_what_each_check_found(tmp_path: Path) -> None:
         "disk for runs",
     }
     assert done.returncode == (0 if document["ok"] else 4)
+
+
+def test_a_reader_that_goes_away_is_no_failed_expectation(tmp_path: Path) -> None:
+    record, _ = records.passing(tmp_path / "run")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as gone:
+        command = [sys.executable, "-m", "harness.cli.main", "show", str(record.path)]
+        done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_log_has_lines_that_are_not_folded_at_80(tmp_path: Path) -> None:
+    record, _ = records.passing(tmp_path / "run")
+    env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    command = [sys.executable, "-m", "harness.cli.main", "show", str(record.path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
+    assert "resident set of the subject's processes" in done.stdout
