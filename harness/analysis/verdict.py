@@ -60,7 +60,7 @@ def _verdict(
     facts: Facts, results: Mapping[str, Result], expectations: list[ExpectationResult]
 ) -> tuple[VerdictName, list[str]]:
     run = facts.run
-    if run.outcome is not None and run.outcome.state == "error":
+    if run.outcome is not None and run.outcome.state == "error" and not _killed_before_ready(facts):
         return "error", [run.outcome.message or "the run broke down"]
     if run.outcome is None or run.outcome.state == "interrupted":
         message = run.outcome.message if run.outcome else None
@@ -75,6 +75,12 @@ def _verdict(
     if short := [*_load_shortfall(facts), *_coverage(facts, results), *_not_engaged(facts, results)]:
         return "invalid", short
     return _by_expectations(expectations)
+
+
+def _killed_before_ready(facts: Facts) -> bool:
+    """Whether the run could not go on because the limit is too small to start in, which answers what was asked."""
+    ending = facts.run.ending
+    return ending is not None and ending.kind == "oom_limit" and facts.run.phase("start") is None
 
 
 def _after_oom(

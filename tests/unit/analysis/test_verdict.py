@@ -31,6 +31,23 @@ class Case:
         self.overrides: dict[str, Any] = {"expected": [ExpectedObjects(kind="BundleDeployment", count=10)]}
         self.kill_at: float | None = None
 
+    def resolved(self, *, expect: list[str]) -> dict[str, Any]:
+        return {
+            "name": "case",
+            "summary": "A case.",
+            "subject": {"controller": "fleet", "memory_limit": "256Mi"},
+            "load": [
+                {"create": {"kind": "Secret", "count": 100}},
+                {"create": {"kind": "Cluster.management.cattle.io", "count": 1}},
+                {
+                    "flip": {"kind": "Cluster.management.cattle.io", "labels": {"env": "prod"}},
+                    "probes": [{"name": "flip", "until": "Cluster.fleet.cattle.io"}],
+                },
+            ],
+            "expect": expect,
+            "engaged": self.engaged,
+        }
+
     def judge(self) -> Verdict:
         builder = self.builder
         builder.phase("start", "start", 0, 1)
@@ -48,22 +65,12 @@ class Case:
             builder.event("oom_kill", self.kill_at)
         names = ("memory", "oom", "metrics", "latency", "audit")
         collectors = [CollectorFacts(name=name, state="on") for name in names]
-        resolved = {
+        scenario = {
             "name": "case",
-            "summary": "A case.",
-            "subject": {"controller": "fleet", "memory_limit": "256Mi"},
-            "load": [
-                {"create": {"kind": "Secret", "count": 100}},
-                {"create": {"kind": "Cluster.management.cattle.io", "count": 1}},
-                {
-                    "flip": {"kind": "Cluster.management.cattle.io", "labels": {"env": "prod"}},
-                    "probes": [{"name": "flip", "until": "Cluster.fleet.cattle.io"}],
-                },
-            ],
-            "expect": self.expect,
-            "engaged": self.engaged,
+            "path": "case.yaml",
+            "sha256": "0" * 64,
+            "resolved": self.resolved(expect=self.expect),
         }
-        scenario = {"name": "case", "path": "case.yaml", "sha256": "0" * 64, "resolved": resolved}
         defaults = {"collectors": collectors, "scenario": scenario}
         return judge(builder.write(**(defaults | self.overrides)))
 
@@ -231,3 +238,18 @@ def test_noop_writes_are_unknown_where_the_audit_log_has_no_answers(
     verdict = case.judge()
     assert verdict.results["writes.noop"].value == value
     assert verdict.verdict == ("failed" if value else "inconclusive")
+
+
+@pytest.mark.parametrize(("expr", "verdict"), [("oom.kills == 0", "failed"), ("oom.kills >= 1", "invalid")])
+def test_a_kill_before_the_subject_was_ready_is_a_finding_and_no_error(tmp_path: Path, expr: str, verdict: str) -> None:
+    case = Case(tmp_path)
+    message = "subject: OOM-killed at its memory limit before it was ready"
+    scenario = {"name": "case", "path": "case.yaml", "sha256": "0" * 64, "resolved": case.resolved(expect=[expr])}
+    record = case.builder.write(
+        scenario=scenario, ending=_KILL.model_copy(update={"t_ns": records.ns(2)}), collectors=[],
+        outcome=Outcome(state="error", message=message, exit_code=3),
+    )  # fmt: skip
+    judged = judge(record)
+    assert (judged.verdict, judged.exit_code) == (verdict, 1 if verdict == "failed" else 3)
+    if verdict == "failed":
+        assert judged.reasons == ["OOM-killed at its memory limit", "expected oom.kills == 0, measured 1"]
