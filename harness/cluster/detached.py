@@ -28,7 +28,7 @@ def up(name: str, port: int | None, progress: Progress) -> ClusterState:
     logs = state.logs_of(state.check_name(name))
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = logs / "holder.log"
-    command = [sys.executable, "-m", "harness.cluster.holder", name, *([str(port)] if port is not None else [])]
+    command = [sys.executable, "-P", "-m", "harness.cluster.holder", name, *([str(port)] if port is not None else [])]
     env = {key: value for key, value in os.environ.items() if key != RUN_ENV}
     with log.open("ab") as errors:
         holder = subprocess.Popen(

@@ -78,7 +78,7 @@ class MemrayCollector(Collector):
         deadline = time.monotonic() + _DEADLINE_S
         log = capture.with_suffix(".log")
         output = await run_tool(
-            [sys.executable, "-m", "harness.collectors.memray_summary", str(capture)],
+            [sys.executable, "-P", "-m", "harness.collectors.memray_summary", str(capture)],
             name="memray-summary",
             log=log,
             timeout_s=deadline - time.monotonic(),
@@ -114,7 +114,7 @@ class MemrayCollector(Collector):
     async def _graph(self, capture: Path, page: Path, log: Path, deadline: float, *options: str) -> str:
         """memray's own page, with its assets inside: records are read on machines without a network."""
         assert self._run_dir is not None
-        command = [sys.executable, "-m", "memray", "flamegraph", "--no-web", "--force", *options]
+        command = [sys.executable, "-P", "-m", "memray", "flamegraph", "--no-web", "--force", *options]
         await run_tool(
             [*command, "--output", str(page), str(capture)],
             name="memray-flamegraph",

@@ -44,7 +44,7 @@ class LoadGenerator:
         plan_path, log = run_dir / "plan.json", run_dir / "loadgen.log"
         plan_path.write_text(json.dumps(plan, indent=1) + "\n")
         env = {**os.environ, RUN_ENV: str(plan["run_id"])}
-        command = [sys.executable, "-m", "loadgen", str(plan_path)]
+        command = [sys.executable, "-P", "-m", "loadgen", str(plan_path)]
         child = await spawn(command, name="loadgen", env=env, stdin=PIPE, stdout=PIPE, stderr=log)
         generator = cls(child, sink, log, on_rows)
         try:

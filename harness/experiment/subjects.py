@@ -45,7 +45,7 @@ def build(spec: Subject, override: str | None) -> SubjectCommand:
         flags = [f"--{name}={_text(value)}" for name, value in spec.options.items()]
         return SubjectCommand(
             command=[
-                *(sys.executable, "-m", f"harness.controllers.{spec.controller}", "--kubeconfig", "{kubeconfig}"),
+                *(sys.executable, "-P", "-m", f"harness.controllers.{spec.controller}", "--kubeconfig", "{kubeconfig}"),
                 *("--metrics-bind-address", _CONTROLLER_ADDRESS, *flags),
             ],
             env=dict(spec.env),
