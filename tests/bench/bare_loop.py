@@ -1,0 +1,91 @@
+"""The yardstick of benchmark `creates`: the least that creates Secrets with geventhttpclient, as one would write it by hand.
+
+`python -m tests.bench.bare_loop PLAN.json` takes the load generator's plan, so that both are asked for the same, but
+shares no code with it: one client with one pool, a greenlet per connection, no retries, no rows, no schedule. Prints
+`{"ready": true}`, begins at a line on stdin, prints what it did, and stays until stdin ends so that it can be measured.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import ssl
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent.ssl import SSLContext
+from geventhttpclient import HTTPClient
+
+CREATED = 201
+
+
+def client_of(plan: dict[str, Any], concurrency: int) -> HTTPClient:
+    """One client for all greenlets; trusts the plan's CA alone, whatever SSL_CERT_FILE says."""
+    context = SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if plan["ca_file"]:
+        context.load_verify_locations(cafile=plan["ca_file"])
+        context.load_cert_chain(certfile=plan["cert_file"], keyfile=plan["key_file"])
+    return HTTPClient.from_url(
+        plan["server"],
+        concurrency=concurrency,
+        connection_timeout=30.0,
+        network_timeout=30.0,
+        ssl_context_factory=lambda cafile: context,
+    )
+
+
+def create_all(plan: dict[str, Any]) -> dict[str, Any]:
+    """Create the Secrets of the plan's only phase. Objects are made within the time that counts, as any client must."""
+    phase = plan["phases"][0]
+    count, (low, high) = phase["count"], phase["params"]["size"]
+    client = client_of(plan, phase["concurrency"])
+    source = random.Random(plan["seed"])
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    indexes = iter(range(count))
+    done, last_done_ns, error = 0, 0, None
+
+    def work() -> None:
+        nonlocal done, last_done_ns, error
+        for index in indexes:
+            payload = base64.b64encode(source.randbytes(source.randint(low, high))).decode()
+            secret = {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": phase["names"].format(i=index), "labels": plan["labels"]},
+                "type": "Opaque",
+                "data": {"payload": payload},
+            }
+            try:
+                response = client.post(phase["path"], json.dumps(secret), headers)
+                answer = response.read()
+            except OSError as fault:
+                error = error or f"{type(fault).__name__}: {fault}"
+                continue
+            if response.status_code == CREATED:
+                done += 1
+                last_done_ns = time.monotonic_ns()
+            else:
+                error = error or f"{response.status_code}: {answer[:200].decode('utf-8', 'replace')}"
+
+    started_ns = time.monotonic_ns()
+    gevent.joinall([gevent.spawn(work) for _ in range(phase["concurrency"])], raise_error=True)
+    client.close()
+    seconds = (last_done_ns - started_ns) / 1e9
+    return {"done": done, "failed": count - done, "per_s": done / seconds if done else 0.0, "error": error}
+
+
+def main() -> None:
+    """Wait for the word, create, tell, wait for the end."""
+    plan = json.loads(Path(sys.argv[1]).read_text())
+    print(json.dumps({"ready": True}), flush=True)
+    if sys.stdin.readline():
+        print(json.dumps(create_all(plan)), flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

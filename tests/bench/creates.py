@@ -1,0 +1,151 @@
+"""Benchmark `creates`: the load generator beside the least that could do the same, alternating on one cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.cluster import embedded
+from harness.cluster.setup import prepare
+from harness.core.handles import Progress
+from harness.core.ids import RUN_LABEL, namespace_of, new_run_id
+from harness.core.kinds import find
+from harness.kube.api import Api
+from harness.kube.kubeconfig import ClientFiles, client_files
+from harness.kube.rbac import LOADGEN, bind
+from tests.bench.details import Details
+from tests.bench.rounds import Rounds
+from tests.bench.senders import BareLoop, Loadgen, Sent, measure
+from tests.bench.sheet import Sheet
+from tests.bench.statistics import pair_ratios
+
+COUNT, WARM_UP = 3000, 500
+SIZE = (2048, 5120)
+CONCURRENCY = 64
+_TIMEOUT_S = 60.0
+SECRET = find("Secret")
+RATIO = "rate, load generator / bare loop"
+_SIDES: tuple[tuple[str, type[Loadgen | BareLoop]], ...] = (("load generator", Loadgen), ("bare loop", BareLoop))
+
+
+def problem(sent: Sent, found: int, count: int) -> str | None:
+    """Why this was not the whole work; None where it was. `found`: objects that the API then had."""
+    if sent.done == count and sent.failed == 0 and found == count:
+        return None
+    why = f" ({sent.error})" if sent.error else ""
+    return f"{sent.done:,} of {count:,} created, {sent.failed:,} failed, {found:,} found in the API{why}"
+
+
+def plan_of(files: ClientFiles, run_id: str, namespace: str, *, count: int, seed: int) -> Mapping[str, Any]:
+    """A plan of one phase for either side."""
+    return {
+        "schema": "harness.plan/v1",
+        "run_id": run_id,
+        "seed": seed,
+        "origin_ns": time.monotonic_ns(),
+        "server": files.server,
+        "ca_file": str(files.ca_file),
+        "cert_file": str(files.cert_file),
+        "key_file": str(files.key_file),
+        "namespace": namespace,
+        "labels": {RUN_LABEL: run_id},
+        "phases": [
+            {
+                "name": "create-Secret",
+                "action": "create",
+                "kind": SECRET.alias,
+                "api_version": SECRET.api_version,
+                "object_kind": SECRET.kind,
+                "path": SECRET.path(namespace),
+                "namespaced": True,
+                "count": count,
+                "rate": None,
+                "concurrency": CONCURRENCY,
+                "timeout_s": _TIMEOUT_S,
+                "names": f"secret-{run_id[-5:]}-{{i:05d}}",
+                "params": {"size": list(SIZE)},
+            }
+        ],
+    }
+
+
+class CreatesBenchmark:
+    """Creates Secrets, in turn by the load generator and by the bare loop."""
+
+    name = "creates"
+    title = f"create {COUNT:,} Secrets of 2-5 KB, {CONCURRENCY} at a time, as fast as it goes"
+    method = (
+        "harness.experiment.load.LoadGenerator, then tests/bench/bare_loop.py, in turn on one embedded cluster, each in "
+        "a fresh process and an empty namespace, emptied again afterwards; ratios pair by pair; CPU and memory of the "
+        f"sender's process from /proc; {WARM_UP} creates before the first round do not count"
+    )
+    rounds = 7
+    share = 0.5
+    headline = RATIO
+
+    async def run(self, rounds: Rounds, directory: Path, progress: Progress, sheet: Sheet) -> None:
+        """See `Benchmark`."""
+        progress.step("creates: a cluster")
+        run_id = new_run_id()
+        cluster = await embedded.start(name="bench", work_dir=directory, run_id=run_id, progress=Details(progress))
+        async with cluster, await Api.connect(cluster.kubeconfig) as api:
+            await prepare(api, run_id)
+            user = await cluster.identity("harness:loadgen")
+            await bind(api, "harness:loadgen", LOADGEN, run_id)
+            bench = _Sides(api, client_files(user), directory)
+            progress.step("creates: warming up")
+            _, wrong = await bench.one(BareLoop, "warm-up", WARM_UP, seed=0)
+            if wrong is not None:
+                sheet.problem(f"warm-up: {wrong}")
+                return
+            for number in rounds:
+                pair = []
+                for name, kind in _SIDES:
+                    progress.step(f"creates: round {number} of {rounds.wanted}, {name}")
+                    sent, wrong = await bench.one(kind, f"{kind.__name__.lower()}-{number}", COUNT, seed=number)
+                    if wrong is not None:
+                        sheet.problem(f"round {number}, {name}: {wrong}")
+                        break
+                    pair.append(sent)
+                if len(pair) == len(_SIDES):
+                    _write(sheet, pair[0], pair[1])
+
+
+class _Sides:
+    """Where both sides work: one API server, one identity, a namespace of its own for each turn."""
+
+    def __init__(self, api: Api, files: ClientFiles, directory: Path) -> None:
+        self._api = api
+        self._files = files
+        self._directory = directory
+
+    async def one(
+        self, kind: type[Loadgen | BareLoop], place: str, count: int, *, seed: int
+    ) -> tuple[Sent, str | None]:
+        """One turn of one side: what it did, and what was not complete about it."""
+        run_id = new_run_id()
+        namespace = namespace_of(run_id)
+        await self._api.ensure_namespace(namespace, {RUN_LABEL: run_id})
+        plan = plan_of(self._files, run_id, namespace, count=count, seed=seed)
+        sent = await measure(kind, plan, _made(self._directory / place))
+        found = len((await self._api.list(SECRET, namespace, metadata_only=True)).items)
+        # The next turn must not meet a fuller store than this one did.
+        await self._api.delete_collection(SECRET, namespace)
+        return sent, problem(sent, found, count)
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
+
+
+def _write(sheet: Sheet, ours: Sent, bare: Sent) -> None:
+    sheet.extend(RATIO, "ratio", pair_ratios([ours.per_s], [bare.per_s]))
+    sheet.extend("CPU, load generator / bare loop", "ratio", pair_ratios([ours.cpu_s], [bare.cpu_s]))
+    for (name, _), sent in zip(_SIDES, (ours, bare), strict=True):
+        sheet.add(f"rate, {name}", "per_second", sent.per_s)
+        sheet.add(f"CPU per create, {name}", "seconds", sent.cpu_s / sent.done)
+        sheet.add(f"peak RSS, {name}", "bytes", sent.peak_rss_bytes)
+    sheet.add("CPU per create, harness reading the rows", "seconds", ours.harness_cpu_s / ours.done)

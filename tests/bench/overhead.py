@@ -1,0 +1,99 @@
+"""Benchmark `overhead`: what the harness's own witnesses cost in an ordinary run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.core.errors import RunFault
+from harness.core.handles import Progress
+from harness.process import PIPE, spawn
+from harness.record.reader import RunRecord
+from tests.bench.rounds import Rounds
+from tests.bench.senders import CHECKOUT
+from tests.bench.sheet import Sheet
+
+PER_EVENT = "CPU per watched event"
+ARGUMENTS = ("run", "secrets-8k", "--profile", "quick", "--json")
+_TIMEOUT_S = 180.0
+
+_WATCHED = (
+    "SELECT sum(most) FROM (SELECT max(value) AS most FROM samples WHERE metric = 'watch.events' GROUP BY labels)"
+)
+_SPAN = "SELECT (max(t_ns) - min(t_ns)) / 1e9 FROM samples WHERE metric = 'overhead.cpu'"
+_LAG = "SELECT max(value) FROM samples WHERE metric = 'overhead.loop_lag'"
+
+
+class OverheadBenchmark:
+    """Runs a shipped scenario as a user does, and reads from its record what the harness took for itself."""
+
+    name = "overhead"
+    title = "the harness's own cost in a run"
+    method = (
+        f"harness {' '.join(ARGUMENTS)}: overhead.cpu and overhead.rss of its record (harness, supervisors and injected "
+        "agent; without load generator, subject and control plane), from the first collector to the last"
+    )
+    rounds = 4
+    share = 0.35
+    headline = PER_EVENT
+
+    async def run(self, rounds: Rounds, directory: Path, progress: Progress, sheet: Sheet) -> None:
+        """See `Benchmark`."""
+        for number in rounds:
+            progress.step(f"overhead: round {number} of {rounds.wanted}")
+            shown = await _harness_run(directory, directory / f"round-{number}.log")
+            wrong = problem(shown)
+            if wrong is not None:
+                sheet.problem(f"round {number}: {wrong}")
+                continue
+            _write(sheet, shown, RunRecord(Path(shown["path"])))
+
+
+def problem(shown: Mapping[str, Any]) -> str | None:
+    """Why a run (`harness.show/v1`) does not count; None where it passed and its overhead was witnessed."""
+    if shown["verdict"] != "passed":
+        return f"run {shown['run_id']} ended {shown['verdict']}: {'; '.join(shown['reasons']) or 'no reason given'}"
+    for name in ("overhead.cpu", "overhead.rss"):
+        if shown["results"][name]["value"] is None:
+            return f"run {shown['run_id']}: {name}: {shown['results'][name].get('reason')}"
+    return None
+
+
+def _write(sheet: Sheet, shown: Mapping[str, Any], record: RunRecord) -> None:
+    events, span_s, lag_s = (float(record.sql(query)[0][0]) for query in (_WATCHED, _SPAN, _LAG))
+    cpu_s = shown["results"]["overhead.cpu"]["value"]
+    sheet.add(PER_EVENT, "seconds", cpu_s / events)
+    sheet.add("watched events", "count", events)
+    sheet.add("CPU of the run", "seconds", cpu_s)
+    sheet.add("share of one CPU", "ratio", cpu_s / span_s)
+    sheet.add("peak RSS", "bytes", shown["results"]["overhead.rss"]["value"])
+    sheet.add("event-loop lag, worst", "seconds", lag_s)
+
+
+async def _harness_run(directory: Path, log: Path) -> Mapping[str, Any]:
+    """A run of its own process, as JSON. Raises RunFault with the harness's last words if there is none."""
+    command = [sys.executable, "-m", "harness.cli.main", *ARGUMENTS, "--out", str(directory / "runs")]
+    child = await spawn(command, name="harness-run", env=dict(os.environ), cwd=CHECKOUT, stdout=PIPE, stderr=log)
+    assert child.stdout is not None
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            printed = await child.stdout.read()
+            ended = await child.wait()
+    except TimeoutError:
+        raise RunFault(f"the run was not over after {_TIMEOUT_S:.0f} s", place=str(log)) from None
+    finally:
+        await child.stop(5.0)
+    if not printed:
+        raise RunFault(f"the run gave no record ({ended}): {_last_words(log)}", place=str(log))
+    shown: dict[str, Any] = json.loads(printed)
+    return shown
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no message"
