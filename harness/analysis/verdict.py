@@ -92,6 +92,8 @@ def _after_oom(
         if ending is not None and ending.kind == "oom_limit"
         else f"{facts.oom_kills} OOM kill(s) were witnessed"
     )
+    if _killed_before_ready(facts):
+        sentence += ", before it was ready"
     about_kills = [item for item in expectations if item.expr.split()[0] == "oom.kills"]
     if not about_kills:
         return "failed", [sentence, "the scenario expects nothing about kills"]
@@ -195,6 +197,8 @@ def _warnings(facts: Facts) -> Iterator[str]:
             yield f"collector {item.name}: {item.reason}"
     for event in facts.record.events("warning"):
         yield str(event.get("message", "a warning without words"))
+    if not facts.load_phases and facts.run.outcome is not None and facts.run.outcome.state == "completed":
+        yield "no load was sent: these are the figures of an idle subject"
     for phase in facts.run.phases:
         if phase.settled is False:
             yield f"phase {phase.name} did not become quiet before its timeout"

@@ -70,9 +70,11 @@ class TerminalObserver:
         if status.requested:
             rate = f" at {status.per_s:,.0f}/s" if status.per_s is not None else ""
             parts.append(f"{min(status.done, status.requested):,}/{status.requested:,}{rate}")
-        if status.rss_bytes is not None:
-            limit = f" of {format_value(status.limit_bytes, 'bytes')}" if status.limit_bytes else ""
-            parts.append(f"RSS {format_value(status.rss_bytes, 'bytes')}{limit}")
+        if status.limit_bytes and status.charged_bytes is not None:
+            memory, limit = format_value(status.charged_bytes, "bytes"), format_value(status.limit_bytes, "bytes")
+            parts.append(f"memory {memory} of {limit}")
+        elif status.rss_bytes is not None:
+            parts.append(f"RSS {format_value(status.rss_bytes, 'bytes')}")
         if status.tasks is not None:
             parts.append(f"tasks {status.tasks:,.0f}")
         if status.queue_depth is not None:

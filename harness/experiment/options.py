@@ -61,6 +61,8 @@ class Status:
     requested: int | None
     per_s: float | None
     rss_bytes: float | None
+    charged_bytes: float | None
+    """What the limit counts. RSS has pages in it that are charged elsewhere, and may be above the limit."""
     limit_bytes: int | None
     tasks: float | None
     queue_depth: float | None

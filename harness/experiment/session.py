@@ -343,6 +343,7 @@ class Session:
                     requested=phase.requested,
                     per_s=done / seconds if phase.requested and seconds > 0 else None,
                     rss_bytes=self._writer.latest("memory.rss"),
+                    charged_bytes=self._writer.latest("memory.cgroup"),
                     limit_bytes=subject.memory_limit,
                     tasks=self._writer.latest("tasks"),
                     queue_depth=self._writer.latest("queue.depth"),

@@ -252,4 +252,17 @@ def test_a_kill_before_the_subject_was_ready_is_a_finding_and_no_error(tmp_path:
     judged = judge(record)
     assert (judged.verdict, judged.exit_code) == (verdict, 1 if verdict == "failed" else 3)
     if verdict == "failed":
-        assert judged.reasons == ["OOM-killed at its memory limit", "expected oom.kills == 0, measured 1"]
+        assert judged.reasons == [
+            "OOM-killed at its memory limit, before it was ready",
+            "expected oom.kills == 0, measured 1",
+        ]
+
+
+def test_a_run_without_any_load_says_so(tmp_path: Path) -> None:
+    builder = records.RecordBuilder(tmp_path / "run")
+    builder.phase("start", "start", 0, 1)
+    builder.phase("settle", "settle", 1, 4, settled=True)
+    resolved = {"name": "case", "summary": "A case.", "subject": {"controller": "fleet"}}
+    scenario = {"name": "case", "path": "case.yaml", "sha256": "0" * 64, "resolved": resolved}
+    verdict = judge(builder.write(scenario=scenario, collectors=[], expected=[]))
+    assert verdict.warnings == ["no load was sent: these are the figures of an idle subject"]
