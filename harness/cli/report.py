@@ -29,8 +29,8 @@ def report(
     Example: harness report k4x7q --recompute
     """
     record = RunRecord.open(run, out)
-    verdict = record.verdict
-    if verdict is None or recompute:
+    verdict = None if recompute else record.verdict
+    if verdict is None:
         verdict = judge(record)
         record.save_verdict(verdict)
     typer.echo(html.write(record, verdict, output or record.path / "report.html"))

@@ -40,9 +40,17 @@ class Figure:
 
 
 def write(record: RunRecord, verdict: Verdict, path: Path) -> Path:
-    """Write the page to `path`, whole or not at all. Raises EnvironmentFault where it cannot be written."""
+    """Write the page to `path`, whole or not at all. Raises EnvironmentFault where it cannot be written.
+
+    A device or a pipe is written to, never replaced: root could otherwise put a file in the place of /dev/null.
+    """
     try:
-        write_atomically(path, render(record, verdict, path))
+        target = path.resolve()  # a link, such as /dev/stdout, stays what it is
+        page = render(record, verdict, path)
+        if target.exists() and not target.is_file():
+            target.write_text(page)
+        else:
+            write_atomically(target, page)
     except OSError as error:
         raise EnvironmentFault(
             f"the report cannot be written: {error.strerror or error}",

@@ -153,3 +153,11 @@ def test_a_log_has_lines_that_are_not_folded_at_80(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "harness.cli.main", "show", str(record.path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
     assert "resident set of the subject's processes" in done.stdout
+
+
+def test_a_damaged_verdict_is_made_again(tmp_path: Path) -> None:
+    record, _ = records.passing(tmp_path / "run")
+    (record.path / "verdict.json").write_text("damaged\n")
+    assert _harness("report", str(record.path), cwd=tmp_path).returncode == 2
+    assert _harness("report", str(record.path), "--recompute", cwd=tmp_path).returncode == 0
+    assert json.loads((record.path / "verdict.json").read_text())["schema"] == "harness.verdict/v1"

@@ -6,7 +6,9 @@ import base64
 import hashlib
 import html.parser
 import json
+import os
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +265,30 @@ def test_a_page_that_cannot_be_written_is_an_error_for_people(tmp_path: Path) ->
     record, verdict = records.passing(tmp_path / "run")
     with pytest.raises(EnvironmentFault, match=r"no/report\.html: the report cannot be written: No such file"):
         page.write(record, verdict, tmp_path / "no" / "report.html")
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    record, verdict = records.passing(tmp_path / "run")
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "report.html"
+    os.mkfifo(pipe)
+    link.symlink_to(target)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # the page is larger than a pipe: reading goes on beside
+    received = bytearray()
+
+    def read() -> None:
+        os.set_blocking(reader, True)
+        while chunk := os.read(reader, 1 << 20):
+            received.extend(chunk)
+
+    thread = threading.Thread(target=read)
+    holder = os.open(pipe, os.O_WRONLY)
+    thread.start()
+    page.write(record, verdict, pipe)
+    os.close(holder)
+    thread.join()
+    os.close(reader)
+    assert pipe.is_fifo()
+    assert received.endswith(b"</html>")
+    page.write(record, verdict, link)
+    assert link.is_symlink()
+    assert target.is_file()
