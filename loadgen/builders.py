@@ -13,6 +13,7 @@ from typing import Any
 
 from loadgen.fields import Fields, PlanError
 from loadgen.plan import Phase, Plan
+from loadgen.sizes import size_of
 
 JSONObject = dict[str, Any]
 
@@ -38,7 +39,8 @@ class ObjectBuilder:
         params.done()
         self._phase = phase
         self._metadata: JSONObject = {"labels": {**own_labels, **plan.labels}}
-        if phase.namespaced:
+        # Where objects are spread over namespaces, the path that each is sent to says which.
+        if phase.namespaced and not phase.paths:
             self._metadata["namespace"] = plan.namespace
 
     def build(self, index: int) -> JSONObject:
@@ -58,11 +60,11 @@ def random_of(plan: Plan, phase: Phase, index: int) -> random.Random:
 
 
 def _secret(plan: Plan, phase: Phase, params: Fields) -> Filling:
-    low, high = params.size_range("size")
+    size = size_of(params, "size")
 
     def fill(index: int, _name: str) -> JSONObject:
         source = random_of(plan, phase, index)
-        payload = source.randbytes(source.randint(low, high))
+        payload = source.randbytes(size(source))
         return {"type": "Opaque", "data": {"payload": base64.b64encode(payload).decode("ascii")}}
 
     return fill
@@ -103,12 +105,12 @@ def _manifest(name: str, size: int, source: random.Random) -> str:
 
 
 def _bundle(plan: Plan, phase: Phase, params: Fields) -> Filling:
-    low, high = params.size_range("size")
+    size = size_of(params, "size")
     targets = _targets(phase, params)
 
     def fill(index: int, name: str) -> JSONObject:
         source = random_of(plan, phase, index)
-        content = _manifest(name, source.randint(low, high), source)
+        content = _manifest(name, size(source), source)
         return {"spec": {"resources": [{"name": "payload.yaml", "content": content}], "targets": targets(index)}}
 
     return fill

@@ -15,12 +15,17 @@ CHUNK = 65_536
 class Control:
     """Reads commands from the file descriptor `fd` in a greenlet of its own and calls back.
 
-    `on_run(phase)` for `{"run": phase}`, `on_stop()` for `{"stop": true}`, the end of the file or an unreadable file,
+    `on_run(phases)` for `{"run": phase}` and `{"run": [phase, …]}` (several at the same time), `on_stop()` for
+    `{"stop": true}`, the end of the file or an unreadable file,
     `on_unknown(line)` for anything else.
     """
 
     def __init__(
-        self, fd: int, on_run: Callable[[str], None], on_stop: Callable[[], None], on_unknown: Callable[[str], None]
+        self,
+        fd: int,
+        on_run: Callable[[list[str]], None],
+        on_stop: Callable[[], None],
+        on_unknown: Callable[[str], None],
     ) -> None:
         self._fd = fd
         self._on_run = on_run
@@ -58,6 +63,8 @@ class Control:
             case {"stop": True}:
                 self._on_stop()
             case {"run": str(phase)}:
-                self._on_run(phase)
+                self._on_run([phase])
+            case {"run": [*phases]} if phases and all(isinstance(phase, str) for phase in phases):
+                self._on_run(phases)
             case _:
                 self._on_unknown(line.decode("utf-8", "replace").strip())

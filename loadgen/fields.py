@@ -79,6 +79,19 @@ class Fields:
             raise self.error(key, f"must be above 0, is {value}")
         return float(value)
 
+    def positive_or_zero(self, key: str) -> float:
+        """A finite number, 0 or more."""
+        return 0.0 if self.raw(key) == 0 else self.positive(key)
+
+    def positives(self, key: str) -> tuple[float, ...]:
+        """A list of finite numbers above zero, one at least."""
+        value = self.raw(key)
+        items = value if isinstance(value, list) else []
+        numbers = [item for item in items if isinstance(item, int | float) and not isinstance(item, bool)]
+        if not items or len(numbers) != len(items) or not all(math.isfinite(item) and item > 0 for item in numbers):
+            raise self.error(key, "must be a list of numbers above 0")
+        return tuple(float(item) for item in numbers)
+
     def labels(self, key: str, *, required: bool = True) -> Mapping[str, str]:
         """A mapping of strings to strings; empty where absent and not required."""
         value = self.raw(key) if required else self.optional(key, {})
@@ -96,6 +109,19 @@ class Fields:
         if any(not 0 <= i < count for i in value) or len(set(value)) != len(value):
             raise self.error(key, f"must hold distinct indexes from 0 to {count - 1}")
         return frozenset(value)
+
+    def ranges(self, key: str, count: int) -> list[tuple[int, int]]:
+        """A list of `[first, end]` within [0, count), ascending, none empty."""
+        value = self.raw(key)
+        items = value if isinstance(value, list) else [None]
+        found: list[tuple[int, int]] = []
+        for item in items:
+            pair = item if isinstance(item, list) and len(item) == 2 else [0, 0]
+            first, end = (number if type(number) is int else 0 for number in pair)
+            if not (found[-1][1] if found else 0) <= first < end <= count:
+                raise self.error(key, f"must be ascending ranges [first, end] within 0 to {count}")
+            found.append((first, end))
+        return found
 
     def size_range(self, key: str) -> tuple[int, int]:
         """Bytes, as `[min, max]` or one number for both."""

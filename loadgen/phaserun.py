@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import gevent
 from gevent.event import Event
 
 from loadgen.actions import Action
+from loadgen.fields import Fields
 from loadgen.plan import Phase
-from loadgen.schedule import Schedule
+from loadgen.rates import UntilFailure
+from loadgen.rounds import OVERDUE, Round, churn_rounds, steps_of
+from loadgen.schedule import Schedule, Times, times_of
 
 MOST_ERRORS = 50
 """Distinct errors told per phase; a server that puts something new in each message must not flood the harness."""
@@ -17,17 +21,24 @@ MOST_ERRORS = 50
 class PhaseRun:
     """Counts of one phase. Workers claim indexes in order until none is left, then settle each.
 
-    `began` opens when the clock of the phase starts, `finished` when every request is settled.
+    `began` opens when the clock of the phase starts, `finished` when every request is settled, or none more is to be sent.
     """
 
-    def __init__(self, phase: Phase, action: Action, now_ns: Callable[[], int]) -> None:
+    def __init__(self, phase: Phase, action: Action, now_ns: Callable[[], int], seed: int = 0) -> None:
         self.phase = phase
         self.action = action
         self.began = Event()
         self.finished = Event()
         self.done = 0
         self.failed = 0
+        self.sustained_per_s: float | None = None
+        self.failed_at_per_s: float | None = None
+        """Of a `step_until_failure`: the highest step that was kept, and the one that was not; None: no such step."""
         self._now_ns = now_ns
+        self._times, self._rounds = _plan_of(phase, seed)
+        self._count = self._rounds[-1].end if self._rounds else 0
+        self._round: _Current | None = None
+        self._moved = Event()
         self._next = 0
         self._workers = 0
         self._last_sent_ns = 0
@@ -38,21 +49,31 @@ class PhaseRun:
     @property
     def workers(self) -> int:
         """How many workers it needs: never more than there are requests, and one to see that there is nothing."""
-        return max(1, min(self.phase.concurrency, self.phase.count))
+        return max(1, min(self.phase.concurrency, self._count))
 
     @property
-    def schedule(self) -> Schedule:
-        """Intended times; only after it began."""
+    def free_places(self) -> int:
+        """How many workers it still needs."""
+        return self.workers - self._workers
+
+    def intended_ns(self, index: int) -> int | None:
+        """When a claimed request is due; None where it is due whenever a worker is free."""
         assert self._schedule is not None
-        return self._schedule
+        assert self._round is not None
+        offset = self._round.plan.offset_ns(index)
+        return self._schedule.intended_ns(index) if offset is None else self._round.began_ns + offset
 
     def begin(self) -> None:
         """Start the phase's clock and let the workers go."""
         self._last_done_ns = self._now_ns()
-        self._schedule = Schedule(self._last_done_ns, self.phase.rate)
+        self._schedule = Schedule(self._last_done_ns, self._times)
+        self._next_round(0)
         self.began.set()
-        if self.phase.count == 0:
-            self.finished.set()
+
+    def close(self) -> None:
+        """Let no more requests begin."""
+        self.finished.set()
+        self._wake()
 
     def enlist(self) -> int:
         """A number for a new worker, from 0."""
@@ -60,11 +81,13 @@ class PhaseRun:
         return self._workers - 1
 
     def claim(self) -> int | None:
-        """The next index nobody has; None where all are taken."""
-        if self._next >= self.phase.count:
-            return None
-        self._next += 1
-        return self._next - 1
+        """The next index nobody has, as soon as its round has begun; None where all are taken, or it is over."""
+        while not self.finished.is_set() and self._next < self._count:
+            if self._round is not None and self._next < self._round.plan.end:
+                self._next += 1
+                return self._next - 1
+            self._moved.wait()
+        return None
 
     def settle(self, error: str | None, sent_ns: int, done_ns: int) -> None:
         """One request, first sent at `sent_ns`, is over: done, or given up with `error`."""
@@ -74,12 +97,13 @@ class PhaseRun:
             self._last_done_ns = max(self._last_done_ns, done_ns)
         else:
             self.failed += 1
-        if self.done + self.failed >= self.phase.count:
-            self.finished.set()
+        current = self._round
+        if current is not None and self.done + self.failed >= current.plan.end and not self.finished.is_set():
+            self._round_over(current)
 
     def news(self, error: str, name: str) -> str | None:
         """A sentence about an error that this phase has not told yet; else None. Object names do not make it new."""
-        general = error.replace(name, "NAME")
+        general = error.replace(name, "NAME") if name else error
         if general in self._errors or len(self._errors) > MOST_ERRORS:
             return None
         self._errors.add(general)
@@ -89,19 +113,54 @@ class PhaseRun:
 
     def started_line(self) -> dict[str, object]:
         """The stream's line that it began."""
-        return self._line("started", self.schedule.start_ns, 0.0)
+        assert self._schedule is not None
+        return self._line("started", self._schedule.start_ns, 0.0)
 
     def ended_line(self) -> dict[str, object]:
         """The stream's line that it ended, however it did."""
         achieved = 0.0
         if self._schedule is not None:
-            achieved = self._schedule.achieved_per_s(
-                self.done, self._last_sent_ns, self._last_done_ns, self.phase.count
-            )
+            achieved = self._schedule.achieved_per_s(self.done, self._last_sent_ns, self._last_done_ns)
         return self._line("ended", self._now_ns(), achieved)
 
+    # -- rounds --------------------------------------------------------------------------------------------------------
+
+    def _next_round(self, number: int) -> None:
+        if number >= len(self._rounds):
+            self.close()
+            return
+        current = _Current(number, self._rounds[number], self._now_ns(), self.done, self.failed)
+        self._round = current
+        if current.plan.length_s is not None:
+            gevent.spawn_later(OVERDUE * current.plan.length_s, self._overdue, current)
+        self._wake()
+
+    def _round_over(self, current: _Current) -> None:
+        if current.plan.rate is not None:
+            sent_after_ns = self._last_sent_ns - current.began_ns
+            if not current.plan.sustained(self.done - current.done, self.failed - current.failed, sent_after_ns):
+                self.failed_at_per_s = current.plan.rate
+                self.close()
+                return
+            self.sustained_per_s = current.plan.rate
+        following = current.number + 1
+        pause_s = self._rounds[following].pause_s if following < len(self._rounds) else 0.0
+        if pause_s:
+            gevent.spawn_later(pause_s, self._next_round, following)
+        else:
+            self._next_round(following)
+
+    def _overdue(self, current: _Current) -> None:
+        if self._round is current and not self.finished.is_set():
+            self.failed_at_per_s = current.plan.rate
+            self.close()
+
+    def _wake(self) -> None:
+        moved, self._moved = self._moved, Event()
+        moved.set()
+
     def _line(self, state: str, t_ns: int, achieved_per_s: float) -> dict[str, object]:
-        return {
+        line: dict[str, object] = {
             "type": "phase",
             "phase": self.phase.name,
             "state": state,
@@ -109,6 +168,37 @@ class PhaseRun:
             "requested": self.phase.count,
             "done": self.done,
             "failed": self.failed,
-            "requested_per_s": self.phase.rate,
+            "requested_per_s": self._times.requested_per_s,
             "achieved_per_s": achieved_per_s,
         }
+        if isinstance(self.phase.rate, UntilFailure):
+            # It asks for as much as it dared to begin, not for all that it might have.
+            line["requested"] = self._next
+            line |= {"sustained_per_s": self.sustained_per_s, "failed_at_per_s": self.failed_at_per_s}
+        return line
+
+
+class _Current:
+    """The round under way: since when, and what was done and failed before it."""
+
+    __slots__ = ("began_ns", "done", "failed", "number", "plan")
+
+    def __init__(self, number: int, plan: Round, began_ns: int, done: int, failed: int) -> None:
+        self.number = number
+        self.plan = plan
+        self.began_ns = began_ns
+        self.done = done
+        self.failed = failed
+
+
+def _plan_of(phase: Phase, seed: int) -> tuple[Times, list[Round]]:
+    """The times and rounds of a phase; without requests it has no rounds."""
+    source = f"{seed}/{phase.name}"
+    if isinstance(phase.rate, UntilFailure):
+        return times_of(phase.rate, phase.count, source), steps_of(phase.rate, phase.count)
+    if phase.action != "churn" or not phase.count:
+        return times_of(phase.rate, phase.count, source), [Round(0, phase.count)] if phase.count else []
+    params = Fields(phase.params, f"{phase.place}.params")
+    share, delay_s = params.integer("share", minimum=1), params.positive_or_zero("delay_s")
+    times = times_of(phase.rate, phase.count, source, pause_every=2 * share, pause_s=delay_s)
+    return times, churn_rounds(share, phase.count // (2 * share), delay_s, paced=times.rate is not None)

@@ -13,6 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from loadgen.fields import Fields, PlanError
+from loadgen.rates import Rate, UntilFailure, parse_rate
+from loadgen.rounds import steps_of
 
 SCHEMA = "harness.plan/v1"
 
@@ -33,8 +35,8 @@ class Phase:
     """Of the collection; an object is `path/name`."""
     namespaced: bool
     count: int
-    rate: float | None
-    """Requests per second of an open model; None: as fast as `concurrency` allows."""
+    rate: Rate
+    """Requests per second of an open model, or how they change; None: as fast as `concurrency` allows."""
     concurrency: int
     timeout_s: float
     names: str
@@ -42,10 +44,16 @@ class Phase:
     params: Mapping[str, object]
     place: str
     """Where it stands in the plan, for errors."""
+    paths: tuple[str, ...] = ()
+    """Collections of a phase whose objects are spread over namespaces: object i is in the i-th, around and around."""
 
     def object_name(self, index: int) -> str:
         """The name of the object that request `index` is about."""
         return self.names.format(i=index)
+
+    def collection(self, index: int) -> str:
+        """The path of the collection that object `index` is in."""
+        return self.paths[index % len(self.paths)] if self.paths else self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +140,15 @@ def _check_credentials(plan: Plan) -> None:
         raise PlanError("plan.cert_file: goes together with key_file")
 
 
+def _paths(fields: Fields) -> tuple[str, ...]:
+    paths = fields.optional("paths", [])
+    if not isinstance(paths, list) or not all(isinstance(path, str) and path.startswith("/") for path in paths):
+        raise fields.error("paths", "must be a list of paths that begin with a slash")
+    return tuple(paths)
+
+
 def _phase(fields: Fields) -> Phase:
-    rate = fields.raw("rate")
+    rate = parse_rate(fields)
     params = fields.optional("params", {})
     if not isinstance(params, dict):
         raise fields.error("params", "must be an object")
@@ -146,14 +161,18 @@ def _phase(fields: Fields) -> Phase:
         path=fields.text("path").rstrip("/"),
         namespaced=fields.flag("namespaced"),
         count=fields.integer("count", minimum=0),
-        rate=None if rate is None else fields.positive("rate"),
+        rate=rate,
         concurrency=fields.integer("concurrency", minimum=1),
         timeout_s=fields.positive("timeout_s"),
         names=fields.text("names"),
         params=params,
         place=fields.place,
+        paths=_paths(fields),
     )
     fields.done()
+    if isinstance(phase.rate, UntilFailure) and not steps_of(phase.rate, phase.count):
+        needed = phase.rate.first * phase.rate.each_s
+        raise fields.error("count", f"is {phase.count}, but the first step alone needs {needed:.0f} requests")
     if not phase.path.startswith("/"):
         raise fields.error("path", f"must begin with a slash, is {phase.path!r}")
     try:

@@ -1,7 +1,8 @@
 """A session: Locust as a library, driven by the harness's commands.
 
-Each phase is one Locust load test: the shape asks for its workers, `spawning_complete` starts its clock, and the
-session stops the test when every request is settled, the phase's time is over, or all is to end.
+Each phase, or group of phases that run at the same time, is one Locust load test: the shape asks for its workers,
+`spawning_complete` starts its clock, and the session stops the test when every request is settled, the time of each
+phase is over, or all is to end.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ from gevent.event import Event
 from gevent.queue import Queue
 from locust.env import Environment
 
-from loadgen.actions import action_of
 from loadgen.control import Control
+from loadgen.crew import MOST_AT_ONCE, Crew
 from loadgen.locustfile import LoadUser, PlanShape
 from loadgen.phaserun import PhaseRun
 from loadgen.plan import Plan
 from loadgen.selfwatch import SelfWatch
 from loadgen.stream import Stream
-from loadgen.transport import Transport
 
 LAST_WORDS_S = 1.0
 """How long the end waits for the reader of the stream; the whole end is promised within two seconds."""
@@ -36,17 +36,18 @@ class Session:
     def __init__(self, plan: Plan, stream: Stream) -> None:
         self.plan = plan
         self.stream = stream
-        self.current: PhaseRun | None = None
-        self._actions = {name: action_of(plan, phase) for name, phase in plan.phases.items()}
+        self.crew = Crew(
+            plan, self.now_ns, wait_for_room=stream.wait_for_room, report=stream.emit, on_error=self._error
+        )
         self._ran: set[str] = set()
+        self._runs_now: list[PhaseRun] = []
         self._runs: Queue = Queue()
         self._stopping = Event()
         self._fault: BaseException | None = None
         self._cpu_warned = False
-        self.transport = Transport(plan, size=max((phase.concurrency for phase in plan.phases.values()), default=1))
         self._shape = PlanShape()
         self._environment = Environment(user_classes=[LoadUser], shape_class=self._shape, host=plan.server)
-        self._environment.session = self
+        self._environment.crew = self.crew
         events = self._environment.events
         events.request.add_listener(self._on_request)
         events.user_error.add_listener(self._on_user_error)
@@ -70,46 +71,63 @@ class Session:
         watch = SelfWatch(self.now_ns, self.stream.emit)
         self.stream.emit({"type": "ready"})
         try:
-            while (name := self._runs.get()) is not None and not self._stopping.is_set():
-                self._run_phase(name)
+            while (names := self._runs.get()) is not None and not self._stopping.is_set():
+                self._run_phases(names)
         finally:
             control.close()
             watch.close()
             self._runner.quit()
-            self.transport.close()
+            self.crew.close()
         if self._fault is not None:
             raise BrokenWorker(f"{type(self._fault).__name__}: {self._fault}") from self._fault
 
-    def _run_phase(self, name: str) -> None:
-        phase = self.plan.phases.get(name)
-        if phase is None or name in self._ran:
-            why = "has already run" if phase is not None else f"is not in the plan ({', '.join(self.plan.phases)})"
-            self._error(f"phase {name!r} {why}")
+    def _run_phases(self, names: list[str]) -> None:
+        """Run phases at the same time; returns when all are over."""
+        if not self._may_run(names):
             return
-        self._ran.add(name)
-        run = PhaseRun(phase, self._actions[name], self.now_ns)
-        self.current = self._shape.current = run
+        self._ran.update(names)
+        runs = self.crew.prepare(names)
+        self._shape.current = runs
+        self._runs_now = runs
         self._runner.start_shape()
-        gevent.wait([run.began, self._stopping], count=1)
-        gevent.wait([run.finished, self._stopping], timeout=phase.timeout_s, count=1)
-        self._shape.current = None
+        gevent.wait([*(run.began for run in runs), self._stopping], count=1)
+        ends = [gevent.spawn(self._end, run) for run in runs]
+        gevent.joinall(ends)
+        self._shape.current = ()
         self._runner.stop()
+
+    def _may_run(self, names: list[str]) -> bool:
+        if len(names) > MOST_AT_ONCE or len(set(names)) < len(names):
+            self._error(f"phases {', '.join(names)}: at most {MOST_AT_ONCE} different ones run at the same time")
+            return False
+        for name in names:
+            if name not in self.plan.phases or name in self._ran:
+                known = ", ".join(self.plan.phases)
+                why = "has already run" if name in self.plan.phases else f"is not in the plan ({known})"
+                self._error(f"phase {name!r} {why}")
+                return False
+        return True
+
+    def _end(self, run: PhaseRun) -> None:
+        """Wait until a phase is over, for whatever reason, and say so."""
+        gevent.wait([run.finished, self._stopping], timeout=run.phase.timeout_s, count=1)
+        self.crew.dismiss(run)
         self.stream.emit(run.ended_line())
 
     def _error(self, message: str) -> None:
         self.stream.emit({"type": "error", "message": message, "fatal": False})
 
-    def _on_run(self, name: str) -> None:
-        self._runs.put(name)
+    def _on_run(self, names: list[str]) -> None:
+        self._runs.put(names)
 
     def _on_unknown(self, line: str) -> None:
         self._error(f"unknown command {line[:100]!r}")
 
     def _on_spawning_complete(self, user_count: int) -> None:  # noqa: ARG002  # Locust passes it by name
-        run = self.current
-        if run is not None and not run.began.is_set():
-            run.begin()
-            self.stream.emit(run.started_line())
+        for run in self._runs_now:
+            if not run.began.is_set():
+                run.begin()
+                self.stream.emit(run.started_line())
 
     def _on_request(self, context: dict[str, object], **_facts: object) -> None:
         row = context["row"]

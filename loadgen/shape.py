@@ -1,19 +1,32 @@
-"""The Locust load shape of a plan: as many users as the current phase has workers."""
+"""The Locust load shape of a plan: as many users as the phases under way have workers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
+from gevent.event import Event
 from locust import LoadTestShape
 
-from loadgen.phaserun import PhaseRun
+
+class Underway(Protocol):
+    """What needs users until it is finished: a phase."""
+
+    finished: Event
+
+    @property
+    def workers(self) -> int:
+        """How many."""
 
 
 class PlanShape(LoadTestShape):
-    """Follows `current`, the phase under way; without one the load test is over."""
+    """Follows `current`, the phases under way at the same time; without any the load test is over."""
 
-    current: PhaseRun | None = None
+    current: Sequence[Underway] = ()
 
     def tick(self) -> tuple[int, float] | None:
         """Users wanted and how many to start a second: all at once, the schedule of the plan does the pacing."""
-        if self.current is None or self.current.finished.is_set():
+        if all(run.finished.is_set() for run in self.current):
             return None
-        return self.current.workers, float(self.current.workers)
+        workers = sum(run.workers for run in self.current)
+        return workers, float(workers)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import resource
 import select
 import ssl
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import gevent
 from gevent.monkey import get_original
 from gevent.ssl import SSLContext
 from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
-from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
+from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse, HTTPSocketResponse
 
 from loadgen.fields import PlanError
 from loadgen.plan import Plan
@@ -29,6 +30,9 @@ _poll = get_original("select", "poll")
 
 BLOCK_SIZE = 16 * 1024
 """One TLS record: an answer of a few KB is then read in one go."""
+
+
+WATCH_BLOCK = 64 * 1024
 
 
 class _QuietCheck:
@@ -54,14 +58,45 @@ class _TLSPool(_QuietCheck, SSLConnectionPool):
     pass
 
 
+class WatchStream:
+    """An answer that goes on: iterating gives its body as it comes, until the server ends it or the connection breaks."""
+
+    def __init__(self, sock: gevent.socket.socket) -> None:
+        self._sock = sock
+        self._response = HTTPSocketResponse(sock, method="GET", block_size=WATCH_BLOCK)
+        self.status: int = self._response.get_code()
+
+    def refusal(self) -> Answer:
+        """An answer that is no stream, read whole."""
+        body = bytes(self._response.read())
+        return Answer(self.status, body, self._response.get("retry-after"))
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Raises OSError or HTTPParseError where the connection breaks."""
+        while True:
+            # The parser has no way to take what there is; its own reading waits for a whole line or block.
+            if chunk := bytes(self._response._body_buffer):
+                self._response._body_buffer.clear()
+                yield chunk
+            if self._response.message_complete or not (data := self._sock.recv(WATCH_BLOCK)):
+                return
+            self._response.feed(data)
+
+    def close(self) -> None:
+        """Hang up: that is how a watch is ended."""
+        self._sock.close()
+
+
 class Transport:
     """Sends requests to the plan's server. `size` bounds its connections; more senders than that wait for one.
+
+    `watchers` are connections beside the pool, each for as long as its watch lasts.
 
     Raises PlanError for certificate files that cannot be used, and for more connections than the process may open.
     """
 
-    def __init__(self, plan: Plan, *, size: int) -> None:
-        _allow_descriptors(size + OTHER_DESCRIPTORS)
+    def __init__(self, plan: Plan, *, size: int, watchers: int = 0) -> None:
+        _allow_descriptors(size + watchers + OTHER_DESCRIPTORS)
         parts = urlsplit(plan.server)
         host = parts.hostname
         assert host is not None  # plan.parse has checked it
@@ -69,7 +104,7 @@ class Transport:
         self._timeout_s = plan.request_timeout_s
         shown = f"[{host}]" if ":" in host else host
         authority = shown if parts.port is None else f"{shown}:{parts.port}"
-        self._fixed_head = f"Host: {authority}\r\nUser-Agent: harness-loadgen\r\nAccept: application/json\r\n"
+        self._fixed_head = f"Host: {authority}\r\nUser-Agent: harness-loadgen\r\n"
         options = {"size": size, "connection_timeout": self._timeout_s, "network_timeout": self._timeout_s}
         if parts.scheme == "http":
             port = parts.port or 80
@@ -87,17 +122,45 @@ class Transport:
                 **options,
             )
 
-    def send(self, method: str, path: str, body: bytes, content_type: str) -> Answer:
+    def send(self, method: str, path: str, body: bytes, content_type: str, accept: str) -> Answer:
         """Send one request and read its answer whole, within the plan's request timeout. Never raises for the network."""
         head = (
-            f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._fixed_head}"
+            f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._fixed_head}Accept: {accept}\r\n"
             f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
+        return self._bounded(lambda: self._exchange(method, head.encode("ascii") + body))
+
+    def open_watch(self, path: str, accept: str) -> tuple[Answer, WatchStream | None]:
+        """Begin a watch on a connection of its own; the stream is there exactly with a good answer."""
+        message = f"GET {self._prefix}{path} HTTP/1.1\r\n{self._fixed_head}Accept: {accept}\r\n\r\n".encode("ascii")
+        opened: list[WatchStream] = []
+
+        def exchange() -> Answer:
+            sock = self._pool._create_socket()  # the pool's own way to connect, without its bound
+            try:
+                sock.sendall(message)
+                stream = WatchStream(sock)
+                if stream.status != 200:
+                    answer = stream.refusal()
+                    sock.close()
+                    return answer
+            except BaseException:
+                sock.close()
+                raise
+            # From here on silence is no fault: nothing may happen for long.
+            sock.settimeout(None)
+            opened.append(stream)
+            return Answer(200)
+
+        answer = self._bounded(exchange)
+        return answer, opened[0] if opened and answer.status == 200 else None
+
+    def _bounded(self, exchange: Callable[[], Answer]) -> Answer:
         # The pool's own timeouts are per read; a server that answers in drops would never meet them.
         deadline = gevent.Timeout(self._timeout_s)
         deadline.start()
         try:
-            return self._exchange(method, head.encode("ascii") + body)
+            return exchange()
         except gevent.Timeout as fired:
             if fired is not deadline:
                 raise

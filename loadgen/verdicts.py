@@ -1,7 +1,8 @@
 """What an answer means: done, worth another try, or failed.
 
 The rules are client-go's where it has any: 429 and server errors pass, the client's own mistakes do not. One is ours:
-a create whose connection was lost may have been carried out, so `AlreadyExists` on the next try is a success.
+a create whose connection was lost may have been carried out, so `AlreadyExists` on the next try is a success, and so is
+`NotFound` after such a delete. A create that finds its name still being deleted waits for it to be free.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ LONGEST_RETRY_AFTER_S = 10.0
 
 LONGEST_ERROR = 200
 """Characters of an error text that are kept: rows and lines stay small."""
+
+
+BEING_DELETED = "object is being deleted"
+"""How the API server's message begins when a name is taken by an object that finalizers still hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,11 @@ def judge(verb: str, answer: Answer, *, doubtful: bool) -> Verdict:
     reason, message = _status_of(answer)
     if verb == "create" and doubtful and answer.status == 409 and reason == "AlreadyExists":
         return DONE
+    if verb == "delete" and doubtful and answer.status == 404:
+        return DONE
+    leaving = verb == "create" and reason == "AlreadyExists" and str(message).startswith(BEING_DELETED)
     # A conflict on a patch without a resourceVersion is the server's own race, gone at the next try.
-    retry = answer.status == 429 or answer.status >= 500 or (verb == "patch" and answer.status == 409)
+    retry = answer.status == 429 or answer.status >= 500 or (verb == "patch" and answer.status == 409) or leaving
     return Verdict(
         f"{answer.status} {reason}: {message}"[:LONGEST_ERROR],
         f"{answer.status} {reason}",

@@ -13,18 +13,19 @@ import gevent
 
 from loadgen.actions import Request
 from loadgen.phaserun import PhaseRun
-from loadgen.transport import Transport
-from loadgen.verdicts import MAX_ATTEMPTS, Verdict, judge, pause_s
+from loadgen.verdicts import MAX_ATTEMPTS, Answer, Verdict, judge, pause_s
 
 Fire = Callable[..., None]
+
+Send = Callable[[Request], Answer]
 
 
 class Worker:
     """One of the `concurrency` senders of a phase. `fire` is Locust's `events.request.fire`."""
 
-    def __init__(self, run: PhaseRun, transport: Transport, now_ns: Callable[[], int], fire: Fire) -> None:
+    def __init__(self, run: PhaseRun, send: Send, now_ns: Callable[[], int], fire: Fire) -> None:
         self._run = run
-        self._transport = transport
+        self._send = send
         self._now_ns = now_ns
         self._fire = fire
         self._number = run.enlist()
@@ -39,29 +40,33 @@ class Worker:
                 return
             # Made before it is due: building must not count as latency.
             request = self._run.action(index)
-            intended = self._run.schedule.intended_ns(index)
+            intended = self._run.intended_ns(index)
             if intended is not None:
                 while (early_ns := intended - self._now_ns()) > 0:
                     gevent.sleep(early_ns / 1e9)
-            self._see_through(request, intended)
+            # What follows a request (the next page of a list) is due as soon as it can be asked for.
+            following, error, first_sent_ns, done_ns = self._see_through(request, intended)
+            while following is not None:
+                following, error, _sent_ns, done_ns = self._see_through(following, None)
+            self._run.settle(error, first_sent_ns, done_ns)
 
-    def _see_through(self, request: Request, intended_ns: int | None) -> None:
+    def _see_through(self, request: Request, intended_ns: int | None) -> tuple[Request | None, str | None, int, int]:
+        """Send until it is done or given up: what follows it, what went wrong, when it was first sent, and when over."""
         attempt = 1
         doubtful = False
         first_sent_ns = self._now_ns()
         while True:
             sent_ns = self._now_ns()
             intended_ns = sent_ns if intended_ns is None else intended_ns
-            answer = self._transport.send(request.method, request.path, request.body, request.content_type)
+            answer = self._send(request)
             done_ns = self._now_ns()
             verdict = judge(request.verb, answer, doubtful=doubtful)
             doubtful = doubtful or verdict.doubtful
             last = verdict.error is None or not verdict.retry or attempt >= MAX_ATTEMPTS
-            if last:
-                self._run.settle(verdict.error, first_sent_ns, done_ns)
             self._tell(request, verdict, attempt, last, (intended_ns, sent_ns, done_ns, answer.status))
             if last:
-                return
+                following = request.follow(answer.body) if request.follow and verdict.error is None else None
+                return following, verdict.error, first_sent_ns, done_ns
             # The jitter is not of the plan's seed: when to try again depends on the server, never the same twice.
             gevent.sleep(pause_s(attempt, answer, random.random()))  # noqa: S311  # spreads retries, guards nothing
             attempt += 1

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from loadgen.schedule import Schedule
+from loadgen.schedule import Schedule, times_of
 from loadgen.verdicts import LONGEST_ERROR, LONGEST_PAUSE_S, LONGEST_RETRY_AFTER_S, Answer, judge, pause_s
 
 SECOND = 1_000_000_000
@@ -17,10 +17,10 @@ def status(code: int, reason: str, message: str = "words of the server") -> Answ
 
 
 def test_an_open_model_has_exact_times_that_do_not_drift() -> None:
-    schedule = Schedule(5, 3.0)
+    schedule = Schedule(5, times_of(3.0, 4_000_000, "7"))
     assert [schedule.intended_ns(index) for index in (0, 1, 3)] == [5, 333_333_338, SECOND + 5]
     assert schedule.intended_ns(3_000_000) == 1_000_000 * SECOND + 5
-    assert Schedule(5, None).intended_ns(1) is None
+    assert Schedule(5, times_of(None, 4, "7")).intended_ns(1) is None
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,8 @@ def test_an_open_model_has_exact_times_that_do_not_drift() -> None:
     ],
 )
 def test_achieved_rate(rate: float | None, done: int, sent_s: float, done_s: float, expected: float) -> None:
-    achieved = Schedule(7, rate).achieved_per_s(done, 7 + int(sent_s * SECOND), 7 + int(done_s * SECOND), 100)
+    schedule = Schedule(7, times_of(rate, 100, "7"))
+    achieved = schedule.achieved_per_s(done, 7 + int(sent_s * SECOND), 7 + int(done_s * SECOND))
     assert achieved == pytest.approx(expected)
 
 
