@@ -6,11 +6,11 @@ import functools
 from typing import Any
 
 from harness.core.handles import EndKind
-from harness.record.models import Phase
+from harness.record.models import LOAD_ACTIONS, Phase
 from harness.record.reader import RunRecord
-from harness.scenario.model import Flip, Scenario
+from harness.scenario.model import Scenario
+from harness.scenario.names import flips
 
-LOAD_ACTIONS = ("create", "flip")
 FATAL: frozenset[EndKind] = frozenset({"oom_limit", "oom_node", "crash", "thrashing"})
 
 
@@ -42,7 +42,7 @@ class Facts:
     @functools.cached_property
     def probes(self) -> list[str]:
         """The latency probes that the scenario defines, in order."""
-        return [probe.name for step in self.scenario.load if isinstance(step, Flip) for probe in step.probes]
+        return [probe.name for phase in flips(self.scenario) for probe in phase.step.probes]
 
     @functools.cached_property
     def collectors(self) -> dict[str, str | None]:
@@ -58,6 +58,11 @@ class Facts:
             return f"collector {collector} was not on"
         reason = self.collectors[collector]
         return None if reason is None else f"collector {collector}: {reason}"
+
+    def surplus(self, kind: str) -> float:
+        """Objects of a kind that are there at the end although the load has deleted them."""
+        query = "SELECT arg_max(value, t_ns) FROM samples WHERE metric = 'objects.surplus' AND labels->>'kind' = ?"
+        return self.scalar(query, kind) or 0.0
 
     @functools.cached_property
     def load_phases(self) -> list[Phase]:

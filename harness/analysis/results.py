@@ -110,6 +110,8 @@ def _heap(facts: Facts, after_ns: int, before_ns: int) -> Outcome:
 
 
 def _per_object(facts: Facts) -> Iterator[tuple[str, Outcome]]:
+    if any(p.action in ("delete", "churn") for p in facts.load_phases):
+        return  # what was there in between is in the resident set, too
     created = {p.kind: p.done or 0 for p in facts.load_phases if p.action == "create" and p.kind}
     if len(created) != 1:
         return
@@ -204,7 +206,7 @@ def _load(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     yield "load.requests", (total, None)
     yield "load.failures", (float(sum(phase.failed or 0 for phase in facts.load_phases)), None)
     phases = [phase for phase in facts.load_phases if phase.achieved_per_s is not None]
-    fixed = [phase for phase in phases if phase.requested_per_s]
+    fixed = [phase for phase in phases if phase.requested_per_s and not phase.until_failure]
     if fixed:
         worst = min(fixed, key=lambda phase: (phase.achieved_per_s or 0) / (phase.requested_per_s or 1))
     elif phases:
@@ -214,12 +216,28 @@ def _load(facts: Facts) -> Iterator[tuple[str, Outcome]]:
         worst = None
     if worst is not None:
         yield "load.achieved_per_s", (worst.achieved_per_s, None)
+    yield from _sustained(facts)
     rows = facts.record.sql(
         "SELECT verb, kind, list((done_ns - intended_ns) / 1e9) FROM requests WHERE error IS NULL GROUP BY 1, 2"
     )
     for verb, kind, values in rows:
         for name in ("p50", "p99"):
             yield f"api.{verb}.{kind}.{name}", (nearest_rank(values, QUANTILES[name]), None)
+
+
+def _sustained(facts: Facts) -> Iterator[tuple[str, Outcome]]:
+    """Only where a phase looked for it; of several the lowest."""
+    seeking = [phase for phase in facts.load_phases if phase.until_failure]
+    if not seeking:
+        return
+    found = [phase.sustained_per_s for phase in seeking if phase.sustained_per_s is not None]
+    if len(found) == len(seeking):
+        yield "load.sustained_per_s", (min(found), None)
+        return
+    first = next(phase for phase in seeking if phase.sustained_per_s is None)
+    at = format_value(first.failed_at_per_s, "per_second") if first.failed_at_per_s else None
+    reason = f"{first.name} did not keep its first step, {at}" if at else f"{first.name} did not end its first step"
+    yield "load.sustained_per_s", (None, facts.cut_short or reason)
 
 
 def _audit(facts: Facts) -> Iterator[tuple[str, Outcome]]:

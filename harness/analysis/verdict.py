@@ -161,6 +161,8 @@ def _phase_shortfall(phase: Phase) -> Iterator[str]:
     requested, done = phase.requested or 0, phase.done or 0
     if phase.ended_ns is None:
         yield f"load phase {phase.name} did not end"
+    elif phase.until_failure:
+        return  # that it fell short is what it looked for
     elif done < requested * (1 - SHORTFALL):
         yield f"load phase {phase.name} made {done} of {requested} requests succeed"
     elif phase.requested_per_s and (phase.achieved_per_s or 0) < phase.requested_per_s * (1 - SHORTFALL):
@@ -175,6 +177,8 @@ def _coverage(facts: Facts, results: Mapping[str, Result]) -> Iterator[str]:
         result = results[f"completeness.{item.kind}"]
         if item.count and result.value is None:
             yield f"completeness of {item.kind} is unknown: {result.reason}"
+        elif surplus := facts.surplus(item.kind):
+            yield f"{surplus:.0f} {item.kind} exist that the load has deleted"
         elif item.count and result.value != 1:
             yield f"incomplete: {(result.value or 0) * item.count:.0f} of {item.count} {item.kind} exist"
 
@@ -199,6 +203,10 @@ def _warnings(facts: Facts) -> Iterator[str]:
         yield str(event.get("message", "a warning without words"))
     if not facts.load_phases and facts.run.outcome is not None and facts.run.outcome.state == "completed":
         yield "no load was sent: these are the figures of an idle subject"
+    for phase in facts.load_phases:
+        if phase.until_failure and phase.sustained_per_s is not None and phase.failed_at_per_s is None:
+            kept = format_value(phase.sustained_per_s, "per_second")
+            yield f"phase {phase.name} kept its last step, {kept}: the limit lies above it"
     for phase in facts.run.phases:
         if phase.settled is False:
             yield f"phase {phase.name} did not become quiet before its timeout"

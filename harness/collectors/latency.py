@@ -24,12 +24,13 @@ _SECRET = "Secret"  # noqa: S105  # the kind
 
 
 class _Seen:
-    """Distinct objects seen that meet one expectation."""
+    """Distinct objects seen that meet one expectation; of a final one those that are there."""
 
-    __slots__ = ("count", "keys")
+    __slots__ = ("count", "final", "keys")
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, final: bool) -> None:
         self.count = count
+        self.final = final
         self.keys: set[tuple[str, str]] = set()
 
 
@@ -46,7 +47,7 @@ class _Kind:
         self.index: LabelIndex[_Seen] = LabelIndex()
         self.written: dict[str, int] = {}
         for item in expected:
-            seen = _Seen(item.count)
+            seen = _Seen(item.count, final=item.final)
             self.expected.append(seen)
             self.index.add(seen, item.labels, namespace=item.namespace)
 
@@ -56,6 +57,8 @@ class _Kind:
         if self.expected:
             # Objects beyond an expectation's count do not make up for those that another one lacks.
             values["objects.matched"] = sum(min(len(seen.keys), seen.count) for seen in self.expected)
+        if any(seen.final for seen in self.expected):
+            values["objects.surplus"] = sum(max(0, len(seen.keys) - seen.count) for seen in self.expected if seen.final)
         return values
 
 
@@ -175,6 +178,9 @@ class LatencyCollector(Collector):
             if key not in state.alive:
                 return
             state.alive.discard(key)
+            for seen in state.expected:
+                if seen.final:
+                    seen.keys.discard(key)
         else:
             labels = metadata.get("labels") or {}
             ours = key in state.alive or _belongs(context, key[0], labels)

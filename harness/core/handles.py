@@ -131,13 +131,14 @@ class Expected:
     """What must come to exist because of the load, computed from the scenario alone.
 
     `count` objects of `kind` in all, each in `namespace` (None: any) and carrying `labels` (equality). Used for
-    completeness.
+    completeness. `final`: the load deletes some, so that what counts is what is there at the end, no fewer and no more.
     """
 
     kind: Kind
     count: int
     namespace: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

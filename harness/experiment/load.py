@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from harness.core.sinks import RequestRow, Sink
 from harness.process import PIPE, Child, spawn
 
 _READY_SECONDS = 60.0
+_WATCHERS = (("load.watchers", "open"), ("load.watch_events", "events"), ("load.watch_bytes", "bytes"))
 _STOP_SECONDS = 5.0
 _GRACE_SECONDS = 30.0  # beyond a phase's own timeout, for its last requests
 
@@ -27,8 +29,7 @@ class LoadGenerator:
     def __init__(self, child: Child, sink: Sink, log: Path, on_rows: Callable[[list[RequestRow]], None]) -> None:
         self.pid = child.pid
         self.supervisor_pid = child.supervisor_pid
-        self.done = 0
-        """Requests of the current phase that have succeeded."""
+        self._done: Counter[str] = Counter()
         self._child = child
         self._sink = sink
         self._log = log
@@ -56,17 +57,29 @@ class LoadGenerator:
 
     async def run_phase(self, phase: str, timeout_s: float) -> dict[str, Any]:
         """Run one phase to its end; the contract's message of its end, with `started_ns` from that of its start."""
-        self.done = 0
-        self._send({"run": phase})
-        started_ns: int | None = None
-        while True:
-            message = await self._expect("phase", timeout_s + _GRACE_SECONDS)
-            if message["phase"] != phase:
+        ended: list[dict[str, Any]] = []
+        await self.run_phases({phase: timeout_s}, ended.append)
+        return ended[0]
+
+    async def run_phases(self, phases: Mapping[str, float], on_end: Callable[[dict[str, Any]], None]) -> None:
+        """Run phases (name to timeout) at the same time until all have ended; `on_end` gets the message of each end."""
+        self._send({"run": list(phases)})
+        started_ns: dict[str, int] = {}
+        running = set(phases)
+        while running:
+            message = await self._expect("phase", max(phases.values()) + _GRACE_SECONDS)
+            name = message["phase"]
+            if name not in running:
                 continue
             if message["state"] == "started":
-                started_ns = message["t_ns"]
+                started_ns[name] = message["t_ns"]
             else:
-                return {**message, "started_ns": started_ns}
+                running.discard(name)
+                on_end({**message, "started_ns": started_ns.get(name)})
+
+    def done(self, phase: str) -> int:
+        """Requests of a phase that have succeeded so far."""
+        return self._done[phase]
 
     async def stop(self) -> None:
         """End the generator; what it had sent is on record. Idempotent."""
@@ -109,13 +122,16 @@ class LoadGenerator:
         type_ = message["type"]
         if type_ == "requests":
             rows = [RequestRow(*row) for row in message["rows"]]
-            self.done += sum(row.error is None for row in rows)
+            self._done.update(row.phase for row in rows if row.error is None)
             self._sink.requests(rows)
             self._on_rows(rows)
         elif type_ == "self":
             for metric, field in (("load.cpu", "cpu_s"), ("load.rss", "rss_bytes"), ("load.loop_lag", "loop_lag_s")):
                 if message.get(field) is not None:
                     self._sink.sample("load", metric, message[field], t_ns=message["t_ns"])
+        elif type_ == "watchers":
+            for metric, field in _WATCHERS:
+                self._sink.sample("load", metric, message[field], t_ns=message["t_ns"])
         elif type_ == "error" and not message.get("fatal"):
             self._sink.event("warning", source="load", message=f"load: {message['message']}")
         else:

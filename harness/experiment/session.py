@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from harness.cluster import provider
 from harness.cluster.embedded import EmbeddedCluster
@@ -18,6 +18,7 @@ from harness.collectors.metrics import MetricsCollector
 from harness.core.clock import RunClock
 from harness.core.errors import RunFault
 from harness.core.handles import Launch, RunContext
+from harness.core.ids import RUN_LABEL
 from harness.core.sinks import RequestRow
 from harness.experiment import subjects
 from harness.experiment.load import LoadGenerator
@@ -32,7 +33,10 @@ from harness.record.models import EndingFacts, Phase, PhaseAction, Run
 from harness.record.writer import RecordWriter
 from harness.scenario import fanout, plan
 from harness.scenario.model import Create, Flip, Scenario, Settle
-from harness.scenario.names import AnyStep
+from harness.scenario.names import AnyStep, groups, namespaces
+from harness.scenario.names import Phase as Planned
+from harness.scenario.rates import Changing, words
+from harness.scenario.traffic import Pause, Traffic
 from harness.subject import process
 from harness.subject.placeholders import Placeholders
 from harness.subject.process import ProcessSubject, SubjectNotReady
@@ -88,6 +92,7 @@ class Session:
         self._witnesses = Witnesses(_collectors(scenario, options, observer), writer)
         facts.collectors = self._witnesses.facts
         self._generator: LoadGenerator | None = None
+        self._requested: dict[str, int] = {}
 
     async def run(self, stack: AsyncExitStack) -> None:
         """From nothing to detached; what must be taken down is pushed on `stack` as it comes up."""
@@ -196,6 +201,8 @@ class Session:
         self._observer.step("starting the load generator")
         kubeconfig = await cluster.identity(_LOADGEN_USER)
         await bind(api, _LOADGEN_USER, LOADGEN, self._facts.run_id)
+        for namespace in namespaces(self._scenario, self._facts.namespace):
+            await api.ensure_namespace(namespace, {RUN_LABEL: self._facts.run_id})
         files = client_files(kubeconfig)
         document = plan.build_plan(
             self._scenario,
@@ -207,6 +214,7 @@ class Session:
             key_file=files.key_file,
             namespace=self._facts.namespace,
         )
+        self._requested = {phase["name"]: phase["count"] for phase in cast("list[dict[str, Any]]", document["phases"])}
         generator = await LoadGenerator.start(
             document, run_dir=self.directory, sink=self._writer, on_rows=self._on_rows
         )
@@ -235,11 +243,12 @@ class Session:
             await self._witnesses.settle()
             await self._rest("idle", IDLE_SECONDS, subject)
             self._generator = await self._start_load(stack, api, cluster)
-            for name, step in plan.steps(self._scenario):
-                await self._step(name, step, subject)
+            for group in groups(self._scenario):
+                await self._group(group, subject)
             await self._settled(subject)
         except SubjectGone:
-            self._end_phase()
+            for phase in self._facts.phases:
+                self._end_phase(phase)
         finally:
             for helper in helpers:
                 helper.cancel()
@@ -252,30 +261,59 @@ class Session:
         self._take_ending(subject)
         await subject.stop()
         await self._witnesses.detach()
-        self._end_phase()
+        self._end_phase(self._facts.phases[-1])
 
-    async def _step(self, name: str, step: AnyStep, subject: ProcessSubject) -> None:
+    async def _group(self, group: list[Planned[AnyStep]], subject: ProcessSubject) -> None:
+        """One step, or those that run at the same time."""
+        name, step = group[0].name, group[0].step
         if isinstance(step, Settle):
             await self._settle(name, step, subject)
-            return
-        assert isinstance(step, Create | Flip)
+        elif isinstance(step, Pause):
+            await self._rest(name, step.seconds, subject)
+            self._observer.phase_ended(name, f"{step.seconds:g} s")
+        else:
+            await self._requests([(each.name, each.step) for each in group], subject)
+
+    async def _requests(self, steps: list[tuple[str, AnyStep]], subject: ProcessSubject) -> None:
+        """Phases of the load generator, at the same time."""
         assert self._generator is not None
-        phase = self._begin_phase(name, step.action, kind=step.resource.alias, requested=step.count)
-        phase.requested_per_s = step.rate
-        await self._witnesses.phase_started(name)
+        phases: dict[str, Phase] = {}
+        timeouts: dict[str, float] = {}
+        for name, step in steps:
+            assert isinstance(step, Create | Flip | Traffic)
+            action = cast("PhaseAction", step.action)
+            phase = self._begin_phase(name, action, kind=step.resource.alias, requested=self._requested[name])
+            phase.requested_per_s = step.rate if isinstance(step.rate, float) else None
+            phase.schedule = words(step.rate)
+            phase.until_failure = isinstance(step.rate, Changing) and step.rate.until_failure
+            phases[name], timeouts[name] = phase, step.timeout
+            await self._witnesses.phase_started(name)
+        # Samples belong to one phase: of several to the first.
+        self._writer.phase = steps[0][0]
+        work = self._generator.run_phases(timeouts, lambda message: self._take_end(phases[message["phase"]], message))
         try:
-            message = await self._while_alive(self._generator.run_phase(name, step.timeout), subject)
+            await self._while_alive(work, subject)
         except SubjectGone:
-            phase.done, phase.failed = min(self._generator.done, step.count), 0
+            for name, phase in phases.items():
+                if phase.done is None:
+                    phase.done, phase.failed = min(self._generator.done(name), phase.requested or 0), 0
             raise
-        phase.started_ns, phase.done, phase.failed = message["started_ns"], message["done"], message["failed"]
+        for name in phases:
+            await self._witnesses.phase_ended(name)
+
+    def _take_end(self, phase: Phase, message: dict[str, Any]) -> None:
+        """The load generator has ended a phase."""
+        phase.started_ns = message["started_ns"] or phase.started_ns
+        phase.requested, phase.done, phase.failed = message["requested"], message["done"], message["failed"]
         phase.requested_per_s, phase.achieved_per_s = message["requested_per_s"], message["achieved_per_s"]
-        await self._witnesses.phase_ended(name)
-        self._end_phase(message["t_ns"])
-        of_fixed = "" if step.rate is None else f" of {step.rate:,.0f}/s"
+        phase.sustained_per_s, phase.failed_at_per_s = message.get("sustained_per_s"), message.get("failed_at_per_s")
+        self._end_phase(phase, message["t_ns"])
+        of_asked = "" if phase.requested_per_s is None else f" of {phase.requested_per_s:,.0f}/s"
+        kept = f", kept {phase.sustained_per_s or 0:,.0f}/s" if phase.until_failure else ""
         failed = f", {phase.failed} failed" if phase.failed else ""
         self._observer.phase_ended(
-            name, f"{phase.done:,}/{step.count:,} at {phase.achieved_per_s or 0:,.0f}/s{of_fixed}{failed}"
+            phase.name,
+            f"{phase.done:,}/{phase.requested:,} at {phase.achieved_per_s or 0:,.0f}/s{of_asked}{kept}{failed}",
         )
 
     async def _settle(self, name: str, step: Settle, subject: ProcessSubject) -> None:
@@ -287,7 +325,7 @@ class Session:
         quiet = settle(latency, self._witnesses.find(MetricsCollector), quiet_for=step.quiet_for, timeout=step.timeout)
         phase.settled = await self._while_alive(quiet, subject)
         await self._witnesses.phase_ended(name)
-        self._end_phase()
+        self._end_phase(phase)
         assert phase.ended_ns is not None
         seconds = (phase.ended_ns - phase.started_ns) / 1e9
         how = "quiet" if phase.settled else f"not quiet within {step.timeout:.0f} s"
@@ -303,9 +341,10 @@ class Session:
             await self._rest("settled", SETTLED_SECONDS, subject)
 
     async def _rest(self, name: str, seconds: float, subject: ProcessSubject) -> None:
-        self._begin_phase(name, "idle" if name == "idle" else "settled")
+        action: PhaseAction = "idle" if name == "idle" else "settled" if name == "settled" else "pause"
+        phase = self._begin_phase(name, action)
         await self._while_alive(asyncio.sleep(seconds), subject)
-        self._end_phase()
+        self._end_phase(phase)
 
     # -- small parts ---------------------------------------------------------------------------------------------------
 
@@ -332,8 +371,8 @@ class Session:
     async def _tick_forever(self, subject: ProcessSubject) -> None:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            phase = self._facts.phases[-1]
-            done = self._generator.done if self._generator else 0
+            phase = next((each for each in self._facts.phases if each.ended_ns is None), self._facts.phases[-1])
+            done = self._generator.done(phase.name) if self._generator else 0
             seconds = (self._clock.now_ns() - phase.started_ns) / 1e9
             latency = self._witnesses.find(LatencyCollector)
             self._observer.tick(
@@ -366,8 +405,7 @@ class Session:
         self._observer.phase_started(name, requested)
         return phase
 
-    def _end_phase(self, t_ns: int | None = None) -> None:
-        phase = self._facts.phases[-1]
+    def _end_phase(self, phase: Phase, t_ns: int | None = None) -> None:
         if phase.ended_ns is None:
             phase.ended_ns = self._clock.now_ns() if t_ns is None else t_ns
             self._writer.event("phase", state="ended", name=phase.name)

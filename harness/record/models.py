@@ -8,7 +8,24 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 VerdictName = Literal["passed", "failed", "inconclusive", "invalid", "error", "interrupted"]
-PhaseAction = Literal["start", "idle", "create", "flip", "settle", "settled", "end"]
+PhaseAction = Literal[
+    "start",
+    "idle",
+    "create",
+    "flip",
+    "delete",
+    "patch",
+    "read",
+    "list",
+    "churn",
+    "watch",
+    "pause",
+    "settle",
+    "settled",
+    "end",
+]
+LOAD_ACTIONS: tuple[PhaseAction, ...] = ("create", "flip", "delete", "patch", "read", "list", "churn", "watch")
+"""Phases in which the load generator sends requests."""
 
 _Count = Annotated[int, Field(ge=0)]
 _Nanoseconds = Annotated[int, Field(description="nanoseconds since the run's origin, monotonic")]
@@ -86,8 +103,14 @@ class Phase(_Model):
     requested: _Count | None = None
     done: _Count | None = None
     failed: _Count | None = None
-    requested_per_s: float | None = None
+    schedule: str | None = Field(default=None, description="of a rate that changes: how, in words")
+    requested_per_s: float | None = Field(
+        default=None, description="where the rate changes, the average of its schedule"
+    )
     achieved_per_s: float | None = None
+    until_failure: bool = Field(default=False, description="it looked for the highest rate that can be kept")
+    sustained_per_s: float | None = Field(default=None, description="of until_failure: the highest rate that was kept")
+    failed_at_per_s: float | None = Field(default=None, description="of until_failure: the rate that was not kept")
     settled: bool | None = Field(default=None, description="of a settle phase: quiet came before its timeout")
 
 

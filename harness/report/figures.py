@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.units import format_value
+from harness.record.models import LOAD_ACTIONS
 from harness.report.data import Mark, Span
 from harness.report.results import clean
 
@@ -72,7 +73,7 @@ class Timeline:
             "phases": [
                 {
                     "x0": span.start_s, "x1": span.end_s, "number": str(number), "name": label(span.name),
-                    "load": span.phase is not None and span.phase.action in ("create", "flip"),
+                    "load": span.phase is not None and span.phase.action in LOAD_ACTIONS,
                 }
                 for number, span in enumerate(self.spans, 1)
             ],

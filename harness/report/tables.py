@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.core.units import format_value
-from harness.record.models import Run
+from harness.record.models import LOAD_ACTIONS, Run
 from harness.record.reader import RunRecord
 from harness.report import data, traffic
 from harness.report.results import NONE, clean
@@ -44,9 +44,13 @@ def phases(record: RunRecord) -> Table:
             continue
         achieved = _rate(facts.achieved_per_s)
         asked = _rate(facts.requested_per_s)
-        if facts.action in ("create", "flip") and facts.requested_per_s is None:
-            asked = "max"
+        if facts.action in LOAD_ACTIONS and facts.requested_per_s is None:
+            asked = facts.schedule or "max"
         remark = {True: "quiet", False: "not quiet before its timeout", None: ""}[facts.settled]
+        if facts.schedule and facts.requested_per_s is not None:
+            remark = facts.schedule
+        if facts.until_failure:
+            remark = f"kept {_rate(facts.sustained_per_s) or 'no step'}"
         if facts.ended_ns is None:
             remark = "did not end"
         rows.append([*row, clean(facts.kind or ""), _count(facts.done), _count(facts.failed), asked, achieved, remark])

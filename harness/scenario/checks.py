@@ -8,14 +8,15 @@ from pathlib import Path as FilePath
 from harness.core import metrics
 from harness.core.metrics import MetricName
 from harness.core.paths import scenarios_dir
-from harness.scenario import fanout, names
+from harness.scenario import fanout, names, population
 from harness.scenario.document import Path
 from harness.scenario.fields import MAX_COUNT
 from harness.scenario.hints import suggest
 from harness.scenario.model import Scenario
 from harness.scenario.problems import Problem
 from harness.scenario.selection import selector_of
-from harness.scenario.steps import BUNDLE, CLUSTERS, GITREPO
+from harness.scenario.steps import BUNDLE, CLUSTERS, GITREPO, SECRET, Create, Flip
+from harness.scenario.traffic import Churn, Delete, Patch, Read
 
 _WITHOUT_COLLECTOR = ("load", "subject")
 """Sources of results that are always there."""
@@ -29,7 +30,14 @@ def controllers() -> list[str]:
 
 def check(scenario: Scenario) -> list[Problem]:
     """What is wrong with a scenario whose parts are each well-formed and whose empty steps are dropped."""
-    problems = [*_controller(scenario), *_clusters(scenario), *_flips(scenario), *_matching(scenario)]
+    problems = [
+        *_controller(scenario),
+        *_clusters(scenario),
+        *_flips(scenario),
+        *_matching(scenario),
+        *_takings(scenario),
+    ]
+    problems += _parallel(scenario)
     # Sizes and results follow from the load: while that is wrong they would only repeat it.
     return problems or [*_sizes(scenario), *_probe_names(scenario), *_results(scenario)]
 
@@ -49,7 +57,7 @@ def _clusters(scenario: Scenario) -> Iterator[Problem]:
     made = names.creates(scenario, *CLUSTERS)
     for phase in made[1:]:
         first, kind = made[0].step.kind, phase.step.kind
-        path = ("load", phase.place, "create", "kind")
+        path = (*phase.path, "create", "kind")
         if kind == first:
             yield Problem(path, f"{kind} is created twice", "create all Clusters in one step")
         else:
@@ -62,8 +70,8 @@ def _clusters(scenario: Scenario) -> Iterator[Problem]:
 def _flips(scenario: Scenario) -> Iterator[Problem]:
     clusters = names.cluster_step(scenario)
     for phase in names.flips(scenario):
-        flip, path = phase.step, ("load", phase.place, "flip")
-        if clusters is None or clusters.step.kind != flip.kind or clusters.place > phase.place:
+        flip, path = phase.step, (*phase.path, "flip")
+        if clusters is None or clusters.step.kind != flip.kind or clusters.group >= phase.group:
             yield Problem((*path, "kind"), f"no earlier step creates {flip.kind}", "create it before the flip")
         elif flip.count > clusters.step.count:
             cause = f"flips {flip.count} of {flip.kind}, but only {clusters.step.count} are created"
@@ -71,17 +79,72 @@ def _flips(scenario: Scenario) -> Iterator[Problem]:
         for number, probe in enumerate(flip.probes):
             if probe.until.kind == flip.kind:
                 cause = f"{flip.kind} is what the flip itself changes"
-                yield Problem(("load", phase.place, "probes", number, "until"), cause, "wait for a BundleDeployment")
+                yield Problem((*phase.path, "probes", number, "until"), cause, "wait for a BundleDeployment")
 
 
 def _matching(scenario: Scenario) -> Iterator[Problem]:
     for phase in names.creates(scenario, GITREPO, BUNDLE):
         if phase.step.matching and selector_of(scenario, phase.place) is None:
             yield Problem(
-                ("load", phase.place, "create", "matching"),
+                (*phase.path, "create", "matching"),
                 "matching needs labels to match, and no step gives a Cluster any",
                 "add a flip, or labels to the step that creates Clusters",
             )
+
+
+def _takings(scenario: Scenario) -> Iterator[Problem]:
+    """Steps that take objects must find as many, and what must exist afterwards must be known."""
+    selecting = {
+        phase.step.resource: phase for phase in names.creates(scenario, GITREPO, BUNDLE) if phase.step.matching
+    }
+    unknown = {phase.step.kind for phase in names.creates(scenario, SECRET) if population.is_open_ended(phase.step)}
+    for taking in population.takings(scenario):
+        step, path = taking.step, (*taking.phase.path, taking.step.action)
+        asked = step.count if isinstance(step, Delete | Patch) else None
+        if step.kind in unknown:
+            cause = f"how many {step.kind} a step_until_failure has created is not known"
+            yield Problem((*path, "kind"), cause, "create them at another rate")
+        elif not taking.there:
+            yield Problem(
+                (*path, "kind"), f"no earlier step leaves any {step.kind}", f"create it before the {step.action}"
+            )
+        elif asked is not None and asked > taking.there:
+            cause = f"{asked} of {step.kind}, but only {taking.there} are there"
+            yield Problem((*path, "count"), cause, f"lower it to {taking.there}, or write all")
+        elif isinstance(step, Delete | Churn) and step.resource in selecting:
+            cause = f"{step.action} of {step.kind} would make it unclear which Bundles must be deployed"
+            yield Problem((*path, "kind"), cause, f"leave matching out of the step that creates {step.kind}")
+        elif (
+            isinstance(step, Churn)
+            and (count := 2 * step.cycles * population.churn_share(step, taking.there)) > MAX_COUNT
+        ):
+            yield Problem((*path, "cycles"), f"the churn makes {count} requests", f"at most {MAX_COUNT} are accepted")
+
+
+def _parallel(scenario: Scenario) -> Iterator[Problem]:
+    """Steps that run at the same time must not concern one another's objects: what must exist would depend on chance."""
+    for group in names.groups(scenario):
+        flipping = [phase for phase in group if isinstance(phase.step, Flip)]
+        for phase in flipping[1:]:
+            yield Problem((*phase.path, "flip"), "two flips run at the same time", "let one follow the other")
+        for phase in group:
+            step = phase.step
+            if isinstance(step, Create) and step.matching and flipping:
+                cause = f"the {step.kind} that match are created while the flip runs"
+                yield Problem((*phase.path, "create", "matching"), cause, "create them before the flip")
+        removing: set[str] = set()
+        for phase in group:
+            step = phase.step
+            if isinstance(step, Delete | Churn):
+                if step.kind in removing:
+                    cause = f"{step.kind} is deleted by two steps at the same time"
+                    yield Problem((*phase.path, step.action, "kind"), cause, "let one follow the other")
+                removing.add(step.kind)
+        for phase in group:
+            step = phase.step
+            if isinstance(step, Patch | Read) and step.kind in removing:
+                cause = f"{step.kind} is deleted at the same time"
+                yield Problem((*phase.path, step.action, "kind"), cause, "let one follow the other, or list instead")
 
 
 def _sizes(scenario: Scenario) -> Iterator[Problem]:
@@ -89,12 +152,12 @@ def _sizes(scenario: Scenario) -> Iterator[Problem]:
         each = phase.step.bundles or 1
         if (bundles := phase.step.count * each) > MAX_COUNT:
             cause = f"{phase.step.count} GitRepos of {each} Bundles make {bundles} Bundles"
-            yield Problem(("load", phase.place, "create", "bundles"), cause, f"at most {MAX_COUNT} are accepted")
+            yield Problem((*phase.path, "create", "bundles"), cause, f"at most {MAX_COUNT} are accepted")
     for flip in names.flips(scenario):
         for number, probe in enumerate(flip.step.probes):
             if (count := fanout.target_count(scenario, flip, probe)) > MAX_COUNT:
                 cause = f"probe {probe.name!r} has {count} targets"
-                path = ("load", flip.place, "probes", number)
+                path = (*flip.path, "probes", number)
                 yield Problem(path, cause, f"at most {MAX_COUNT} are accepted: flip fewer Clusters, or match less")
 
 
@@ -103,7 +166,7 @@ def _probe_names(scenario: Scenario) -> Iterator[Problem]:
     for flip in names.flips(scenario):
         for number, probe in enumerate(flip.step.probes):
             if probe.name in seen:
-                path = ("load", flip.place, "probes", number, "name")
+                path = (*flip.path, "probes", number, "name")
                 yield Problem(path, f"probe {probe.name!r} is defined twice", "give each probe a name of its own")
             seen.add(probe.name)
 

@@ -12,26 +12,47 @@ from collections import Counter
 from harness.core.handles import Expected, ProbeSpec, Target
 from harness.core.ids import RUN_LABEL, namespace_of
 from harness.core.kinds import Kind, find
+from harness.scenario import population
 from harness.scenario.model import Scenario
 from harness.scenario.names import (
     BUNDLE_LABEL,
     BUNDLE_NAMESPACE_LABEL,
     CLUSTER_LABEL,
     Phase,
+    creates,
     flips,
+    phases,
     template,
 )
 from harness.scenario.selection import Selection, histories, selections, selects
-from harness.scenario.steps import BUNDLE, DEPLOYMENT, FLEET_CLUSTER, GITREPO, MANAGEMENT_CLUSTER, Create, Flip, Probe
+from harness.scenario.steps import (
+    BUNDLE,
+    DEPLOYMENT,
+    FLEET_CLUSTER,
+    GITREPO,
+    MANAGEMENT_CLUSTER,
+    SECRET,
+    Create,
+    Flip,
+    Probe,
+)
+from harness.scenario.traffic import Delete
 
 NO_RUN = "00000000-000000-00000"
 """Stands for the run id where only numbers are asked for."""
 
 
 def expected(scenario: Scenario, run_id: str) -> list[Expected]:
-    """The objects that must have come to exist by the end, by kind; kinds of which there must be none are left out."""
+    """The objects that must have come to exist by the end, by kind; kinds of which the load makes none are left out.
+
+    Where the load deletes some, it is those that must be there at the end, no fewer and no more.
+    """
     namespace = namespace_of(run_id)
     counts = Counter(_created(scenario))
+    gone = _gone(scenario)
+    final = {*population.deleted_kinds(scenario), *gone}
+    if GITREPO in final:
+        final.add(BUNDLE)
     made = dict(counts)
     for step in _creates(scenario):
         if step.resource == GITREPO:
@@ -39,17 +60,33 @@ def expected(scenario: Scenario, run_id: str) -> list[Expected]:
         elif step.resource == MANAGEMENT_CLUSTER:
             counts[FLEET_CLUSTER] += step.count
     counts[DEPLOYMENT] += deployments(scenario)
+    spread = {step.resource for step in _creates(scenario) if (step.namespaces or 1) > 1}
+    unknown = {step.resource for step in _creates(scenario) if population.is_open_ended(step)}
     result = []
     for kind, count in counts.items():
         if kind == DEPLOYMENT:
             # They live in the namespace that the controller gives each Fleet Cluster.
             where, labels = None, {BUNDLE_NAMESPACE_LABEL: namespace}
         else:
-            where = namespace if kind.namespaced else None
+            where = namespace if kind.namespaced and kind not in spread else None
             labels = {RUN_LABEL: run_id} if made.get(kind) == count else {}
-        if count:
-            result.append(Expected(kind, count, where, labels))
+        if count and kind not in unknown:
+            result.append(Expected(kind, count - gone.get(kind, 0), where, labels, final=kind in final))
     return result
+
+
+def _gone(scenario: Scenario) -> dict[Kind, int]:
+    """How many objects of each kind are there no more at the end, with the Bundles of deleted GitRepos."""
+    made = {phase.name: phase.step for phase in creates(scenario, SECRET, GITREPO, BUNDLE)}
+    gone: Counter[Kind] = Counter()
+    for taking in population.takings(scenario):
+        if isinstance(taking.step, Delete):
+            for part in taking.taken:
+                step = made[part.phase]
+                gone[step.resource] += part.count
+                if step.resource == GITREPO:
+                    gone[BUNDLE] += part.count * (step.bundles or 1)
+    return gone
 
 
 def scenario_kinds(scenario: Scenario) -> list[Kind]:
@@ -105,7 +142,7 @@ def deployments(scenario: Scenario) -> int:
 
 
 def _creates(scenario: Scenario) -> list[Create]:
-    return [step for step in scenario.load if isinstance(step, Create) and step.count]
+    return [phase.step for phase in phases(scenario) if isinstance(phase.step, Create) and phase.step.count]
 
 
 def _created(scenario: Scenario) -> dict[Kind, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import (
     BaseModel,
@@ -76,14 +76,19 @@ def _within(value: float, low: float, high: float, dimension: Dimension, given: 
     return value
 
 
-def _seconds(value: object) -> float:
+def one_seconds(value: object) -> float:
+    """A duration in seconds."""
     number = quantity(_wanted(value, "a duration such as 30s or 10m"), "seconds")
     return _within(number, 0.1, MAX_SECONDS, "seconds", value)
 
 
-def _rate(value: object) -> float | None:
-    if value is None or value == "max":
-        return None
+def rate_or_max(value: object) -> float | None:
+    """A rate; None for `max`."""
+    return None if value is None or value == "max" else one_rate(value)
+
+
+def one_rate(value: object) -> float:
+    """Requests per second."""
     number = quantity(_wanted(value, "a rate such as 200/s, or max"), "per_second")
     return _within(number, 0.001, MAX_RATE, "per_second", value)
 
@@ -93,18 +98,20 @@ def _memory(value: object) -> int:
     return round(_within(number, 2**20, 2**50, "bytes", value))
 
 
-def _object_bytes(value: object) -> int:
+def object_bytes(value: object) -> int:
+    """The size of an object's payload."""
     number = quantity(_wanted(value, "a size such as 3KB, or two as in [2KB, 5KB]"), "bytes")
     return round(_within(number, 1, MAX_OBJECT_BYTES, "bytes", value))
 
 
-def _size_range(value: object) -> tuple[int, int]:
+def size_range(value: object) -> tuple[int, int]:
+    """Smallest and largest size of a payload."""
     if not isinstance(value, list | tuple):
-        number = _object_bytes(value)
+        number = object_bytes(value)
         return number, number
     if len(value) != 2:
         raise fault(f"a range of sizes has two ends, as [2KB, 5KB], not {len(value)}")
-    low, high = (_object_bytes(item) for item in value)
+    low, high = (object_bytes(item) for item in value)
     if low > high:
         raise fault(f"the range ends ({shown(value[1])}) below its start ({shown(value[0])})")
     return low, high
@@ -186,17 +193,11 @@ _NUMBER = r"[0-9.]+(e[+-]?[0-9]+)?"
 _SIZE = r"^[0-9.]+ ?(B|[KMG]B?|kB|[KMG]iB?)?$"
 
 Seconds = Annotated[
-    float, PlainValidator(_seconds), _dumps("seconds"), _text(rf"^{_NUMBER} ?(ns|us|µs|ms|s|m|min|h)$", "30s", "10m")
+    float, PlainValidator(one_seconds), _dumps("seconds"), _text(rf"^{_NUMBER} ?(ns|us|µs|ms|s|m|min|h)$", "30s", "10m")
 ]
 """A duration; seconds, as a float."""
 
-Rate = Annotated[
-    float | None,
-    PlainValidator(_rate),
-    PlainSerializer(lambda value: "max" if value is None else render(value, "per_second"), return_type=str),
-    _text(rf"^(max|{_NUMBER} ?/(s|min))$", "200/s", "max"),
-]
-"""Requests per second; None is as fast as the concurrency allows (`max`)."""
+RATE_SCHEMA = {"type": "string", "pattern": rf"^(max|{_NUMBER} ?/(s|min))$", "examples": ["200/s", "max"]}
 
 Memory = Annotated[
     int,
@@ -207,18 +208,10 @@ Memory = Annotated[
 """Bytes of memory."""
 
 _ONE_SIZE = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": _SIZE}]}
-SizeRange = Annotated[
-    tuple[int, int],
-    PlainValidator(_size_range),
-    PlainSerializer(lambda value: [render(end, "bytes") for end in value], return_type=list[str]),
-    WithJsonSchema(
-        {
-            "anyOf": [*_ONE_SIZE["anyOf"], {"type": "array", "items": _ONE_SIZE, "minItems": 2, "maxItems": 2}],
-            "examples": ["3KB", ["2KB", "5KB"]],
-        }
-    ),
-]
-"""Smallest and largest size of an object's payload, in bytes, both inclusive."""
+SIZE_RANGE_SCHEMA: dict[str, Any] = {
+    "anyOf": [*_ONE_SIZE["anyOf"], {"type": "array", "items": _ONE_SIZE, "minItems": 2, "maxItems": 2}],
+    "examples": ["3KB", ["2KB", "5KB"]],
+}
 
 KindName = Annotated[
     str, PlainValidator(_kind), WithJsonSchema({"type": "string", "examples": [kind.alias for kind in kinds.KINDS]})

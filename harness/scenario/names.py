@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Generic, TypeAlias, TypeVar
 
 from harness.core.kinds import Kind
@@ -18,8 +19,10 @@ from harness.scenario.steps import (
     SECRET,
     Create,
     Flip,
+    Parallel,
     Settle,
 )
+from harness.scenario.traffic import Pause, Traffic
 
 _PREFIX = {SECRET: "secret", GITREPO: "repo", BUNDLE: "bundle", MANAGEMENT_CLUSTER: "cluster", FLEET_CLUSTER: "cluster"}
 
@@ -28,18 +31,24 @@ BUNDLE_NAMESPACE_LABEL = "fleet.cattle.io/bundle-namespace"
 CLUSTER_LABEL = "fleet.cattle.io/cluster"
 
 
-AnyStep: TypeAlias = Create | Settle | Flip
+AnyStep: TypeAlias = Create | Settle | Flip | Traffic | Pause
 StepT = TypeVar("StepT", bound=AnyStep, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Phase(Generic[StepT]):
-    """One step of the load: its place among the steps, its name, and its number among those of the same name from 1."""
+    """One step of the load: its place among the steps, its name, and its number among those of the same name from 1.
+
+    Parallel steps are phases of their own with a common `group`.
+    """
 
     place: int
     name: str
     step: StepT
     ordinal: int
+    group: int = 0
+    path: tuple[str | int, ...] = ()
+    """Where the step stands in the scenario."""
 
 
 def phases(scenario: Scenario) -> list[Phase[AnyStep]]:
@@ -47,17 +56,29 @@ def phases(scenario: Scenario) -> list[Phase[AnyStep]]:
 
     `create-Secret`, `create-Secret-2`, `flip`, `flip-2`; settles are numbered from the first, `settle-1`.
     """
-    load: list[AnyStep] = [*scenario.load]
+    load = [*scenario.load]
     if load and not isinstance(load[-1], Settle):
         load.append(Settle())
     counter: Counter[str] = Counter()
-    result = []
-    for place, step in enumerate(load):
-        base = f"create-{step.kind}" if isinstance(step, Create) else step.action
-        counter[base] += 1
-        numbered = counter[base] > 1 or isinstance(step, Settle)
-        result.append(Phase(place, f"{base}-{counter[base]}" if numbered else base, step, counter[base]))
+    result: list[Phase[AnyStep]] = []
+    for group, item in enumerate(load):
+        members: list[tuple[AnyStep, tuple[str | int, ...]]] = (
+            [(step, ("load", group, "parallel", number)) for number, step in enumerate(item.steps)]
+            if isinstance(item, Parallel)
+            else [(item, ("load", group))]
+        )
+        for step, path in members:
+            base = f"{step.action}-{step.kind}" if isinstance(step, Create | Traffic) else step.action
+            counter[base] += 1
+            numbered = counter[base] > 1 or isinstance(step, Settle | Pause)
+            name = f"{base}-{counter[base]}" if numbered else base
+            result.append(Phase(len(result), name, step, counter[base], group, path))
     return result
+
+
+def groups(scenario: Scenario) -> list[list[Phase[AnyStep]]]:
+    """The phases, those that run at the same time together."""
+    return [list(members) for _, members in groupby(phases(scenario), key=lambda phase: phase.group)]
 
 
 def steps(scenario: Scenario) -> list[tuple[str, AnyStep]]:
@@ -68,7 +89,7 @@ def steps(scenario: Scenario) -> list[tuple[str, AnyStep]]:
 def creates(scenario: Scenario, *kinds: Kind) -> list[Phase[Create]]:
     """The create steps of the given kinds."""
     return [
-        Phase(phase.place, phase.name, phase.step, phase.ordinal)
+        Phase(phase.place, phase.name, phase.step, phase.ordinal, phase.group, phase.path)
         for phase in phases(scenario)
         if isinstance(phase.step, Create) and phase.step.resource in kinds
     ]
@@ -77,7 +98,7 @@ def creates(scenario: Scenario, *kinds: Kind) -> list[Phase[Create]]:
 def flips(scenario: Scenario) -> list[Phase[Flip]]:
     """The flip steps."""
     return [
-        Phase(phase.place, phase.name, phase.step, phase.ordinal)
+        Phase(phase.place, phase.name, phase.step, phase.ordinal, phase.group, phase.path)
         for phase in phases(scenario)
         if isinstance(phase.step, Flip)
     ]
@@ -86,6 +107,17 @@ def flips(scenario: Scenario) -> list[Phase[Flip]]:
 def cluster_step(scenario: Scenario) -> Phase[Create] | None:
     """The one step that creates Clusters, of either kind; None where there is none."""
     return next(iter(creates(scenario, *CLUSTERS)), None)
+
+
+def namespaces(scenario: Scenario, namespace: str) -> list[str]:
+    """The namespaces that the load's objects are spread over, beside the run's own."""
+    most = max((phase.step.namespaces or 1 for phase in phases(scenario) if isinstance(phase.step, Create)), default=1)
+    return [] if most == 1 else spread_namespaces(namespace, most)
+
+
+def spread_namespaces(namespace: str, count: int) -> list[str]:
+    """Names of `count` namespaces of a run; two steps that spread share them."""
+    return [f"{namespace}-n{number:03d}" for number in range(count)]
 
 
 def tail(run_id: str) -> str:

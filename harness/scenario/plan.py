@@ -7,9 +7,13 @@ from pathlib import Path
 from harness.core.handles import JSON
 from harness.core.ids import RUN_LABEL
 from harness.scenario.model import Scenario
-from harness.scenario.names import AnyStep, Phase, phases, steps, template
+from harness.scenario.names import AnyStep, Phase, phases, spread_namespaces, steps, template
+from harness.scenario.population import Taking, churn_share, takings
+from harness.scenario.rates import planned
 from harness.scenario.selection import Selection, selections
-from harness.scenario.steps import Create, Flip
+from harness.scenario.sizes import Distribution
+from harness.scenario.steps import BUNDLE, DEPLOYMENT, SMALLEST_BUNDLE, Create, Flip
+from harness.scenario.traffic import Churn, List, Patch, Read, Traffic, Watch
 
 __all__ = ["SCHEMA", "build_plan", "steps"]
 
@@ -27,8 +31,12 @@ def build_plan(
     key_file: Path | str,
     namespace: str,
 ) -> dict[str, JSON]:
-    """`plan.json` for one run: the create and flip steps under the names that `steps` gives them."""
+    """`plan.json` for one run: the steps that send requests under the names that `steps` gives them."""
     chosen = {selection.place: selection for selection in selections(scenario, run_id)}
+    taken = {taking.phase.place: taking for taking in takings(scenario)}
+    spread = {
+        phase.step.resource for phase in phases(scenario) if isinstance(phase.step, Create) and phase.step.namespaces
+    }
     return {
         "schema": SCHEMA,
         "run_id": run_id,
@@ -42,10 +50,64 @@ def build_plan(
         "labels": {RUN_LABEL: run_id},
         "phases": [
             _phase(phase, phase.step, run_id, namespace, chosen.get(phase.place))
-            for phase in phases(scenario)
             if isinstance(phase.step, Create | Flip)
+            else _traffic(phase, phase.step, namespace, taken.get(phase.place), spread=phase.step.resource in spread)
+            for phase in phases(scenario)
+            if isinstance(phase.step, Create | Flip | Traffic)
         ],
     }
+
+
+def _traffic(
+    phase: Phase[AnyStep], step: Traffic, namespace: str, taking: Taking | None, *, spread: bool
+) -> dict[str, JSON]:
+    """A phase about objects that are there. Its own names and path are of use only where it is about the collection."""
+    count, params = _taken(step, taking) if taking is not None else _collection(step)
+    # What the controller makes, and what is spread, is in more namespaces than the run's.
+    everywhere = spread or step.resource == DEPLOYMENT
+    return {
+        "name": phase.name,
+        "action": step.action,
+        "kind": step.resource.alias,
+        "api_version": step.resource.api_version,
+        "object_kind": step.resource.kind,
+        "path": step.resource.path(None if everywhere else namespace),
+        "namespaced": step.resource.namespaced,
+        "count": count,
+        "rate": planned(step.rate),
+        "concurrency": step.concurrency,
+        "timeout_s": step.timeout,
+        "names": f"{phase.name.lower()}-{{i:05d}}",
+        "params": params,
+    }
+
+
+def _taken(step: Traffic, taking: Taking) -> tuple[int, dict[str, JSON]]:
+    objects: list[JSON] = [
+        {"phase": part.phase, "indexes": [list(each) for each in part.ranges]} for part in taking.taken
+    ]
+    params: dict[str, JSON] = {"objects": objects}
+    if isinstance(step, Churn):
+        share = churn_share(step, taking.there)
+        params |= {"share": share, "cycles": step.cycles, "delay_s": step.delay}
+        return 2 * share * step.cycles, params
+    if isinstance(step, Patch):
+        params["body"] = step.body
+    return step.count if isinstance(step, Read) else taking.count, params
+
+
+def _collection(step: Traffic) -> tuple[int, dict[str, JSON]]:
+    params: dict[str, JSON] = {}
+    assert isinstance(step, List | Watch)
+    if step.selector:
+        params["selector"] = dict(step.selector)
+    if step.metadata_only:
+        params["metadata_only"] = True
+    if isinstance(step, Watch):
+        return step.watchers, params
+    if step.page_size is not None:
+        params["page_size"] = step.page_size
+    return step.count, params
 
 
 def _phase(
@@ -61,12 +123,21 @@ def _phase(
         "path": kind.path(namespace),
         "namespaced": kind.namespaced,
         "count": step.count,
-        "rate": step.rate,
+        "rate": planned(step.rate),
         "concurrency": step.concurrency,
         "timeout_s": step.timeout,
+        **_paths(step, namespace),
         "names": template(kind, run_id, phase.ordinal if isinstance(step, Create) else 1),
         "params": {"labels": dict(step.labels)} if isinstance(step, Flip) else _create_params(step, selection),
     }
+
+
+def _paths(step: Create | Flip, namespace: str) -> dict[str, JSON]:
+    """The collections of objects that are spread over namespaces."""
+    spread = (step.namespaces or 1) if isinstance(step, Create) else 1
+    if spread == 1:
+        return {}
+    return {"paths": [step.resource.path(name) for name in spread_namespaces(namespace, spread)]}
 
 
 def _create_params(step: Create, selection: Selection | None) -> dict[str, JSON]:
@@ -74,7 +145,9 @@ def _create_params(step: Create, selection: Selection | None) -> dict[str, JSON]
     if step.labels:
         params["labels"] = dict(step.labels)
     if step.payload is not None:
-        params["size"] = list(step.payload)
+        payload = step.payload
+        smallest = SMALLEST_BUNDLE if step.resource == BUNDLE else 1
+        params["size"] = payload.planned(smallest) if isinstance(payload, Distribution) else list(payload)
     if selection is not None:
         if selection.bundles is not None:
             params["bundles"] = selection.bundles

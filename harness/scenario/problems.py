@@ -68,6 +68,8 @@ def _path(loc: Iterable[str | int]) -> Path:
     for part in loc:
         if part == "[key]":
             continue
+        if (path[-1:], part) in ((["pause"], "seconds"), (["parallel"], "steps")):
+            continue  # they stand directly at the action's key
         if part == "probes" and path and path[-1] == "flip":
             path[-1] = part
         elif isinstance(part, str) and part.startswith("<"):

@@ -20,7 +20,7 @@ from harness.scenario.hints import shown, suggest
 from harness.scenario.model import Scenario
 from harness.scenario.placeholders import Filled, fill
 from harness.scenario.problems import Problem, from_pydantic
-from harness.scenario.steps import Create, Flip
+from harness.scenario.steps import Parallel, Step
 
 
 @dataclass(slots=True)
@@ -116,18 +116,36 @@ def _finish(draft: _Draft) -> Scenario:
         scenario = Scenario.model_validate({**whole, "profile": draft.profile, "arm": draft.arm})
     except ValidationError as error:
         raise _error(draft, filled, from_pydantic(error)) from None
-    kept = [i for i, step in enumerate(scenario.load) if not (isinstance(step, Create | Flip) and step.count == 0)]
-    scenario = scenario.model_copy(update={"load": [scenario.load[index] for index in kept]})
+    kept = [(i, _filled_members(step)) for i, step in enumerate(scenario.load) if _filled_members(step)]
+    scenario = scenario.model_copy(update={"load": [_reduced(scenario.load[i], members) for i, members in kept]})
     if problems := check(scenario):
         raise _error(draft, filled, [_in_file(problem, kept) for problem in problems])
     return scenario
 
 
-def _in_file(problem: Problem, kept: list[int]) -> Problem:
+def _filled_members(step: Step) -> list[int]:
+    """Which of parallel steps do something, by number; of a single step [0] or nothing."""
+    steps = step.steps if isinstance(step, Parallel) else [step]
+    return [
+        i for i, each in enumerate(steps) if getattr(each, "count", None) != 0 and getattr(each, "watchers", None) != 0
+    ]
+
+
+def _reduced(step: Step, members: list[int]) -> Step:
+    if not isinstance(step, Parallel):
+        return step
+    return step.model_copy(update={"steps": [step.steps[i] for i in members]})
+
+
+def _in_file(problem: Problem, kept: list[tuple[int, list[int]]]) -> Problem:
     """The same problem at the step's place in the file, before empty steps were dropped."""
     path = problem.path
     if path[:1] == ("load",) and len(path) > 1 and isinstance(path[1], int):
-        path = ("load", kept[path[1]], *path[2:])
+        place, members = kept[path[1]]
+        if path[2:3] == ("parallel",) and isinstance(path[3], int):
+            path = ("load", place, "parallel", members[path[3]], *path[4:])
+        else:
+            path = ("load", place, *path[2:])
     return Problem(path, problem.cause, problem.remedy, problem.at_key)
 
 

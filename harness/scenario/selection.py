@@ -31,7 +31,7 @@ class Selection:
     @property
     def matching(self) -> tuple[int, ...]:
         """Indexes of the objects that select `selector`, drawn by the seed; the others select `other`."""
-        return _sample(self.seed, self.count, self.matching_count)
+        return sample(self.seed, self.count, self.matching_count)
 
     @property
     def bundle_count(self) -> int:
@@ -118,7 +118,7 @@ def _other(scenario: Scenario, selector: Mapping[str, str]) -> dict[str, str]:
     return dict.fromkeys(selector, value)
 
 
-def _sample(seed: str, count: int, size: int) -> tuple[int, ...]:
+def sample(seed: str, count: int, size: int) -> tuple[int, ...]:
     """`size` different indexes below `count`, by Floyd's algorithm.
 
     `random.sample` may draw differently in another Python; `random()` of a seeded generator is fixed by its documentation.

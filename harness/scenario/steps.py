@@ -1,4 +1,4 @@
-"""The steps of a load: create objects, wait until all is quiet, flip labels.
+"""The steps of a load: create objects, wait until all is quiet, flip labels; what else there is, is in `traffic`.
 
 In a file a step is a mapping with one action, as `create: {kind: Secret, count: 10}`; a flip has its `probes` beside it.
 In Python it is one flat `Create`, `Settle` or `Flip`. Reading flattens, dumping restores the file's form.
@@ -12,9 +12,7 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
-    SerializerFunctionWrapHandler,
     Tag,
-    model_serializer,
     model_validator,
 )
 
@@ -24,19 +22,19 @@ from harness.scenario.fields import (
     Condition,
     Count,
     KindName,
-    LabelKey,
-    LabelValue,
     Model,
     ProbeName,
-    Rate,
     Seconds,
-    SizeRange,
     fault,
     unknown_key,
 )
 from harness.scenario.hints import shown, suggest
+from harness.scenario.rates import Changing, Pace
+from harness.scenario.sizes import AnySize, Size
+from harness.scenario.stepform import PACE, PARALLEL, Labels, StepForm
+from harness.scenario.traffic import Churn, Delete, List, Patch, Pause, Read, Watch
 
-ACTIONS = ("create", "settle", "flip")
+ACTIONS = ("create", "settle", "flip", "delete", "patch", "read", "list", "churn", "watch", "pause", "parallel")
 SECRET, GITREPO, BUNDLE = find("Secret"), find("GitRepo"), find("Bundle")
 DEPLOYMENT = find("BundleDeployment")
 MANAGEMENT_CLUSTER, FLEET_CLUSTER = find("Cluster.management.cattle.io"), find("Cluster.fleet.cattle.io")
@@ -45,38 +43,21 @@ CREATABLE = (SECRET, GITREPO, BUNDLE, *CLUSTERS)
 EFFECTS = (DEPLOYMENT, FLEET_CLUSTER)
 """Kinds by which the effect of a flip can be seen."""
 
+MOST_PARALLEL = 10
 DEFAULT_SIZE = (2000, 5000)
 SMALLEST_BUNDLE = 512
 """The content of a Bundle is a manifest; a smaller one would not hold its fixed part."""
 
-Labels = dict[LabelKey, LabelValue]
-_Parallel = Field(default=64, description="requests under way at most")
-_Rate = Field(default=None, description="requests begun per second, or `max`", json_schema_extra={"default": "max"})
 
-
-class _Step(Model):
-    """What all steps share: their form in a file."""
-
-    lifted: ClassVar[tuple[str, ...]] = ()
-    """Fields that stand beside the action in a file, not under it."""
-
-    @model_serializer(mode="wrap")
-    def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        inner = dict(handler(self))
-        action = inner.pop("action")
-        beside = {key: inner.pop(key) for key in self.lifted}
-        return {action: inner, **beside}
-
-
-class Create(_Step):
+class Create(StepForm):
     """Create `count` objects of a kind."""
 
     action: Literal["create"] = "create"
     kind: KindName
     count: Count = Field(description="how many; 0 drops the step")
-    rate: Rate = _Rate
-    concurrency: Concurrency = _Parallel
-    size: SizeRange | None = Field(
+    rate: Pace = PACE
+    concurrency: Concurrency = PARALLEL
+    size: Size | None = Field(
         default=None, description="payload of a Secret or Bundle, drawn between the two ends; [2KB, 5KB]"
     )
     bundles: Annotated[int, Field(ge=1, le=1000)] | None = Field(default=None, description="Bundles per GitRepo; 1")
@@ -84,13 +65,16 @@ class Create(_Step):
         default=None, description="how many of the GitRepos or Bundles select the label of the flip; 0"
     )
     labels: Labels = Field(default={}, description="labels that the objects are created with")
+    namespaces: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="namespaces that Secrets are spread over, in turn; 1"
+    )
     timeout: Seconds = Field(
         default=600.0, description="how long the step may take", json_schema_extra={"default": "10m"}
     )
 
     @property
-    def payload(self) -> tuple[int, int] | None:
-        """Smallest and largest payload in bytes, None for kinds that carry none."""
+    def payload(self) -> AnySize | None:
+        """Sizes of the payloads in bytes, None for kinds that carry none."""
         return (self.size or DEFAULT_SIZE) if self.resource in (SECRET, BUNDLE) else None
 
     @property
@@ -103,12 +87,24 @@ class Create(_Step):
         if self.resource not in CREATABLE:
             names = ", ".join(kind.alias for kind in CREATABLE)
             raise fault(f"the load cannot create {self.kind}; it creates {names}", key="kind")
-        owners = {"size": (SECRET, BUNDLE), "bundles": (GITREPO,), "matching": (GITREPO, BUNDLE)}
+        owners = {
+            "size": (SECRET, BUNDLE),
+            "bundles": (GITREPO,),
+            "matching": (GITREPO, BUNDLE),
+            "namespaces": (SECRET,),
+        }
         for key, kinds in owners.items():
             if getattr(self, key) is not None and self.resource not in kinds:
                 names = " or ".join(kind.alias for kind in kinds)
                 raise fault(f"{key} is of {names}, not of {self.kind}; remove it", key=key)
-        if self.resource == BUNDLE and self.size is not None and self.size[0] < SMALLEST_BUNDLE:
+        if isinstance(self.rate, Changing) and self.rate.until_failure and self.resource != SECRET:
+            raise fault(
+                f"how many {self.kind} a step_until_failure creates is not known beforehand, and so not what must exist "
+                "because of them; create Secrets with it",
+                key="rate",
+            )
+        smallest = self.size[0] if isinstance(self.size, tuple) else SMALLEST_BUNDLE
+        if self.resource == BUNDLE and smallest < SMALLEST_BUNDLE:
             raise fault(f"a Bundle holds a manifest of at least {SMALLEST_BUNDLE} bytes; raise size", key="size")
         if self.count and (self.matching or 0) > self.count:
             raise fault(
@@ -118,7 +114,7 @@ class Create(_Step):
         return self
 
 
-class Settle(_Step):
+class Settle(StepForm):
     """Wait until nothing moves: no watch events on the scenario's kinds, empty queues."""
 
     action: Literal["settle"] = "settle"
@@ -162,7 +158,7 @@ class Probe(Model):
     ]
 
 
-class Flip(_Step):
+class Flip(StepForm):
     """Merge labels into `count` different objects of a kind, once each."""
 
     lifted: ClassVar[tuple[str, ...]] = ("probes",)
@@ -171,8 +167,8 @@ class Flip(_Step):
     kind: KindName
     labels: Labels = Field(min_length=1)
     count: Count = Field(default=1, description="how many objects, once each; 0 drops the step")
-    rate: Rate = _Rate
-    concurrency: Concurrency = _Parallel
+    rate: Pace = PACE
+    concurrency: Concurrency = PARALLEL
     timeout: Seconds = Field(
         default=600.0,
         description="how long the requests may take, without their effects",
@@ -190,6 +186,8 @@ class Flip(_Step):
         if self.resource not in CLUSTERS:
             names = " or ".join(kind.alias for kind in CLUSTERS)
             raise fault(f"the load cannot flip {self.kind}; it flips {names}", key="kind")
+        if isinstance(self.rate, Changing) and self.rate.until_failure:
+            raise fault("how many flips a step_until_failure makes is not known beforehand; patch with it", key="rate")
         return self
 
 
@@ -209,6 +207,8 @@ def _flatten(value: object) -> object:
         if key not in lifted:
             raise unknown_key(key, [action, *lifted], remedy=_elsewhere(key, action))
     inner = {} if value[action] is None and action == "settle" else value[action]
+    if action in ("pause", "parallel"):
+        return {"action": action, ("seconds" if action == "pause" else "steps"): inner}
     if not isinstance(inner, dict):
         raise fault(f"expected a mapping, as {action}: {{...}}, got {shown(inner)}", key=action)
     if "probes" in inner and action == "flip":
@@ -218,8 +218,7 @@ def _flatten(value: object) -> object:
 
 def _elsewhere(key: str, action: str) -> str | None:
     """A remedy for a key that belongs one level further in."""
-    models: dict[str, type[_Step]] = {"create": Create, "settle": Settle, "flip": Flip}
-    model = models[action]
+    model = MODELS[action]
     return f"write it inside {action}: {{...}}" if key in model.model_fields and key != "action" else None
 
 
@@ -236,8 +235,57 @@ def no_such_step(value: object) -> str:
     return f"expected a step, as create: {{...}}, got {shown(value)}"
 
 
+_Single = (
+    Annotated[Create, Tag("<create>")]
+    | Annotated[Settle, Tag("<settle>")]
+    | Annotated[Flip, Tag("<flip>")]
+    | Annotated[Delete, Tag("<delete>")]
+    | Annotated[Patch, Tag("<patch>")]
+    | Annotated[Read, Tag("<read>")]
+    | Annotated[List, Tag("<list>")]
+    | Annotated[Churn, Tag("<churn>")]
+    | Annotated[Watch, Tag("<watch>")]
+    | Annotated[Pause, Tag("<pause>")]
+)
+
+
+class Parallel(StepForm):
+    """Steps that run at the same time; over when all are."""
+
+    alone: ClassVar[str | None] = "steps"
+
+    action: Literal["parallel"] = "parallel"
+    steps: list[Annotated[_Single, Discriminator(_tag), BeforeValidator(_flatten)]] = Field(
+        min_length=1, max_length=MOST_PARALLEL
+    )
+
+    @model_validator(mode="after")
+    def _requests_only(self) -> Self:
+        for step in self.steps:
+            if isinstance(step, Settle | Pause):
+                raise fault(
+                    f"{step.action} sends no requests, so nothing can run beside it; put it after the parallel steps"
+                )
+        return self
+
+
+MODELS: dict[str, type[StepForm]] = {
+    "create": Create,
+    "settle": Settle,
+    "flip": Flip,
+    "delete": Delete,
+    "patch": Patch,
+    "read": Read,
+    "list": List,
+    "churn": Churn,
+    "watch": Watch,
+    "pause": Pause,
+    "parallel": Parallel,
+}
+"""By the action's word."""
+
 Step = Annotated[
-    Annotated[Create, Tag("<create>")] | Annotated[Settle, Tag("<settle>")] | Annotated[Flip, Tag("<flip>")],
+    _Single | Annotated[Parallel, Tag("<parallel>")],
     Discriminator(_tag),
     BeforeValidator(_flatten),
 ]
