@@ -90,7 +90,9 @@ class Session:
         self._shape.current = runs
         self._runs_now = runs
         self._runner.start_shape()
-        gevent.wait([*(run.began for run in runs), self._stopping], count=1)
+        # They begin together, so one stands for all. (Waiting for several, of which gevent then lets go of the rest, has
+        # it forget those who wait for these.)
+        gevent.wait([runs[0].began, self._stopping], count=1)
         ends = [gevent.spawn(self._end, run) for run in runs]
         gevent.joinall(ends)
         self._shape.current = ()

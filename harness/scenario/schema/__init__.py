@@ -14,10 +14,14 @@ from pydantic import Field
 from harness.scenario.fields import Expect, Slug
 from harness.scenario.file import Arm, Values
 from harness.scenario.model import Body, Engaged
+from harness.scenario.steps import MODELS
 
 SCHEMA_PATH = Path(__file__).with_name("scenario.v1.json")
 
-_FILLED = ("Subject", "Ready", "Engaged", "Create", "Settle", "Flip", "Probe", "Until")
+_FILLED = (
+    *("Subject", "Ready", "Engaged", "Create", "Settle", "Flip", "Probe", "Until"),
+    *("Delete", "Patch", "Read", "List", "Churn", "Watch", "Pause"),
+)
 """Models whose values may be placeholders."""
 
 _PLACEHOLDER: dict[str, Any] = {
@@ -73,13 +77,18 @@ def _or_placeholder(value: dict[str, Any]) -> dict[str, Any]:
 def _nest_steps(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
     """From the flat steps of the models to the file's form: one action as the key, what is lifted beside it."""
     forms = []
-    for action, name in (("create", "Create"), ("settle", "Settle"), ("flip", "Flip")):
+    for action, model in MODELS.items():
+        name = model.__name__
         properties = definitions[name]["properties"]
         del properties["action"]
-        beside = {"probes": properties.pop("probes")} if action == "flip" else {}
+        beside = {key: properties.pop(key) for key in model.lifted}
         inner: dict[str, Any] = {"$ref": f"#/$defs/{name}"}
         if action == "settle":
             inner = {"anyOf": [inner, {"type": "null"}]}
+        if model.alone is not None:
+            inner = definitions.pop(name)["properties"][model.alone]
+        if action == "parallel":
+            inner["items"] = {"$ref": "#/$defs/Step"}
         forms.append(
             {
                 "type": "object",

@@ -53,7 +53,10 @@ def test_phases_are_read_in_order_and_know_their_names() -> None:
         (plan(phase(names="x-{i.real.bad}")), "plan.phases[0].names: is not a format of `i`"),
         (plan(phase(path="api/v1")), "plan.phases[0].path: must begin with a slash"),
         (plan(phase(namespaced="yes")), "plan.phases[0].namespaced: must be true or false, not a string"),
-        (plan(phase(action="shake")), "plan.phases[0].action: unknown 'shake'; known are churn, create, delete, flip, list, patch, read, watch"),
+        (
+            plan(phase(action="shake")),
+            "plan.phases[0].action: unknown 'shake'; known are churn, create, delete, flip, list, patch, read, watch",
+        ),
         (plan(phase(kind="Pod")), "plan.phases[0].kind: cannot create 'Pod'; known are Bundle, Cluster.fleet"),
         (plan(phase(params={})), "plan.phases[0].params.size: is missing"),
         (plan(phase(params={"size": [5, 4]})), "plan.phases[0].params.size: must be [min, max]"),
