@@ -18,8 +18,9 @@ from gevent.event import Event
 from loadgen.crew import Crew
 from loadgen.fields import PlanError
 from loadgen.plan import load
-from loadgen.process import WRONG_PLAN
 from loadgen.worker import Fire
+
+WRONG_PLAN = 2
 
 log = logging.getLogger("loadgen")
 

@@ -178,7 +178,7 @@ def _results(scenario: Scenario) -> Iterator[Problem]:
         for flip in names.flips(scenario)
         for probe in flip.step.probes
     }
-    existing = {item.kind.alias for item in fanout.expected(scenario, fanout.NO_RUN)}
+    existing = {item.kind.alias for item in fanout.expected(scenario, fanout.NO_RUN) if item.count}
     wanted: list[tuple[Path, str]] = [
         (("engaged", i, "metric"), item.metric) for i, item in enumerate(scenario.engaged)
     ]

@@ -35,7 +35,7 @@ load:
   - pause: 500ms
   - read: {kind: Secret, count: 3000, rate: {step_until_failure: [50/s, 100/s], by: 50/s, each: 1s}}
   - settle: {quiet_for: 2s, timeout: 1m}
-collect: [memory, oom, latency]
+collect: [memory, latency]
 expect: [completeness.Secret == 1, completeness.GitRepo == 1, completeness.Bundle == 1, load.sustained_per_s >= 50/s]
 """
 
@@ -47,7 +47,7 @@ def test_every_step_does_what_it_says(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr + done.stdout
     shown: dict[str, Any] = json.loads(done.stdout)
-    assert (shown["verdict"], shown["warnings"][1:]) == ("passed", [])
+    assert shown["verdict"] == "passed"
     assert shown["warnings"] == ["phase read-Secret-2 kept its last step, 100/s: the limit lies above it"]
     record = RunRecord(Path(shown["path"]))
     phases = {phase.name: phase for phase in record.run.phases}
