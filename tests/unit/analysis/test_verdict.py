@@ -266,3 +266,39 @@ def test_a_run_without_any_load_says_so(tmp_path: Path) -> None:
     scenario = {"name": "case", "path": "case.yaml", "sha256": "0" * 64, "resolved": resolved}
     verdict = judge(builder.write(scenario=scenario, collectors=[], expected=[]))
     assert verdict.warnings == ["no load was sent: these are the figures of an idle subject"]
+
+
+def test_a_search_for_the_limit_is_not_invalid_for_finding_it(tmp_path: Path) -> None:
+    case = Case(tmp_path)
+    case.load |= {"until_failure": True, "requested": 60, "done": 40, "failed": 20, "requested_per_s": None}
+    case.load |= {"sustained_per_s": 20.0, "failed_at_per_s": 30.0}
+    case.expect = ["load.sustained_per_s >= 20/s"]
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.reasons, verdict.warnings) == ("passed", [], [])
+
+
+@pytest.mark.parametrize(
+    ("found", "value", "text"),
+    [
+        ({"sustained_per_s": 30.0}, 30.0, "phase create-Secret kept its last step, 30/s: the limit lies above it"),
+        ({"failed_at_per_s": 10.0}, None, "create-Secret did not keep its first step, 10/s"),
+        ({}, None, "create-Secret did not end its first step"),
+    ],
+)
+def test_a_search_that_found_no_limit_says_so(
+    tmp_path: Path, found: dict[str, float], value: float | None, text: str
+) -> None:
+    case = Case(tmp_path)
+    case.load |= {"until_failure": True, "requested_per_s": None, **found}
+    verdict = case.judge()
+    result = verdict.results["load.sustained_per_s"]
+    assert result.value == value
+    assert text in (verdict.warnings if value is not None else [result.reason])
+
+
+def test_objects_that_the_load_has_deleted_and_that_are_still_there_make_a_run_invalid(tmp_path: Path) -> None:
+    case = Case(tmp_path)
+    case.builder.samples("latency", "objects.surplus", [(10, 7.0), (14, 3.0)], {"kind": "BundleDeployment"})
+    verdict = case.judge()
+    assert verdict.verdict == "invalid"
+    assert verdict.reasons == ["3 BundleDeployment exist that the load has deleted"]
