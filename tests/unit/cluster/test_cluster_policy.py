@@ -64,9 +64,9 @@ def test_the_watcher_reads_every_kind_and_writes_none() -> None:
     assert {verb for rule in rules("watcher.yaml") for verb in rule["verbs"]} == {"get", "list", "watch"}
 
 
-def test_the_load_generator_writes_objects_of_loads_and_lists_none() -> None:
+def test_the_load_generator_reads_and_writes_objects_of_loads_and_no_others() -> None:
     verbs = {verb for rule in rules("loadgen.yaml") for verb in rule["verbs"]}
-    assert verbs == {"create", "patch", "get", "delete"}
+    assert verbs == {"create", "patch", "get", "list", "watch", "delete"}
     known = {(kind.group, kind.plural) for kind in KINDS} | {("fleet.cattle.io", "clusters/status")}
     granted = {
         (group, resource)
