@@ -72,7 +72,7 @@ def _verdict(
         return "invalid", [ending.sentence]
     if ending is not None and ending.kind in ("crash", "thrashing"):
         return "failed", [ending.sentence]
-    if short := [*_load_shortfall(facts), *_coverage(facts, results), *_not_engaged(facts, results)]:
+    if short := [*_load_shortfall(facts), *_idle(facts), *_coverage(facts, results), *_not_engaged(facts, results)]:
         return "invalid", short
     return _by_expectations(expectations)
 
@@ -90,7 +90,7 @@ def _after_oom(
     sentence = (
         ending.sentence
         if ending is not None and ending.kind == "oom_limit"
-        else f"{facts.oom_kills} OOM kill(s) were witnessed"
+        else f"OOM kills witnessed: {facts.oom_kills}"
     )
     if _killed_before_ready(facts):
         sentence += ", before it was ready"
@@ -150,11 +150,18 @@ def _disturbed(item: Expectation) -> bool:
 
 
 def _load_shortfall(facts: Facts) -> Iterator[str]:
-    planned = {phase.name for phase in facts.load_phases}
-    if not planned and facts.scenario.load:
-        yield "no load was sent"
+    if not facts.load_phases:
+        yield "no load was sent: these are the figures of an idle subject"
     for phase in facts.load_phases:
         yield from _phase_shortfall(phase)
+
+
+def _idle(facts: Facts) -> Iterator[str]:
+    """A subject that never asked the API server anything would pass every limit."""
+    if facts.unwitnessed("audit") is None and not facts.scalar(
+        "SELECT count(*) FROM samples WHERE source = 'audit' AND metric IN ('api.requests', 'writes.total')"
+    ):
+        yield "the subject made no request to the API server; does it use the kubeconfig of this run ({kubeconfig}, KUBECONFIG)?"
 
 
 def _phase_shortfall(phase: Phase) -> Iterator[str]:
@@ -197,8 +204,6 @@ def _warnings(facts: Facts) -> Iterator[str]:
             yield f"collector {item.name}: {item.reason}"
     for event in facts.record.events("warning"):
         yield str(event.get("message", "a warning without words"))
-    if not facts.load_phases and facts.run.outcome is not None and facts.run.outcome.state == "completed":
-        yield "no load was sent: these are the figures of an idle subject"
     for phase in facts.run.phases:
         if phase.settled is False:
             yield f"phase {phase.name} did not become quiet before its timeout"

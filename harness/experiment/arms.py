@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.core import ids
+from harness.core import ids, paths
 from harness.core.errors import ExitCode, UsageError
 from harness.experiment import preflight
 from harness.experiment.options import Observer, RunOptions
@@ -71,7 +71,7 @@ def run_scenario(
             experiment = Experiment(
                 experiment_id=experiment_id, scenario=file.name, started_at=started, runs=runs, exit_code=worst
             )
-            _save(options.out.parent / "experiments" / experiment_id, experiment)
+            _save(paths.experiments_dir(options.out) / experiment_id, experiment)
         if verdict.verdict == "interrupted":
             break
     return ScenarioOutcome(records, worst)

@@ -250,7 +250,9 @@ class Session:
         self._observer.step("detaching the collectors")
         await self._witnesses.detach(subject_ended=False)
         self._take_ending(subject)
+        self._observer.step("stopping the subject")
         await subject.stop()
+        self._observer.step("reading the profiles")
         await self._witnesses.detach()
         self._end_phase()
 

@@ -28,8 +28,11 @@ class ThrashGuard:
         cgroup = self._subject.cgroup
         if cgroup is None:
             return
+        hits = cgroup.limit_hits()
         while self._subject.ending() is None:
-            usage = cgroup.usage_bytes()
+            # Only a limit that is being hit right now makes a subject thrash; it may well rest a little below it.
+            before, hits = hits, cgroup.limit_hits()
+            usage = cgroup.usage_bytes() if hits > before else 0
             current = self._watch.feed(time.monotonic(), usage, cgroup.limit_bytes, self._progress(), alive=True)
             self._sink.sample("oom", "oom.thrash_seconds", self._watch.longest_s)
             if current >= THRASH_S:

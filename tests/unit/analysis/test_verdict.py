@@ -30,6 +30,7 @@ class Case:
         self.effects: list[float | None] = [11.0] * 10
         self.overrides: dict[str, Any] = {"expected": [ExpectedObjects(kind="BundleDeployment", count=10)]}
         self.kill_at: float | None = None
+        self.asked = True
 
     def resolved(self, *, expect: list[str]) -> dict[str, Any]:
         return {
@@ -58,6 +59,8 @@ class Case:
         builder.samples("memory", "memory.rss", [(2, 50.0), (12, 90.0), (17, 80.0)])
         builder.samples("latency", "objects.matched", [(14, self.seen)], {"kind": "BundleDeployment"})
         builder.samples("metrics", "reconciles.total", [(15, 42)])
+        if self.asked:
+            builder.samples("audit", "api.requests", [(2, 3)], {"kind": "Secret", "verb": "list", "subresource": ""})
         for effect in self.effects:
             builder.propagate("flip", "c", 10.0, effect)
         if self.kill_at is not None:
@@ -265,4 +268,12 @@ def test_a_run_without_any_load_says_so(tmp_path: Path) -> None:
     resolved = {"name": "case", "summary": "A case.", "subject": {"controller": "fleet"}}
     scenario = {"name": "case", "path": "case.yaml", "sha256": "0" * 64, "resolved": resolved}
     verdict = judge(builder.write(scenario=scenario, collectors=[], expected=[]))
-    assert verdict.warnings == ["no load was sent: these are the figures of an idle subject"]
+    assert (verdict.verdict, verdict.exit_code) == ("invalid", 3)
+    assert verdict.reasons == ["no load was sent: these are the figures of an idle subject"]
+
+
+def test_a_subject_that_asked_the_api_server_nothing_is_invalid(case: Case) -> None:
+    case.asked = False
+    verdict = case.judge()
+    assert verdict.verdict == "invalid"
+    assert verdict.reasons[0].startswith("the subject made no request to the API server")
