@@ -43,8 +43,7 @@ def _create(plan: Plan, phase: Phase) -> Action:
     build = builder_of(plan, phase)
 
     def request(index: int) -> Request:
-        body = _encode(build(index))
-        return Request("create", "POST", phase.path, phase.object_name(index), "application/json", body)
+        return Request("create", "POST", phase.path, phase.object_name(index), "application/json", build(index))
 
     return request
 

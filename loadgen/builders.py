@@ -7,13 +7,14 @@ same bytes, whichever worker sends them and in whatever order.
 from __future__ import annotations
 
 import base64
+import json
 import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from loadgen.fields import Fields, PlanError
 from loadgen.plan import Phase, Plan
-from loadgen.templates import ObjectTemplate, TemplateFault, complete, wrong_namespace
+from loadgen.templates import ObjectTemplate, TemplateFault, complete, encode, wrong_namespace
 
 JSONObject = dict[str, Any]
 
@@ -24,13 +25,17 @@ CONTENT_HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata
 """What a Bundle deploys must be a manifest: a real Fleet parses it."""
 
 
-Builder = Callable[[int], JSONObject]
-"""Index of an object -> the object, ready to be encoded as JSON."""
+Builder = Callable[[int], bytes]
+"""Index of an object -> the object as JSON."""
 
 
 def builder_of(plan: Plan, phase: Phase) -> Builder:
     """What makes the objects of a create phase: its template where it has one, else what is known of its kind."""
-    return (TemplateBuilder if "template" in phase.params else ObjectBuilder)(plan, phase).build
+    if "template" in phase.params:
+        templated = TemplateBuilder(plan, phase)
+        return lambda index: encode(templated.build(index), templated.name)
+    known = ObjectBuilder(plan, phase)
+    return lambda index: json.dumps(known.build(index), separators=(",", ":")).encode("ascii")
 
 
 class TemplateBuilder:
@@ -48,6 +53,7 @@ class TemplateBuilder:
             self._template = ObjectTemplate(name, text)
         except TemplateFault as fault:
             raise PlanError(f"{phase.place}.params.template: {fault}") from None
+        self.name = name
         self._plan = plan
         self._phase = phase
         self._namespace = plan.namespace if phase.namespaced else None

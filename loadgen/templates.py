@@ -8,6 +8,7 @@ the first and the last object when it loads a scenario, with this very code; so 
 from __future__ import annotations
 
 import base64
+import json
 import random
 import re
 from collections.abc import Callable, Mapping
@@ -78,7 +79,7 @@ class ObjectTemplate:
             raise TemplateFault(f"{self.name}:1", f"renders to {len(text)} characters with i={index}")
         try:
             documents = [item for item in yaml.load_all(text, Loader=_Loader) if item is not None]  # a safe loader
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise self._bad_yaml(text, error, index) from None
         if len(documents) != 1 or not isinstance(documents[0], dict):
             got = f"{len(documents)} documents" if len(documents) != 1 else type(documents[0]).__name__
@@ -105,7 +106,7 @@ class ObjectTemplate:
                 raise TemplateFault(place, f"metadata.{key} must map text to text; put numbers and booleans in quotes")
         return item
 
-    def _bad_yaml(self, text: str, error: yaml.YAMLError, index: int) -> TemplateFault:
+    def _bad_yaml(self, text: str, error: Exception, index: int) -> TemplateFault:
         mark = getattr(error, "problem_mark", None)
         line = mark.line if mark is not None else 0
         problem = getattr(error, "problem", None) or str(error)
@@ -125,6 +126,14 @@ def complete(item: JSONObject, *, name: str, namespace: str | None, labels: Mapp
     if namespace is not None:
         metadata["namespace"] = namespace
     return {**item, "metadata": metadata}
+
+
+def encode(item: JSONObject, name: str) -> bytes:
+    """The object as JSON. YAML can say what JSON cannot (bytes, not a number, a list that holds itself): TemplateFault."""
+    try:
+        return json.dumps(item, separators=(",", ":"), allow_nan=False).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TemplateFault(f"{name}:1", f"renders to something that JSON does not have: {error}") from None
 
 
 def wrong_namespace(item: JSONObject, *, namespace: str | None) -> str | None:

@@ -109,6 +109,7 @@ def find(name: str) -> Kind:
         choices = " or ".join(kind.full_name for kind in matches)
         raise ValueError(f"kind {name!r} is ambiguous; write {choices}")
     known = [alias for kind in everything for alias in {kind.alias, kind.full_name}]
+    known += [kind.kind for kind in _own.get() or ()]
     near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
     listed = ", ".join(sorted(kind.alias for kind in everything))
     hint = f"did you mean {' or '.join(near)}?" if near else f"known kinds: {listed}"

@@ -35,15 +35,19 @@ class Manifests:
     """sha256 of each file, by its path relative to the scenario's directory."""
 
 
-def read(base: Path, entry: str, into: Manifests) -> None:
-    """Add the files of one entry of `setup.apply`. Raises Unusable, or ScenarioError placed in the manifest."""
+def read(base: Path, entry: str, shown_base: str, into: Manifests) -> None:
+    """Add the files of one entry of `setup.apply`. Raises Unusable, or ScenarioError placed in the manifest.
+
+    `shown_base` is what errors call the directory `base`.
+    """
     for file in _files(base / entry):
         display = str(Path(entry) / file.name) if file != base / entry else entry
         content = _content(file)
         into.digests[display] = hashlib.sha256(content).hexdigest()
-        for document, line in _documents(content, str(file)):
+        place = str(Path(shown_base) / display)
+        for document, line in _documents(content, place):
             if document.get("kind") == _CRD:
-                kind = _kind(document, f"{file}:{line}")
+                kind = _kind(document, f"{place}:{line}")
                 if all(kind.full_name != known.full_name for known in (*KINDS, *into.kinds)):
                     into.kinds.append(kind)
 
@@ -78,7 +82,7 @@ def _documents(content: bytes, place: str) -> Iterator[tuple[dict[str, Any], int
     try:
         nodes = list(yaml.compose_all(content, Loader=yaml.CSafeLoader))
         documents = list(yaml.safe_load_all(content))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{place}:{mark.line + 1}:{mark.column + 1}" if mark else place
         raise ScenarioError(f"this is not YAML: {getattr(error, 'problem', None) or error}", place=where) from None

@@ -9,6 +9,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import cast
 
 from pydantic import ValidationError
@@ -133,14 +134,14 @@ def _finish(draft: _Draft) -> Scenario:
 
 def _beside(draft: _Draft, filled: Filled, data: dict[str, Plain]) -> dict[str, object]:
     """What files beside the scenario add to it: kinds of its own, texts of templates, and the kinds these give."""
-    base, setup = draft.file.path.parent, data.get("setup")
+    base, shown_base = draft.file.path.parent, FilePath(draft.file.document.display).parent
     own = Manifests()
-    entries = setup.get("apply") if isinstance(setup, dict) else None
-    for number, entry in enumerate(entries if isinstance(entries, list) else []):
-        if not isinstance(entry, str) or not entry:
-            continue  # which the model refuses
+    entries = _entries(data.get("setup"))
+    if entries is None:
+        return {}
+    for number, entry in enumerate(entries):
         try:
-            manifests.read(base, entry, own)
+            manifests.read(base, entry, str(shown_base), own)
         except manifests.Unusable as error:
             problem = Problem(("setup", "apply", number), f"{entry}: {error}", _RELATIVE)
             raise _error(draft, filled, [problem]) from None
@@ -153,7 +154,7 @@ def _beside(draft: _Draft, filled: Filled, data: dict[str, Plain]) -> dict[str, 
                 texts[path] = templates.text_of(base / path)
             except templates.Unreadable as error:
                 raise _error(draft, filled, [Problem(at, f"{path}: {error}", _RELATIVE)]) from None
-            kind = templates.check(str(base / path), texts[path], draft.params, _seed(data), 0)
+            kind = templates.check(str(shown_base / path), texts[path], draft.params, _seed(data), 0)
             if create.setdefault("kind", kind.alias) not in (kind.kind, kind.alias, kind.full_name):
                 cause = f"{path} renders to {kind.alias}, not to {create['kind']}"
                 raise _error(draft, filled, [Problem((*at[:3], "kind"), cause, "remove kind: the template gives it")])
@@ -164,12 +165,24 @@ def _beside(draft: _Draft, filled: Filled, data: dict[str, Plain]) -> dict[str, 
     }
 
 
+def _entries(setup: Plain) -> list[str] | None:
+    """The paths of a setup; None where it is not well-formed, which the model is then to say."""
+    if setup is None:
+        return []
+    entries = setup.get("apply") if isinstance(setup, dict) else None
+    if not isinstance(entries, list) or not entries:
+        return None
+    paths = [entry for entry in entries if isinstance(entry, str) and entry]
+    return paths if len(paths) == len(entries) else None
+
+
 def _last_objects(draft: _Draft, scenario: Scenario) -> None:
     """Render the last object of each template too: an index may lead where the first does not."""
     with kinds.knowing(scenario.kinds):
         for step in scenario.load:
             if isinstance(step, Create) and step.template is not None and step.count > 1:
-                display, text = str(draft.file.path.parent / step.template), scenario.templates[step.template]
+                display = str(FilePath(draft.file.document.display).parent / step.template)
+                text = scenario.templates[step.template]
                 templates.check(display, text, scenario.params, scenario.seed, step.count - 1)
 
 

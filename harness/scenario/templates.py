@@ -13,7 +13,7 @@ from harness.core.kinds import Kind
 from harness.scenario.document import Plain
 from harness.scenario.placeholders import names_in
 from loadgen.builders import seeded, template_variables
-from loadgen.templates import ObjectTemplate, TemplateFault, wrong_namespace
+from loadgen.templates import ObjectTemplate, TemplateFault, encode, wrong_namespace
 
 MAX_TEMPLATE_BYTES = 256 * 1024
 EXAMPLE_RUN = "20260101-000000-check"
@@ -52,6 +52,7 @@ def check(display: str, text: str, params: Mapping[str, object], seed: int, inde
         template = ObjectTemplate(display, text)
         variables = template_variables(EXAMPLE_RUN, namespace, dict(params))
         item = template.render(index, variables, seeded(seed, "check", index))
+        encode(item, display)
     except TemplateFault as fault:
         raise ScenarioError(fault.cause, place=fault.place) from None
     group, _, version = str(item["apiVersion"]).rpartition("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shlex
@@ -12,8 +13,17 @@ from typing import Any
 
 import pytest
 
+from harness.cluster.embedded import EmbeddedCluster
+from harness.core.kinds import Kind, find
+from harness.kube.api import Api
+from harness.kube.discovery import CLUSTER_ROLE
+from harness.kube.errors import ApiError
+from harness.kube.manifests import apply_files
+from harness.kube.rbac import grant, unbind
 from harness.process import leftovers
 from harness.record.reader import RunRecord
+from loadgen.builders import builder_of
+from loadgen.plan import load
 
 pytestmark = pytest.mark.cluster
 
@@ -54,13 +64,42 @@ def _run(scenario: Path, *options: str, controller: str = "") -> tuple[int, str,
 
 def _objects(record: Path, phase: str) -> list[dict[str, Any]]:
     """What the plan of a record makes, without what is another in each run."""
-    from loadgen.builders import builder_of
-    from loadgen.plan import load
-
     plan = load(record / "plan.json")
     build = builder_of(plan, plan.phases[phase])
-    objects = [build(index) for index in range(plan.phases[phase].count)]
+    objects = [json.loads(build(index)) for index in range(plan.phases[phase].count)]
     return [{"labels": item["metadata"]["labels"] | {"harness.dev/run": ""}, **item["spec"]} for item in objects]
+
+
+def test_rights_on_own_kinds_are_those_that_are_granted_and_no_more(embedded: EmbeddedCluster, tmp_path: Path) -> None:
+    asyncio.run(_rights(embedded, tmp_path))
+
+
+async def _rights(embedded: EmbeddedCluster, tmp_path: Path) -> None:
+    kind = Kind("rights.example.com", "v1", "Right", "rights", namespaced=True)
+    names = {"kind": kind.kind, "listKind": "RightList", "plural": kind.plural, "singular": "right"}
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    version = {"name": kind.version, "served": True, "storage": True, "schema": schema}
+    spec = {"group": kind.group, "scope": "Namespaced", "names": names, "versions": [version]}
+    crd = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "spec": spec}
+    (tmp_path / "crd.json").write_text(json.dumps({**crd, "metadata": {"name": "rights.rights.example.com"}}))
+    run_id = "20260101-000000-right"
+    mine = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": "mine"}}
+    async with await Api.connect(embedded.kubeconfig) as admin:
+        await apply_files(admin, [tmp_path / "crd.json"])
+        await grant(admin, "maker", "loadgen", {kind: ("create",)}, run_id)
+        await grant(admin, "nobody", "watcher", {}, run_id)
+        async with await Api.connect(await embedded.identity("maker")) as maker:
+            assert (await maker.create(kind, mine, "default"))["metadata"]["name"] == "mine"
+            for refused in (maker.list(kind), maker.delete(kind, "mine", "default"), maker.list(find("Secret"))):
+                with pytest.raises(ApiError, match="403 Forbidden"):
+                    await refused
+        role = f"harness-{run_id}-loadgen"
+        assert (await admin.get(CLUSTER_ROLE, role))["metadata"]["name"] == role
+        with pytest.raises(ApiError, match="404 NotFound"):
+            await admin.get(CLUSTER_ROLE, f"harness-{run_id}-watcher")
+        await unbind(admin, run_id)
+        with pytest.raises(ApiError, match="404 NotFound"):
+            await admin.get(CLUSTER_ROLE, role)
 
 
 def test_the_worked_example_passes(example: Path) -> None:
@@ -72,7 +111,7 @@ def test_the_worked_example_passes(example: Path) -> None:
     assert results["completeness.Widget.example.com"]["value"] == 1
     assert results["completeness.Task.example.com"]["value"] == 1
     # 20 ConfigMaps and 20 statuses, 5 deletions: the audit log shows the group of the own kinds
-    assert results["writes.total"]["value"] == 45
+    assert (results["writes.total"]["value"], results["writes.noop"]["value"]) == (45, 0)
     assert results["api.create.Widget.example.com.p99"]["value"] > 0
 
     record = RunRecord(Path(shown["path"]))
@@ -99,21 +138,18 @@ def test_the_worked_example_passes(example: Path) -> None:
     assert again.returncode == 0, again.stderr
 
 
-def test_objects_that_do_not_stay_make_the_run_invalid(example: Path) -> None:
+def test_what_is_refused_or_does_not_stay_makes_the_run_invalid(example: Path) -> None:
+    _change(example.parent / "my-widget.yaml", "{{ params.size }}", "{{ i % 2 }}")  # 0 is below the schema's minimum
+    _change(example, ", size: 3}", "}")
     code, _, shown = _run(example, controller="--spoil")
     assert (code, shown["verdict"]) == (3, "invalid")
-    assert "incomplete: 0 of 20 Widget.example.com exist" in shown["reasons"]
-
-
-def test_what_the_api_server_refuses_makes_the_run_invalid_in_its_words(example: Path) -> None:
-    _change(example, "size: 3}", "size: 0}")
-    code, _, shown = _run(example)
-    assert (code, shown["verdict"]) == (3, "invalid")
     tail = shown["run_id"][-5:]
-    assert shown["reasons"][0].startswith(
-        f"load phase create-Widget.example.com made 0 of 20 requests succeed; widget-{tail}-00000: 422 Invalid: "
+    refused, incomplete = shown["reasons"]
+    assert refused.startswith(
+        f"load phase create-Widget.example.com made 10 of 20 requests succeed; widget-{tail}-00000: 422 Invalid: "
         f'Widget.example.com "widget-{tail}-00000" is invalid: spec.size'
     )
+    assert incomplete == "incomplete: 0 of 20 Widget.example.com exist"
 
 
 def test_a_setup_that_is_refused_makes_the_run_invalid(example: Path) -> None:
@@ -121,4 +157,6 @@ def test_a_setup_that_is_refused_makes_the_run_invalid(example: Path) -> None:
     code, _, shown = _run(example)
     assert (code, shown["verdict"]) == (3, "invalid")
     assert len(shown["reasons"]) == 1
-    assert shown["reasons"][0].startswith("setup: Gadget mine: the API server answered 404 NotFound: the server has no such kind")
+    assert shown["reasons"][0].startswith(
+        "setup: Gadget mine: the API server answered 404 NotFound: the server has no such kind"
+    )
