@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from harness.scenario.file import Arm
 from harness.scenario.load import load
 from harness.scenario.model import COLLECTORS, Engaged, Ready, Setup, Subject
 from harness.scenario.resolve import resolve
-from harness.scenario.schema import ScenarioFileModel
+from harness.scenario.schema import ScenarioFileModel, build
 from harness.scenario.steps import CREATABLE, Create, Flip, Probe, Settle, Until
 
 TEXT = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text()
@@ -28,7 +29,9 @@ def test_the_examples_are_valid(tmp_path: Path, example: str) -> None:
         (tmp_path / name).write_text(text)
     path = tmp_path / "example.yaml"
     path.write_text(example)
-    assert resolve(load(path)).load
+    file = load(path)
+    assert resolve(file).load
+    jsonschema.validate(file.document.data, build())
 
 
 def test_there_are_three_examples() -> None:

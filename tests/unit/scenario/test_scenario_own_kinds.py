@@ -175,3 +175,24 @@ def test_a_kind_with_consequences_has_no_template(place: Path) -> None:
     )
     with pytest.raises(HarnessError, match=r"x\.yaml:7:24: GitRepo is created without a template; write kind: GitRepo"):
         load("./x.yaml")
+
+
+def test_a_flip_may_have_effects_on_own_kinds(place: Path) -> None:
+    cluster = "kind: Cluster.management.cattle.io"
+    load_ = f"""\
+load:
+  - create: {{{cluster}, count: 3}}
+  - flip: {{{cluster}, labels: {{a: b}}, count: 2}}
+    probes:
+      - {{name: named, until: Widget}}
+      - {{name: labelled, until: {{kind: Secret, label: {{of: "{{cause}}"}}}}}}
+      - {{name: copied, until: Cluster.fleet.cattle.io}}
+"""
+    (place / "x.yaml").write_text(
+        f"name: a\nsummary: b\nsetup: {{apply: [crds]}}\nsubject: {{controller: fleet}}\n{load_}"
+    )
+    named, labelled, copied = fanout.probes(_resolved(), RUN_ID)
+    name = "cluster-k4x7q-00001"
+    assert (len(named.targets), named.targets[1]) == (2, Target(name, name=name))
+    assert labelled.targets[1] == Target(name, {"of": name})
+    assert copied.targets[1] == Target(name, {"a": "b"}, name=name), "as Fleet's rules have it"
