@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from loadgen.builders import ObjectBuilder
+from loadgen.builders import builder_of
 from loadgen.fields import Fields, PlanError
 from loadgen.plan import Phase, Plan
 
@@ -24,7 +24,7 @@ class Request:
 
 
 Action = Callable[[int], Request]
-"""Index in [0, count) -> the request."""
+"""Index in [0, count) -> the request. Raises TemplateFault where a user's template gives none."""
 
 
 def action_of(plan: Plan, phase: Phase) -> Action:
@@ -40,11 +40,10 @@ def _encode(value: object) -> bytes:
 
 
 def _create(plan: Plan, phase: Phase) -> Action:
-    builder = ObjectBuilder(plan, phase)
+    build = builder_of(plan, phase)
 
     def request(index: int) -> Request:
-        body = _encode(builder.build(index))
-        return Request("create", "POST", phase.path, phase.object_name(index), "application/json", body)
+        return Request("create", "POST", phase.path, phase.object_name(index), "application/json", build(index))
 
     return request
 

@@ -13,8 +13,9 @@ import gevent
 
 from loadgen.actions import Request
 from loadgen.phaserun import PhaseRun
+from loadgen.templates import TemplateFault
 from loadgen.transport import Transport
-from loadgen.verdicts import MAX_ATTEMPTS, Verdict, judge, pause_s
+from loadgen.verdicts import LONGEST_ERROR, MAX_ATTEMPTS, Verdict, judge, pause_s
 
 Fire = Callable[..., None]
 
@@ -38,12 +39,25 @@ class Worker:
             if index is None:
                 return
             # Made before it is due: building must not count as latency.
-            request = self._run.action(index)
+            try:
+                request = self._run.action(index)
+            except TemplateFault as fault:
+                self._give_up(index, str(fault))
+                continue
             intended = self._run.schedule.intended_ns(index)
             if intended is not None:
                 while (early_ns := intended - self._now_ns()) > 0:
                     gevent.sleep(early_ns / 1e9)
             self._see_through(request, intended)
+
+    def _give_up(self, index: int, error: str) -> None:
+        """A request that cannot even be built has failed, and has its row."""
+        phase = self._run.phase
+        now_ns = self._now_ns()
+        request = Request(phase.action, "", phase.path, phase.object_name(index), "", b"")
+        verdict = Verdict(error[:LONGEST_ERROR], "template")
+        self._run.settle(verdict.error, now_ns, now_ns)
+        self._tell(request, verdict, 1, True, (now_ns, now_ns, now_ns, 0))
 
     def _see_through(self, request: Request, intended_ns: int | None) -> None:
         attempt = 1

@@ -8,7 +8,7 @@ from typing import Any
 from harness.core.handles import EndKind
 from harness.record.models import Phase
 from harness.record.reader import RunRecord
-from harness.scenario.model import Flip, Scenario
+from harness.scenario.model import Create, Flip, Scenario
 
 LOAD_ACTIONS = ("create", "flip")
 FATAL: frozenset[EndKind] = frozenset({"oom_limit", "oom_node", "crash", "thrashing"})
@@ -42,7 +42,7 @@ class Facts:
     @functools.cached_property
     def probes(self) -> list[str]:
         """The latency probes that the scenario defines, in order."""
-        return [probe.name for step in self.scenario.load if isinstance(step, Flip) for probe in step.probes]
+        return [probe.name for step in self.scenario.load if isinstance(step, Create | Flip) for probe in step.probes]
 
     @functools.cached_property
     def collectors(self) -> dict[str, str | None]:

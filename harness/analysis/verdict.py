@@ -62,6 +62,8 @@ def _verdict(
     run = facts.run
     if run.outcome is not None and run.outcome.state == "error" and not _killed_before_ready(facts):
         return "error", [run.outcome.message or "the run broke down"]
+    if run.outcome is not None and run.outcome.state == "invalid":
+        return "invalid", [run.outcome.message or "the scenario could not be carried out"]
     if run.outcome is None or run.outcome.state == "interrupted":
         message = run.outcome.message if run.outcome else None
         return "interrupted", [message or "the harness went away before the run ended"]
@@ -153,7 +155,7 @@ def _load_shortfall(facts: Facts) -> Iterator[str]:
     if not facts.load_phases:
         yield "no load was sent: these are the figures of an idle subject"
     for phase in facts.load_phases:
-        yield from _phase_shortfall(phase)
+        yield from _phase_shortfall(phase, facts)
 
 
 def _idle(facts: Facts) -> Iterator[str]:
@@ -164,17 +166,29 @@ def _idle(facts: Facts) -> Iterator[str]:
         yield "the subject made no request to the API server; does it use the kubeconfig of this run ({kubeconfig}, KUBECONFIG)?"
 
 
-def _phase_shortfall(phase: Phase) -> Iterator[str]:
+def _phase_shortfall(phase: Phase, facts: Facts) -> Iterator[str]:
     requested, done = phase.requested or 0, phase.done or 0
     if phase.ended_ns is None:
         yield f"load phase {phase.name} did not end"
     elif done < requested * (1 - SHORTFALL):
-        yield f"load phase {phase.name} made {done} of {requested} requests succeed"
+        yield f"load phase {phase.name} made {done} of {requested} requests succeed{_first_refusal(phase, facts)}"
     elif phase.requested_per_s and (phase.achieved_per_s or 0) < phase.requested_per_s * (1 - SHORTFALL):
         yield (
             f"load phase {phase.name} reached {phase.achieved_per_s or 0:.1f}/s of {phase.requested_per_s:.1f}/s, more than "
             f"{SHORTFALL:.0%} short; the machine or the API server could not keep up"
         )
+
+
+def _first_refusal(phase: Phase, facts: Facts) -> str:
+    """The first request that was given up, by its object's name and in the API server's words."""
+    if not phase.failed:
+        return ""
+    rows = facts.record.sql(
+        "SELECT name, arg_max(error, attempt) FROM requests WHERE phase = ? GROUP BY name "
+        "HAVING count(*) FILTER (error IS NULL) = 0 ORDER BY min(sent_ns) LIMIT 1",
+        [phase.name],
+    )
+    return "".join(f"; {name}: {error}" for name, error in rows)
 
 
 def _coverage(facts: Facts, results: Mapping[str, Result]) -> Iterator[str]:

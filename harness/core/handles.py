@@ -131,29 +131,35 @@ class Expected:
     """What must come to exist because of the load, computed from the scenario alone.
 
     `count` objects of `kind` in all, each in `namespace` (None: any) and carrying `labels` (equality). Used for
-    completeness.
+    completeness. `remaining`: they must still be there at the end; else it is enough that they have come.
     """
 
     kind: Kind
     count: int
     namespace: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    remaining: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One object that a cause must bring about, found by equality of `labels` (and `name`, where known beforehand)."""
+    """One object that a cause must bring about, found by equality of `labels` (and `name`, where known beforehand).
+
+    `owner` is kind and name of one of its ownerReferences, by which it is found where it has neither.
+    """
 
     cause_id: str
     labels: Mapping[str, str] = field(default_factory=dict)
     name: str | None = None
+    owner: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeSpec:
     """One latency probe: each cause (a request of the load, by object name) must have its effect on each of its targets.
 
-    `condition` asks for a status condition with status True; None means that the object need only exist.
+    `condition` asks for a status condition with status True, `jsonpath` for a value there (`equals` it, where given), and
+    `deleted` that the object is gone; with none of them it need only exist.
     """
 
     name: str
@@ -161,6 +167,14 @@ class ProbeSpec:
     kind: Kind
     condition: str | None
     targets: Sequence[Target]
+    jsonpath: str | None = None
+    equals: str | None = None
+    deleted: bool = False
+
+    @property
+    def needs_content(self) -> bool:
+        """Whether metadata alone does not tell."""
+        return self.condition is not None or self.jsonpath is not None
 
 
 @dataclass(frozen=True, slots=True)

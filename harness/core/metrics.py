@@ -107,7 +107,7 @@ class MetricName:
 
 
 def _pattern(metric: Metric) -> re.Pattern[str]:
-    text = re.escape(metric.name).replace("KIND", r"(?P<kind>[A-Z][A-Za-z0-9.]*)")
+    text = re.escape(metric.name).replace("KIND", r"(?P<kind>[A-Z][A-Za-z0-9.-]*)")
     text = text.replace("PROBE", r"(?P<probe>[a-z][a-z0-9_-]*)").replace("VERB", "(?P<verb>" + "|".join(_VERBS) + ")")
     return re.compile(text)
 
@@ -126,7 +126,7 @@ def resolve(name: str, *, probes: Iterable[str] | None = None) -> MetricName:
         if match is None:
             continue
         groups = match.groupdict()
-        kind = kinds.find(groups["kind"]).alias if groups.get("kind") else None
+        kind = kinds.alias_in_name(groups["kind"]) if groups.get("kind") else None
         probe = groups.get("probe")
         if probe is not None and probes is not None and probe not in (known := sorted(probes)):
             near = difflib.get_close_matches(probe, known, n=1, cutoff=0.4)

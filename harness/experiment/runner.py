@@ -17,7 +17,7 @@ from harness.core.clock import RunClock
 from harness.core.errors import ExitCode, HarnessError
 from harness.experiment import machine, subjects
 from harness.experiment.options import Observer, RunOptions
-from harness.experiment.session import Session
+from harness.experiment.session import Session, SetupRefused
 from harness.record import owner
 from harness.record.models import ExpectedObjects, Outcome, Run, ScenarioFacts, SubjectFacts
 from harness.record.reader import RunRecord
@@ -103,6 +103,9 @@ async def _outcome(session: Session, writer: RecordWriter) -> Outcome:
         task.uncancel()  # the interruption is dealt with: what follows, sealing the record, must not be cancelled too
         writer.event("interrupted")
         return Outcome(state="interrupted", message="interrupted by the user", exit_code=ExitCode.INTERRUPTED)
+    except SetupRefused as error:
+        writer.event("error", message=str(error))
+        return Outcome(state="invalid", message=str(error), exit_code=error.exit_code)
     except HarnessError as error:
         writer.event("error", message=str(error))
         return Outcome(state="error", message=str(error), exit_code=error.exit_code)

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.cluster import provider
-from harness.cluster.embedded import EmbeddedCluster
+from harness.cluster.embedded import EmbeddedCluster, EmbeddedOptions
 from harness.cluster.setup import prepare
 from harness.collectors import registry
 from harness.collectors.base import Collector
@@ -27,10 +28,11 @@ from harness.experiment.thrash import ThrashGuard
 from harness.experiment.witnesses import Witnesses
 from harness.kube.api import Api
 from harness.kube.kubeconfig import client_files
-from harness.kube.rbac import LOADGEN, WATCHER, bind
+from harness.kube.manifests import apply_files
+from harness.kube.rbac import LOADGEN, WATCHER, bind, grant
 from harness.record.models import EndingFacts, Phase, PhaseAction, Run
 from harness.record.writer import RecordWriter
-from harness.scenario import fanout, plan
+from harness.scenario import fanout, plan, rights
 from harness.scenario.model import Create, Flip, Scenario, Settle
 from harness.scenario.names import AnyStep
 from harness.subject import process
@@ -47,6 +49,10 @@ _TICK_SECONDS = 0.5
 _WATCHER_USER = "harness:watcher"
 _LOADGEN_USER = "harness:loadgen"
 _T = TypeVar("_T")
+
+
+class SetupRefused(RunFault):
+    """The cluster does not take what the scenario brings along: nothing can be measured, and the scenario is at fault."""
 
 
 class SubjectGone(Exception):
@@ -94,6 +100,7 @@ class Session:
         cluster = await self._start_cluster(stack)
         api = await stack.enter_async_context(await Api.connect(cluster.kubeconfig))
         await prepare(api, self._facts.run_id)
+        await self._apply_setup(api)
         subject = await self._start_subject(stack, api, cluster)
         watch = asyncio.create_task(self._watch_cluster(cluster), name="cluster-watch")
         stack.callback(watch.cancel)
@@ -113,11 +120,24 @@ class Session:
             run_id=self._facts.run_id,
             work_dir=self.directory,
             progress=self._observer,
+            options=EmbeddedOptions(audit_groups=sorted({kind.group for kind in self._scenario.kinds})),
         )
         stack.push_async_callback(cluster.stop)
         self._facts.cluster = dict(cluster.describe())
         self._writer.save_run(self._facts)
         return cluster
+
+    async def _apply_setup(self, api: Api) -> None:
+        """Apply the scenario's own manifests. What the API server refuses makes the run invalid, in its words."""
+        setup = self._scenario.setup
+        if setup is None:
+            return
+        self._observer.step("applying the scenario's setup")
+        base = Path(self._facts.scenario.path).parent
+        try:
+            await apply_files(api, [base / entry for entry in setup.apply], self._facts.namespace)
+        except RunFault as error:
+            raise SetupRefused(f"setup: {error}") from error
 
     async def _start_subject(self, stack: AsyncExitStack, api: Api, cluster: EmbeddedCluster) -> ProcessSubject:
         self._observer.step("starting the subject")
@@ -173,6 +193,7 @@ class Session:
     async def _context(self, api: Api, cluster: EmbeddedCluster, subject: ProcessSubject) -> RunContext:
         watcher = await cluster.identity(_WATCHER_USER)
         await bind(api, _WATCHER_USER, WATCHER, self._facts.run_id)
+        await grant(api, _WATCHER_USER, "watcher", rights.of_watcher(self._scenario), self._facts.run_id)
         return RunContext(
             run_id=self._facts.run_id,
             namespace=self._facts.namespace,
@@ -196,6 +217,7 @@ class Session:
         self._observer.step("starting the load generator")
         kubeconfig = await cluster.identity(_LOADGEN_USER)
         await bind(api, _LOADGEN_USER, LOADGEN, self._facts.run_id)
+        await grant(api, _LOADGEN_USER, "loadgen", rights.of_load(self._scenario), self._facts.run_id)
         files = client_files(kubeconfig)
         document = plan.build_plan(
             self._scenario,

@@ -109,9 +109,12 @@ class EndingFacts(_Model):
 
 
 class Outcome(_Model):
-    """How the run itself went: `completed` also when the subject died; `error` when it broke down."""
+    """How the run itself went: `completed` also when the subject died; `error` when it broke down.
 
-    state: Literal["completed", "error", "interrupted"]
+    `invalid`: what the scenario brings along was refused by the cluster, so that nothing could be measured.
+    """
+
+    state: Literal["completed", "error", "invalid", "interrupted"]
     message: str | None = None
     exit_code: int = 0
 

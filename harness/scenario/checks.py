@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path as FilePath
 
 from harness.core import metrics
+from harness.core.kinds import is_own
 from harness.core.metrics import MetricName
 from harness.core.paths import scenarios_dir
 from harness.scenario import fanout, names
@@ -15,7 +16,7 @@ from harness.scenario.hints import suggest
 from harness.scenario.model import Scenario
 from harness.scenario.problems import Problem
 from harness.scenario.selection import selector_of
-from harness.scenario.steps import BUNDLE, CLUSTERS, GITREPO
+from harness.scenario.steps import BUNDLE, CLUSTERS, EFFECTS, GITREPO
 
 _WITHOUT_COLLECTOR = ("load", "subject")
 """Sources of results that are always there."""
@@ -69,7 +70,12 @@ def _flips(scenario: Scenario) -> Iterator[Problem]:
             cause = f"flips {flip.count} of {flip.kind}, but only {clusters.step.count} are created"
             yield Problem((*path, "count"), cause, f"lower it to {clusters.step.count}, or create more")
         for number, probe in enumerate(flip.probes):
-            if probe.until.kind == flip.kind:
+            until = probe.until
+            if not (until.by_rule or until.label or until.owner or is_own(until.resource)):
+                effects = " or ".join(kind.alias for kind in EFFECTS)
+                cause = f"a flip has no effect on {until.kind}; its effects are seen on {effects}"
+                yield Problem(("load", phase.place, "probes", number, "until"), cause)
+            elif until.kind == flip.kind and until.by_rule:
                 cause = f"{flip.kind} is what the flip itself changes"
                 yield Problem(("load", phase.place, "probes", number, "until"), cause, "wait for a BundleDeployment")
 
@@ -90,7 +96,7 @@ def _sizes(scenario: Scenario) -> Iterator[Problem]:
         if (bundles := phase.step.count * each) > MAX_COUNT:
             cause = f"{phase.step.count} GitRepos of {each} Bundles make {bundles} Bundles"
             yield Problem(("load", phase.place, "create", "bundles"), cause, f"at most {MAX_COUNT} are accepted")
-    for flip in names.flips(scenario):
+    for flip in names.causing(scenario):
         for number, probe in enumerate(flip.step.probes):
             if (count := fanout.target_count(scenario, flip, probe)) > MAX_COUNT:
                 cause = f"probe {probe.name!r} has {count} targets"
@@ -100,7 +106,7 @@ def _sizes(scenario: Scenario) -> Iterator[Problem]:
 
 def _probe_names(scenario: Scenario) -> Iterator[Problem]:
     seen: set[str] = set()
-    for flip in names.flips(scenario):
+    for flip in names.causing(scenario):
         for number, probe in enumerate(flip.step.probes):
             if probe.name in seen:
                 path = ("load", flip.place, "probes", number, "name")
@@ -112,7 +118,7 @@ def _results(scenario: Scenario) -> Iterator[Problem]:
     """Expectations and signs of engagement must be about results that this scenario can have."""
     targets = {
         probe.name: fanout.target_count(scenario, flip, probe)
-        for flip in names.flips(scenario)
+        for flip in names.causing(scenario)
         for probe in flip.step.probes
     }
     existing = {item.kind.alias for item in fanout.expected(scenario, fanout.NO_RUN)}

@@ -7,11 +7,20 @@ Rules that need more than one part of the scenario are in `checks`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_serializer, field_validator, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
-from harness.core import metrics
+from harness.core import kinds, metrics
+from harness.core.kinds import Kind
 from harness.scenario.expectation import Expectation, canonical, quantity, render
 from harness.scenario.fields import (
     CollectorName,
@@ -40,6 +49,7 @@ __all__ = [
     "Ready",
     "Scenario",
     "Settle",
+    "Setup",
     "Step",
     "Subject",
     "Until",
@@ -97,6 +107,25 @@ class Subject(Model):
         return env
 
 
+class Setup(Model):
+    """What the harness puts into the cluster before the subject starts."""
+
+    apply: list[Text] = Field(
+        min_length=1, max_length=50, description="manifests: files and directories, relative to the scenario's own"
+    )
+
+
+class OwnKind(Model):
+    """A kind that one of the scenario's own CRDs defines, as it was read."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool
+    status: bool = False
+
+
 class Engaged(Model):
     """A sign that the subject did the work: a run counts only if `metric` reached `min`."""
 
@@ -132,6 +161,7 @@ class Body(Model):
         default=1, description="sizes, bytes and choices are drawn from it"
     )
     params: dict[ParamName, Param] = Field(default={}, description="values that `{name}` stands for, with defaults")
+    setup: Setup | None = Field(default=None, description="what must be in the cluster before the subject starts")
     subject: Subject
     engaged: list[Engaged] = Field(default=[], description="signs that the subject did the work")
     load: list[Step] = Field(default=[], max_length=50, description="steps of the load, in order")
@@ -154,3 +184,24 @@ class Scenario(Body):
 
     profile: Slug | None = None
     arm: Slug | None = None
+    own_kinds: list[OwnKind] = Field(default=[], description="of the CRDs in `setup`")
+    setup_files: dict[str, str] = Field(default={}, description="sha256 of each manifest of `setup`")
+    templates: dict[str, str] = Field(default={}, description="texts of the load's templates, by their path")
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """Kinds of its own, beyond `core.kinds.KINDS`."""
+        return [Kind(**item.model_dump()) for item in self.own_kinds]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _knows_its_kinds(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        own = data.get("own_kinds") if isinstance(data, dict) else None
+        with kinds.knowing(_kinds(own)):
+            return handler(data)
+
+
+def _kinds(value: object) -> Iterator[Kind]:
+    """The own kinds in data that is not validated yet; what is malformed is left for the fields to refuse."""
+    for item in value if isinstance(value, list) else ():
+        yield Kind(**OwnKind.model_validate(item).model_dump())

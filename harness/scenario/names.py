@@ -21,6 +21,7 @@ from harness.scenario.steps import (
     Settle,
 )
 
+_LONGEST_PREFIX = 40
 _PREFIX = {SECRET: "secret", GITREPO: "repo", BUNDLE: "bundle", MANAGEMENT_CLUSTER: "cluster", FLEET_CLUSTER: "cluster"}
 
 BUNDLE_LABEL = "fleet.cattle.io/bundle-name"
@@ -83,6 +84,20 @@ def flips(scenario: Scenario) -> list[Phase[Flip]]:
     ]
 
 
+def causing(scenario: Scenario) -> list[Phase[Create | Flip]]:
+    """The steps that may have probes: those that change objects."""
+    return [
+        Phase(phase.place, phase.name, phase.step, phase.ordinal)
+        for phase in phases(scenario)
+        if isinstance(phase.step, Create | Flip)
+    ]
+
+
+def cause_names(phase: Phase[Create | Flip], run_id: str) -> str:
+    """Names of the objects that a step changes, for `str.format(i=…)`."""
+    return template(phase.step.resource, run_id, phase.ordinal if isinstance(phase.step, Create) else 1)
+
+
 def cluster_step(scenario: Scenario) -> Phase[Create] | None:
     """The one step that creates Clusters, of either kind; None where there is none."""
     return next(iter(creates(scenario, *CLUSTERS)), None)
@@ -100,7 +115,8 @@ def template(kind: Kind, run_id: str, ordinal: int = 1) -> str:
     names that a flip changes are those of the first.
     """
     nth = "" if ordinal == 1 else f"s{ordinal}-"
-    return f"{_PREFIX[kind]}-{tail(run_id)}-{nth}{{i:05d}}"
+    prefix = _PREFIX.get(kind) or kind.kind.lower()[:_LONGEST_PREFIX]
+    return f"{prefix}-{tail(run_id)}-{nth}{{i:05d}}"
 
 
 def bundle_names(repo: str, count: int) -> Iterator[str]:

@@ -41,7 +41,7 @@ def build_plan(
         "namespace": namespace,
         "labels": {RUN_LABEL: run_id},
         "phases": [
-            _phase(phase, phase.step, run_id, namespace, chosen.get(phase.place))
+            _templated(scenario, phase.step, _phase(phase, phase.step, run_id, namespace, chosen.get(phase.place)))
             for phase in phases(scenario)
             if isinstance(phase.step, Create | Flip)
         ],
@@ -67,6 +67,19 @@ def _phase(
         "names": template(kind, run_id, phase.ordinal if isinstance(step, Create) else 1),
         "params": {"labels": dict(step.labels)} if isinstance(step, Flip) else _create_params(step, selection),
     }
+
+
+def _templated(scenario: Scenario, step: Create | Flip, phase: dict[str, JSON]) -> dict[str, JSON]:
+    """A phase with the text of its template: what the record's plan holds is what ran, whatever becomes of the file."""
+    if not isinstance(step, Create) or step.template is None:
+        return phase
+    template_: JSON = {
+        "name": step.template,
+        "text": scenario.templates[step.template],
+        "params": dict(scenario.params),
+    }
+    params: JSON = {**_create_params(step, None), "template": template_}
+    return {**phase, "params": params}
 
 
 def _create_params(step: Create, selection: Selection | None) -> dict[str, JSON]:

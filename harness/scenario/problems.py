@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from harness.scenario.document import Path
 from harness.scenario.hints import shown, suggest
-from harness.scenario.steps import no_such_step
+from harness.scenario.steps import LIFTED, no_such_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def _path(loc: Iterable[str | int]) -> Path:
     for part in loc:
         if part == "[key]":
             continue
-        if part == "probes" and path and path[-1] == "flip":
+        if part == "probes" and path and path[-1] in LIFTED:
             path[-1] = part
         elif isinstance(part, str) and part.startswith("<"):
             path.append(part.strip("<>"))

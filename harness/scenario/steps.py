@@ -12,25 +12,30 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
+    PrivateAttr,
     SerializerFunctionWrapHandler,
     Tag,
     model_serializer,
     model_validator,
 )
 
-from harness.core.kinds import Kind, find
+from harness.core.kinds import Kind, find, is_own
 from harness.scenario.fields import (
     Concurrency,
     Condition,
     Count,
+    Equals,
+    JSONPathText,
     KindName,
     LabelKey,
     LabelValue,
     Model,
+    ProbeLabel,
     ProbeName,
     Rate,
     Seconds,
     SizeRange,
+    Text,
     fault,
     unknown_key,
 )
@@ -42,6 +47,8 @@ DEPLOYMENT = find("BundleDeployment")
 MANAGEMENT_CLUSTER, FLEET_CLUSTER = find("Cluster.management.cattle.io"), find("Cluster.fleet.cattle.io")
 CLUSTERS = (MANAGEMENT_CLUSTER, FLEET_CLUSTER)
 CREATABLE = (SECRET, GITREPO, BUNDLE, *CLUSTERS)
+BY_RULE = (GITREPO, BUNDLE, DEPLOYMENT, *CLUSTERS)
+"""Kinds whose consequences are computed from how a step creates them: a template would hide that."""
 EFFECTS = (DEPLOYMENT, FLEET_CLUSTER)
 """Kinds by which the effect of a flip can be seen."""
 
@@ -52,6 +59,67 @@ SMALLEST_BUNDLE = 512
 Labels = dict[LabelKey, LabelValue]
 _Parallel = Field(default=64, description="requests under way at most")
 _Rate = Field(default=None, description="requests begun per second, or `max`", json_schema_extra={"default": "max"})
+
+
+class _OfAKind(Model):
+    """Something with a `kind`, which is looked up once: a scenario's own kinds are known only while it is read."""
+
+    kind: KindName
+    _resource: Kind = PrivateAttr()
+
+    def model_post_init(self, _context: object) -> None:
+        """Keep the kind itself."""
+        self._resource = find(self.kind)
+
+    @property
+    def resource(self) -> Kind:
+        """The kind that `kind` names."""
+        return self._resource
+
+
+class Until(_OfAKind):
+    """The effect that a probe waits for: an object of a kind, found by its name, its labels or its owner."""
+
+    condition: Condition | None = Field(default=None, description="status condition that must be True; none: exists")
+    jsonpath: JSONPathText | None = Field(default=None, description="where a value must be, as {.status.phase}")
+    equals: Equals | None = Field(default=None, description="what the value at `jsonpath` must be; none: anything")
+    deleted: bool = Field(default=False, description="that the object is gone")
+    label: dict[LabelKey, ProbeLabel] = Field(
+        default={}, description="labels by which it is found; `{cause}` is the name of the object that caused it"
+    )
+    owner: bool = Field(default=False, description="found by an ownerReference to the object that caused it")
+
+    @property
+    def by_rule(self) -> bool:
+        """Whether the targets of a flip follow from Fleet's rules."""
+        return not (self.label or self.owner) and self.resource in EFFECTS
+
+    @model_validator(mode="after")
+    def _is_one_test(self) -> Self:
+        tests = [key for key in ("condition", "jsonpath", "deleted") if getattr(self, key)]
+        if len(tests) > 1:
+            raise fault(f"one probe waits for one thing, not for {' and '.join(tests)}; make it two", key=tests[1])
+        if self.equals is not None and self.jsonpath is None:
+            raise fault("equals needs a jsonpath; say where the value is", key="equals")
+        if tests[:1] in (["condition"], ["jsonpath"]) and self.resource == SECRET:
+            raise fault(f"Secrets are watched without their content; {tests[0]} cannot be seen", key=tests[0])
+        if self.owner and self.label:
+            raise fault("an effect is found by its labels or by its owner; remove one", key="owner")
+        if self.label and not any("{cause}" in value for value in self.label.values()):
+            raise fault("labels must tell one cause from another; write {cause} where its name belongs", key="label")
+        return self
+
+
+class Probe(Model):
+    """A latency to measure: from each cause to each object that it concerns. Its name is part of metric names."""
+
+    name: ProbeName
+    until: Annotated[
+        Until,
+        BeforeValidator(
+            lambda value: {"kind": value} if isinstance(value, str) else value, json_schema_input_type=KindName | Until
+        ),
+    ]
 
 
 class _Step(Model):
@@ -68,11 +136,13 @@ class _Step(Model):
         return {action: inner, **beside}
 
 
-class Create(_Step):
+class Create(_OfAKind, _Step):
     """Create `count` objects of a kind."""
 
+    lifted: ClassVar[tuple[str, ...]] = ("probes",)
+
     action: Literal["create"] = "create"
-    kind: KindName
+    template: Text | None = Field(default=None, description="file that each object is rendered from; it gives the kind")
     count: Count = Field(description="how many; 0 drops the step")
     rate: Rate = _Rate
     concurrency: Concurrency = _Parallel
@@ -87,19 +157,19 @@ class Create(_Step):
     timeout: Seconds = Field(
         default=600.0, description="how long the step may take", json_schema_extra={"default": "10m"}
     )
+    probes: list[Probe] = Field(default=[], max_length=10)
 
     @property
     def payload(self) -> tuple[int, int] | None:
         """Smallest and largest payload in bytes, None for kinds that carry none."""
-        return (self.size or DEFAULT_SIZE) if self.resource in (SECRET, BUNDLE) else None
-
-    @property
-    def resource(self) -> Kind:
-        """The kind that is created."""
-        return find(self.kind)
+        return (self.size or DEFAULT_SIZE) if self.resource in (SECRET, BUNDLE) and self.template is None else None
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
+        if self.template is not None:
+            return self._fits_its_template()
+        if is_own(self.resource):
+            raise fault(f"{self.kind} is created from a template; write template: FILE", key="kind")
         if self.resource not in CREATABLE:
             names = ", ".join(kind.alias for kind in CREATABLE)
             raise fault(f"the load cannot create {self.kind}; it creates {names}", key="kind")
@@ -115,6 +185,14 @@ class Create(_Step):
                 f"matching is {self.matching}, but only {self.count} {self.kind} are created; lower it",
                 key="matching",
             )
+        return self
+
+    def _fits_its_template(self) -> Self:
+        if self.resource in BY_RULE:
+            raise fault(f"{self.kind} is created without a template; write kind: {self.kind}", key="template")
+        for key in ("size", "bundles", "matching"):
+            if getattr(self, key) is not None:
+                raise fault(f"{key} says nothing where a template does; remove it", key=key)
         return self
 
 
@@ -136,39 +214,12 @@ class Settle(_Step):
         return self
 
 
-class Until(Model):
-    """The effect that a probe waits for."""
-
-    kind: KindName
-    condition: Condition | None = Field(default=None, description="status condition that must be True; none: exists")
-
-    @model_validator(mode="after")
-    def _is_an_effect(self) -> Self:
-        if find(self.kind) not in EFFECTS:
-            names = " or ".join(kind.alias for kind in EFFECTS)
-            raise fault(f"a flip has no effect on {self.kind}; its effects are seen on {names}", key="kind")
-        return self
-
-
-class Probe(Model):
-    """A latency to measure: from each flip to each object that it concerns. Its name is part of metric names."""
-
-    name: ProbeName
-    until: Annotated[
-        Until,
-        BeforeValidator(
-            lambda value: {"kind": value} if isinstance(value, str) else value, json_schema_input_type=KindName | Until
-        ),
-    ]
-
-
-class Flip(_Step):
+class Flip(_OfAKind, _Step):
     """Merge labels into `count` different objects of a kind, once each."""
 
     lifted: ClassVar[tuple[str, ...]] = ("probes",)
 
     action: Literal["flip"] = "flip"
-    kind: KindName
     labels: Labels = Field(min_length=1)
     count: Count = Field(default=1, description="how many objects, once each; 0 drops the step")
     rate: Rate = _Rate
@@ -180,17 +231,16 @@ class Flip(_Step):
     )
     probes: list[Probe] = Field(default=[], max_length=10)
 
-    @property
-    def resource(self) -> Kind:
-        """The kind that is flipped."""
-        return find(self.kind)
-
     @model_validator(mode="after")
     def _flips_clusters(self) -> Self:
         if self.resource not in CLUSTERS:
             names = " or ".join(kind.alias for kind in CLUSTERS)
             raise fault(f"the load cannot flip {self.kind}; it flips {names}", key="kind")
         return self
+
+
+LIFTED: dict[str, tuple[str, ...]] = {"create": Create.lifted, "flip": Flip.lifted}
+"""By action: what stands beside it."""
 
 
 def _flatten(value: object) -> object:
@@ -204,15 +254,15 @@ def _flatten(value: object) -> object:
     if len(actions) > 1:
         raise fault(f"one step has both {action} and {actions[1]}; begin a new item ('-') for each", key=actions[1])
     beside = {key: item for key, item in value.items() if key != action}
-    lifted = Flip.lifted if action == "flip" else ()
+    lifted = LIFTED.get(action, ())
     for key in beside:
         if key not in lifted:
             raise unknown_key(key, [action, *lifted], remedy=_elsewhere(key, action))
     inner = {} if value[action] is None and action == "settle" else value[action]
     if not isinstance(inner, dict):
         raise fault(f"expected a mapping, as {action}: {{...}}, got {shown(inner)}", key=action)
-    if "probes" in inner and action == "flip":
-        raise fault("probes stand beside flip, not inside it; indent them as flip is", key=action)
+    if "probes" in inner and lifted:
+        raise fault(f"probes stand beside {action}, not inside it; indent them as {action} is", key=action)
     return {"action": action, **beside, **{key: item for key, item in inner.items() if key != "action"}}
 
 

@@ -14,10 +14,11 @@ from pydantic import Field
 from harness.scenario.fields import Expect, Slug
 from harness.scenario.file import Arm, Values
 from harness.scenario.model import Body, Engaged
+from harness.scenario.steps import LIFTED
 
 SCHEMA_PATH = Path(__file__).with_name("scenario.v1.json")
 
-_FILLED = ("Subject", "Ready", "Engaged", "Create", "Settle", "Flip", "Probe", "Until")
+_FILLED = ("Subject", "Ready", "Engaged", "Create", "Settle", "Flip", "Probe", "Until", "Setup")
 """Models whose values may be placeholders."""
 
 _PLACEHOLDER: dict[str, Any] = {
@@ -51,6 +52,9 @@ def build() -> dict[str, Any]:
     for key in ("memray", "pyroscope"):
         schema["properties"][key] = _or_placeholder(schema["properties"][key])
     _nest_steps(schema, definitions)
+    created = definitions["Create"]
+    created["required"].remove("kind")
+    created["anyOf"] = [{"required": ["kind"]}, {"required": ["template"]}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "urn:harness:scenario:v1", **schema}
 
 
@@ -76,7 +80,7 @@ def _nest_steps(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
     for action, name in (("create", "Create"), ("settle", "Settle"), ("flip", "Flip")):
         properties = definitions[name]["properties"]
         del properties["action"]
-        beside = {"probes": properties.pop("probes")} if action == "flip" else {}
+        beside = {"probes": properties.pop("probes")} if action in LIFTED else {}
         inner: dict[str, Any] = {"$ref": f"#/$defs/{name}"}
         if action == "settle":
             inner = {"anyOf": [inner, {"type": "null"}]}

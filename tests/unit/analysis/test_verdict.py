@@ -127,6 +127,25 @@ def test_load_that_fell_short_is_invalid(case: Case, change: dict[str, Any], say
     assert says in verdict.reasons[0]
 
 
+def test_a_shortfall_names_the_first_object_in_the_api_servers_words(case: Case) -> None:
+    case.load |= {"done": 94, "failed": 6}
+    case.builder.request("create-Secret", 4, 5, name="tried-again", status=500, error="500 Oops: later")
+    case.builder.request("create-Secret", 4, 6, name="tried-again", attempt=2)
+    case.builder.request("create-Secret", 5, 6, name="refused", status=500, error="500 Oops: no", sent=5)
+    case.builder.request(
+        "create-Secret", 5, 7, name="refused", status=403, error="403 Forbidden: no!", sent=6, attempt=2
+    )
+    case.builder.request("create-Secret", 6, 7, name="later", status=403, error="403 Forbidden: no!")
+    reason = "load phase create-Secret made 94 of 100 requests succeed; refused: 403 Forbidden: no!"
+    assert case.judge().reasons[0] == reason
+
+
+def test_what_the_cluster_does_not_take_is_invalid(case: Case) -> None:
+    case.overrides["outcome"] = Outcome(state="invalid", message="setup: Gadget mine: no", exit_code=3)
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.exit_code, verdict.reasons) == ("invalid", 3, ["setup: Gadget mine: no"])
+
+
 def test_a_shortfall_within_five_percent_is_allowed(case: Case) -> None:
     case.load |= {"done": 96, "achieved_per_s": 9.6}
     assert case.judge().verdict == "passed"
