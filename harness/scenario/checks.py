@@ -17,7 +17,7 @@ from harness.scenario.problems import Problem
 from harness.scenario.selection import selector_of
 from harness.scenario.steps import BUNDLE, CLUSTERS, GITREPO
 
-_WITHOUT_COLLECTOR = ("load", "subject")
+_WITHOUT_COLLECTOR = ("load", "subject", "host", "apiserver")
 """Sources of results that are always there."""
 
 
