@@ -21,7 +21,7 @@ SHORTEST_S = 1.0
 """A phase must have lasted so long before a share of CPU time says anything."""
 STEAL = 0.10
 """Share of the machine's CPU time that its host may take from load start to settled while times are judged."""
-LAG_FLOOR_S, LAG_SHARE = 0.25, 0.10
+LAG_FLOOR_S, LAG_SHARE = 0.5, 0.10
 """An event loop may be late by a tenth of the tightest bound that is judged, and by this much in any case."""
 SLIP_NOTED_S, OTHERS_NOTED = 0.1, 0.25
 """Worth a word, not a verdict."""
