@@ -21,6 +21,8 @@ SHORTEST_S = 1.0
 """A phase must have lasted so long before a share of CPU time says anything."""
 STEAL = 0.10
 """Share of the machine's CPU time that its host may take from load start to settled while times are judged."""
+OTHERS = 0.95
+"""Share of the machine's CPU time that other programs may use from load start to settled while times are judged."""
 LAG_FLOOR_S, LAG_SHARE = 0.5, 0.10
 """An event loop may be late by a tenth of the tightest bound that is judged, and by this much in any case."""
 SLIP_NOTED_S, OTHERS_NOTED = 0.1, 0.25
@@ -36,6 +38,8 @@ class Trust:
 
     answer: str
     spoiled: list[str]
+    remarks: list[str]
+    """About the whole run; worth knowing, and no reason to call it invalid."""
     phases: list[tuple[PhaseAudit, list[str]]]
 
 
@@ -43,16 +47,17 @@ def trust(facts: Facts) -> Trust:
     """The whole answer, for reports."""
     audit = SelfAudit(facts)
     spoiled = list(_spoiled(facts, audit))
+    remarks = list(_whole(audit))
     phases = [(phase, list(_remarks(phase))) for phase in audit.phases()]
     if spoiled:
         answer = "No: its own means fell short, so its figures say nothing about the subject."
     elif not phases:
         answer = "There was no load that could have fallen short."
-    elif any(remarks for _, remarks in phases):
-        answer = "Yes, with care: nothing spoiled it, but read what stands beside the phases."
+    elif remarks or any(said for _, said in phases):
+        answer = "Yes, with care: nothing spoiled it, but read what follows."
     else:
         answer = "Yes: the load went out as planned, and nothing took the machine away."
-    return Trust(answer, spoiled, phases)
+    return Trust(answer, spoiled, remarks, phases)
 
 
 def distrust(facts: Facts) -> list[str]:
@@ -71,6 +76,12 @@ def _spoiled(facts: Facts, audit: SelfAudit) -> Iterator[str]:
         yield (
             f"the machine was too busy to judge {timed[0].metric}: its host took {steal:.0%} of its CPU time (steal), more "
             f"than {STEAL:.0%}; run it on a quieter host"
+        )
+    others = audit.others(*span)
+    if others is not None and others > OTHERS:
+        yield (
+            f"the machine was too busy to judge {timed[0].metric}: other programs used {others:.0%} of its CPU time, more than "
+            f"{OTHERS:.0%}; end them, or run it elsewhere"
         )
     yield from _late(facts, audit, span[1])
 
@@ -117,6 +128,16 @@ def _load_steps(facts: Facts) -> list[tuple[str, object]]:
     return [(phase.name, step) for phase, step in zip(facts.load_phases, steps, strict=False)]
 
 
+def _whole(audit: SelfAudit) -> Iterator[str]:
+    span = audit.span()
+    others = None if span is None else audit.others(*span)
+    if others is not None and others > OTHERS_NOTED:
+        yield (
+            f"other programs used {others:.0%} of the machine's CPU time from load start to settled: times are longer than "
+            "where the run has it for itself"
+        )
+
+
 def _remarks(item: PhaseAudit) -> Iterator[str]:
     """What there is to say of a phase, in words; nothing where all was well."""
     if item.generator_cores is not None and item.generator_cores > GENERATOR_CORES and item.seconds >= SHORTEST_S:
@@ -135,5 +156,3 @@ def _remarks(item: PhaseAudit) -> Iterator[str]:
         return  # shares of so little time are chance
     if item.steal is not None and item.steal > STEAL:
         yield f"the host took {item.steal:.0%} of the CPU time"
-    if item.others is not None and item.others > OTHERS_NOTED:
-        yield f"other programs used {item.others:.0%} of the machine"

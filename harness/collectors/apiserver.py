@@ -29,7 +29,8 @@ _GAUGES = re.compile(
     re.MULTILINE,
 )
 _BUCKET = re.compile(
-    rb'^apiserver_request_duration_seconds_bucket\{(?:[^\n]*?,)?resource="([^"]+)"[^\n]*?verb="([A-Z]+)"[^\n]*?le="([^"]+)"\} (\S+)$',
+    rb'^apiserver_request_duration_seconds_bucket\{(?:[^\n]*?,)?resource="([^"]+)"'
+    rb'[^\n]*?verb="([A-Z]+)"[^\n]*?le="([^"]+)"\} (\S+)$',
     re.MULTILINE,
 )
 """Go's client writes labels in alphabetical order and `le` last."""

@@ -163,7 +163,7 @@ def _trust(console: Console, record: RunRecord) -> None:
     _heading(console, "Can this run be trusted?")
     for line in _wrap(console, answer.answer, console.width - 2):
         _print(console, Text(f"  {line}", "bold yellow" if answer.spoiled else ""))
-    for reason in answer.spoiled:
+    for reason in [*answer.spoiled, *answer.remarks]:
         _bullet(console, reason)
     width = min(_WIDEST_NAME, max((cell_len(clean(item.phase.name)) for item, _ in answer.phases), default=0))
     for item, remarks in answer.phases:
