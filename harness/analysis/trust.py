@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from harness.analysis.facts import Facts
 from harness.analysis.selfaudit import PhaseAudit, SelfAudit
 from harness.core.units import format_value
+from harness.record.models import Verdict
 from harness.scenario.model import Flip
 
 GENERATOR_CORES = 0.90
@@ -43,21 +44,24 @@ class Trust:
     phases: list[tuple[PhaseAudit, list[str]]]
 
 
-def trust(facts: Facts) -> Trust:
-    """The whole answer, for reports."""
+def trust(facts: Facts, verdict: Verdict) -> Trust:
+    """The whole answer, for reports. Never at odds with the verdict: an OOM kill is a finding also where the load fell short."""
     audit = SelfAudit(facts)
-    spoiled = list(_spoiled(facts, audit))
     remarks = list(_whole(audit))
     phases = [(phase, list(_remarks(phase))) for phase in audit.phases()]
-    if spoiled:
-        answer = "No: its own means fell short, so its figures say nothing about the subject."
+    if verdict.verdict == "invalid":
+        answer = "No: the run is invalid, its figures say nothing about the subject."
+        return Trust(answer, verdict.reasons, remarks, phases)
+    remarks = [*_spoiled(facts, audit), *remarks]
+    if verdict.verdict in ("error", "interrupted"):
+        answer = "No: it did not come to its end."
     elif not phases:
         answer = "There was no load that could have fallen short."
     elif remarks or any(said for _, said in phases):
         answer = "Yes, with care: nothing spoiled it, but read what follows."
     else:
         answer = "Yes: the load went out as planned, and nothing took the machine away."
-    return Trust(answer, spoiled, remarks, phases)
+    return Trust(answer, [], remarks, phases)
 
 
 def distrust(facts: Facts) -> list[str]:

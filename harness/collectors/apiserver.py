@@ -114,7 +114,9 @@ class ApiServerCollector(Collector):
         except HarnessError as error:
             if not self._warned:
                 self._warned = True
-                context.sink.event("warning", source=self.name, message=f"its /metrics could not be read: {error}")
+                context.sink.event(
+                    "warning", source=self.name, message=f"the API server's own metrics could not be read: {error}"
+                )
             return
         sink, t_ns, found = context.sink, context.clock.now_ns(), await read(text, durations=durations)
         for kind, value in found.inflight.items():

@@ -64,7 +64,7 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
     """The page as text. `path` is where it will lie: links into the record are relative to it."""
     run = record.run
     sections = _charts(record)
-    answer, audited = tables.trusted(record)
+    answer, audited = tables.trusted(record, verdict)
     timeline = Timeline(data.end_s(record), data.spans(record), data.marks(record))
     stacks = profiles.read_stacks(record)
     if stacks is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from harness.analysis.facts import Facts as RecordFacts
 from harness.analysis.trust import Trust, trust
 from harness.core.units import format_value
-from harness.record.models import Run
+from harness.record.models import Run, Verdict
 from harness.record.reader import RunRecord
 from harness.report import data, traffic
 from harness.report.results import NONE, clean
@@ -89,9 +89,9 @@ def requests(record: RunRecord) -> Table:
     return Table("Latency of the load's requests", headers, rows, tuple(range(3, 12)), note if rows else "")
 
 
-def trusted(record: RunRecord) -> tuple[Trust, Table]:
+def trusted(record: RunRecord, verdict: Verdict) -> tuple[Trust, Table]:
     """Whether the run can be trusted, and the load phases with what its own means were doing."""
-    answer = trust(RecordFacts(record))
+    answer = trust(RecordFacts(record), verdict)
     rows = []
     for item, remarks in answer.phases:
         phase = item.phase

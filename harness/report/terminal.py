@@ -45,7 +45,7 @@ def render(record: RunRecord, verdict: Verdict, console: Console) -> None:
         _heading(console, "Results")
         _results(console, verdict.results)
     if record.run.phases:
-        _trust(console, record)
+        _trust(console, record, verdict)
     if verdict.warnings:
         _heading(console, "Warnings")
         for warning in verdict.warnings:
@@ -158,8 +158,8 @@ def _results(console: Console, results: Mapping[str, Result]) -> None:
             said = family
 
 
-def _trust(console: Console, record: RunRecord) -> None:
-    answer = trust(Facts(record))
+def _trust(console: Console, record: RunRecord, verdict: Verdict) -> None:
+    answer = trust(Facts(record), verdict)
     _heading(console, "Can this run be trusted?")
     for line in _wrap(console, answer.answer, console.width - 2):
         _print(console, Text(f"  {line}", "bold yellow" if answer.spoiled else ""))

@@ -11,7 +11,7 @@ from harness.analysis.facts import Facts
 from harness.analysis.selfaudit import SelfAudit
 from harness.analysis.trust import Trust, trust
 from harness.analysis.verdict import judge
-from harness.record.models import CollectorFacts, Verdict
+from harness.record.models import CollectorFacts, EndingFacts, Verdict
 from harness.record.reader import RunRecord
 from tests import records
 
@@ -96,7 +96,8 @@ class Case:
         return judge(self.record())
 
     def trust(self) -> Trust:
-        return trust(Facts(self.record()))
+        record = self.record()
+        return trust(Facts(record), judge(record))
 
 
 @pytest.fixture
@@ -227,6 +228,25 @@ def test_what_is_worth_a_word_is_said_and_costs_nothing(case: Case) -> None:
     ]
     assert flip == []
     assert [remark[:52] for remark in found.remarks] == ["other programs used 35% of the machine's CPU time fr"]
+
+
+def test_the_answer_and_the_verdict_never_disagree(case: Case) -> None:
+    case.steal = 0.2
+    found = case.trust()
+    assert found.answer.startswith("No: the run is invalid")
+    assert [reason.split(":")[0] for reason in found.spoiled] == ["the machine was too busy to judge latency.flip.p99"]
+
+
+def test_a_kill_is_a_finding_on_a_busy_machine_too(case: Case) -> None:
+    case.steal, case.expect = 0.2, ["oom.kills >= 1", "latency.flip.p99 < 8s"]
+    record = case.record()
+    kill = EndingFacts(kind="oom_limit", exit_code=137, t_ns=records.ns(20), sentence="OOM-killed")
+    record.run.ending = kill
+    verdict = judge(record)
+    assert verdict.verdict == "passed"
+    found = trust(Facts(record), verdict)
+    assert found.answer.startswith("Yes, with care")
+    assert "its host took 20%" in found.remarks[0]
 
 
 def test_counters_are_read_between_their_samples(case: Case) -> None:
