@@ -115,9 +115,7 @@ def test_production_is_refused_unless_told_otherwise(filled: EmbeddedCluster, tm
     ("arguments", "code", "says"),
     [
         ([], 2, "--context"),
-        (["--context", "other"], 2, "there is no context 'other'; its contexts: tests"),
         (["--context", "tests", "-n", "no-such"], 4, 'namespaces "no-such" not found'),
-        (["--context", "tests", "--name", "No!"], 2, "is not a scenario's name"),
     ],
 )
 def test_bad_input_is_one_line(filled: EmbeddedCluster, arguments: list[str], code: int, says: str) -> None:
