@@ -8,6 +8,8 @@ from functools import partial
 
 from harness.analysis.facts import Facts
 from harness.analysis.quantiles import QUANTILES, nearest_rank
+from harness.analysis.selfaudit import SelfAudit
+from harness.analysis.trust import SHORTEST_S
 from harness.core import metrics
 from harness.core.units import format_value
 from harness.record.models import Result
@@ -41,6 +43,7 @@ def _all(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     yield from _completeness(facts)
     yield from _startup(facts)
     yield from _load(facts)
+    yield from _self_audit(facts)
     yield from _audit(facts)
     yield from _subject_metrics(facts)
     yield from _overhead(facts)
@@ -220,6 +223,42 @@ def _load(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     for verb, kind, values in rows:
         for name in ("p50", "p99"):
             yield f"api.{verb}.{kind}.{name}", (nearest_rank(values, QUANTILES[name]), None)
+
+
+def _self_audit(facts: Facts) -> Iterator[tuple[str, Outcome]]:
+    audit = SelfAudit(facts)
+    phases, span = audit.phases(), audit.span()
+    if span is None:
+        return
+    seconds = (span[1] - span[0]) / 1e9
+    fixed = [item.phase.name for item in phases if item.phase.requested_per_s]
+    slip = audit.slip(*fixed)
+    for index, name in enumerate(("p50", "p99")):
+        why = "no requests were sent" if fixed else "no phase had a fixed rate"
+        yield f"load.slip.{name}", (None if slip is None else slip[index], why)
+    yield "load.retries", (float(sum(item.retries for item in phases)), None)
+    long = [item.generator_cores for item in phases if item.seconds >= SHORTEST_S and item.generator_cores is not None]
+    yield "load.cpu.share", (max(long, default=None), f"no load phase of {SHORTEST_S:g} s or more was witnessed")
+    lags = [item.generator_lag_s for item in phases if item.generator_lag_s is not None]
+    yield "load.loop_lag.max", (max(lags, default=None), None)
+
+    def spent() -> float | None:
+        cores = audit.grown("apiserver.cpu", *span)
+        return None if cores is None else cores * seconds
+
+    elsewhere = "the API server runs elsewhere"
+    yield "apiserver.cpu", _witnessed(facts, "apiserver", spent, elsewhere)
+    yield "apiserver.rss.peak", _witnessed(facts, "apiserver", lambda: facts.series("apiserver.rss", "max"), elsewhere)
+    yield "apiserver.inflight.max", _witnessed(facts, "apiserver", lambda: audit.inflight(*span))
+    yield "apiserver.rejected", _witnessed(facts, "apiserver", audit.rejected)
+    for verb, p99 in audit.durations().items():
+        yield f"apiserver.request.{verb}.p99", (p99, None)
+    unknown = "the kernel does not tell"
+    yield "host.steal", _witnessed(facts, "host", lambda: audit.steal(*span))
+    yield "host.pressure.cpu", _witnessed(facts, "host", lambda: audit.mean("host.pressure.cpu", *span), unknown)
+    missing = "the CPU of a part of the run is unknown"
+    yield "host.cpu.others", _witnessed(facts, "host", lambda: audit.others(*span), missing)
+    yield "overhead.loop_lag.max", _witnessed(facts, "host", lambda: audit.lag("overhead.loop_lag", *span))
 
 
 def _audit(facts: Facts) -> Iterator[tuple[str, Outcome]]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from harness.analysis.facts import Facts
 from harness.analysis.results import compute
+from harness.analysis.trust import distrust
 from harness.core import metrics
 from harness.core.errors import ExitCode
 from harness.core.units import format_value
@@ -74,7 +75,13 @@ def _verdict(
         return "invalid", [ending.sentence]
     if ending is not None and ending.kind in ("crash", "thrashing"):
         return "failed", [ending.sentence]
-    if short := [*_load_shortfall(facts), *_idle(facts), *_coverage(facts, results), *_not_engaged(facts, results)]:
+    if short := [
+        *_load_shortfall(facts),
+        *_idle(facts),
+        *_coverage(facts, results),
+        *_not_engaged(facts, results),
+        *distrust(facts),
+    ]:
         return "invalid", short
     return _by_expectations(expectations)
 

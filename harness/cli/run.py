@@ -38,6 +38,9 @@ def run(
     pyroscope: Annotated[
         str | None, typer.Option("--pyroscope", help="on: keep CPU profiles in the record; URL: send to a server.")
     ] = None,
+    pin: Annotated[
+        bool, typer.Option("--pin/--no-pin", help="Keep subject and load on CPUs of their own, from 4 CPUs on.")
+    ] = True,
     out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print each run as JSON (harness.show/v1), a line each; progress to stderr.")
@@ -55,6 +58,7 @@ def run(
         subject=subject,
         memray=memray,
         pyroscope=pyroscope,
+        pin=pin,
     )
     console = CliConsole(stderr=json)
     with TerminalObserver(console) as observer:

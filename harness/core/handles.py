@@ -42,6 +42,10 @@ class Cluster(Protocol):
     audit_log: Path | None
     """The API server's audit log where it can be read (JSON lines, policy of DESIGN.md)."""
 
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Processes of the control plane on this machine by program, such as `kube-apiserver`; empty where it is elsewhere."""
+
     async def identity(self, user: str) -> Path:
         """A kubeconfig (mode 0600) by which the holder is `user` to the API server; it has no rights until bound."""
 

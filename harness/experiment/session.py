@@ -60,10 +60,11 @@ class SubjectGone(Exception):
 
 
 def _collectors(scenario: Scenario, options: RunOptions, observer: Observer) -> list[Collector]:
-    """The scenario's collectors; `latency` always, for without it nobody knows when the system is settled."""
+    """The scenario's collectors, and always those without which nobody knows when the system is settled (`latency`) or
+    whether the run can be trusted (`host`, `apiserver`)."""
     pyroscope = options.pyroscope or scenario.pyroscope
     return registry.create(
-        [*scenario.collect, "latency"],
+        [*scenario.collect, "latency", "host", "apiserver"],
         memray=(options.memray or scenario.memray) == "launch",
         pyroscope=None if pyroscope == "off" else pyroscope,
         progress=observer,
@@ -174,6 +175,7 @@ class Session:
                 ready=Ready(self._command.ready_http),
                 ready_timeout_s=self._scenario.subject.ready_timeout,
                 placeholders=placeholders,
+                cpus=self._facts.pinning.subject if self._facts.pinning else None,
             )
         except SubjectNotReady as error:
             if error.ending is not None:
@@ -230,7 +232,11 @@ class Session:
             namespace=self._facts.namespace,
         )
         generator = await LoadGenerator.start(
-            document, run_dir=self.directory, sink=self._writer, on_rows=self._on_rows
+            document,
+            run_dir=self.directory,
+            sink=self._writer,
+            on_rows=self._on_rows,
+            cpus=self._facts.pinning.load if self._facts.pinning else None,
         )
         stack.push_async_callback(generator.stop)
         return generator

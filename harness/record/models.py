@@ -66,6 +66,14 @@ class Machine(_Model):
     fingerprint: str
 
 
+class Pinning(_Model):
+    """CPUs that subject and load generator were kept on; null: any, and `reason` says why."""
+
+    subject: list[int] | None = None
+    load: list[int] | None = None
+    reason: str | None = None
+
+
 class CollectorFacts(_Model):
     """One collector of the run, and why it could not witness where it could not."""
 
@@ -136,6 +144,7 @@ class Run(_Model):
     cluster: dict[str, Any] = {}
     subject: SubjectFacts
     machine: Machine
+    pinning: Pinning | None = Field(default=None, description="null in records of versions that did not pin")
     versions: dict[str, str]
     collectors: list[CollectorFacts] = []
     phases: list[Phase] = []

@@ -18,7 +18,7 @@ from harness.scenario.problems import Problem
 from harness.scenario.selection import selector_of
 from harness.scenario.steps import BUNDLE, CLUSTERS, EFFECTS, GITREPO
 
-_WITHOUT_COLLECTOR = ("load", "subject")
+_WITHOUT_COLLECTOR = ("load", "subject", "host", "apiserver")
 """Sources of results that are always there."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,12 +128,13 @@ async def start(
     placeholders: Placeholders | None = None,
     incarnation: int = 0,
     cwd: Path | None = None,
+    cpus: Collection[int] | None = None,
 ) -> ProcessSubject:
     """Start the subject under its memory limit (bytes; None: none) and wait until it is ready.
 
     Placeholders in the command and the URLs are filled; pass the run's `placeholders`, or ports differ from those filled
     in elsewhere. What it writes goes to `subject.log` in the run's directory. `incarnation` counts the restarts: each has a
-    fresh cgroup.
+    fresh cgroup. `cpus` are those it may run on, None all.
 
     Raises SubjectNotReady (a RunFault) when it does not become ready, UsageError for a command that cannot be executed,
     EnvironmentFault where no limit can be set. Nothing of it is left then.
@@ -149,7 +150,7 @@ async def start(
     started_ns = launch.clock.now_ns()
     try:
         child = await process.spawn(
-            command, name="subject", env=environment(launch, kubeconfig), cwd=cwd,
+            command, name="subject", env=environment(launch, kubeconfig), cwd=cwd, cpus=cpus,
             stdout=launch.run_dir / LOG_NAME, stderr=process.STDOUT,
             cgroup=cgroup.path if cgroup else None, remove=limits.paths_to_remove(cgroup) if cgroup else (),
         )  # fmt: skip
