@@ -67,6 +67,12 @@ class Case:
             made.samples("apiserver", "apiserver.cpu", [(t, 0.3 * t)])
             made.samples("host", "overhead.cpu", [(t, 0.1 * t)])
             made.samples("host", "host.pressure.cpu", [(t, 0.9)])
+        made.samples(
+            "audit",
+            "api.requests",
+            [(2, 3)],
+            {"kind": "Cluster.management.cattle.io", "verb": "list", "subresource": ""},
+        )
         made.samples("load", "load.loop_lag", self.load_lag.items())
         made.samples("host", "overhead.loop_lag", self.our_lag.items())
         for t, reading, writing in ((4, 1, 3), (9, 2, 40), (12, 30, 5)):
