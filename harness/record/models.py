@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 VerdictName = Literal["passed", "failed", "inconclusive", "invalid", "error", "interrupted"]
-PhaseAction = Literal["start", "idle", "create", "flip", "settle", "settled", "end"]
+PhaseAction = Literal["start", "idle", "create", "flip", "settle", "settled", "end", "restart", "hook"]
 
 _Count = Annotated[int, Field(ge=0)]
 _Nanoseconds = Annotated[int, Field(description="nanoseconds since the run's origin, monotonic")]
@@ -88,6 +88,7 @@ class Phase(_Model):
     failed: _Count | None = None
     requested_per_s: float | None = None
     achieved_per_s: float | None = None
+    failure: str | None = Field(default=None, description="of a restart or hook: why it failed; the run is then invalid")
     settled: bool | None = Field(default=None, description="of a settle phase: quiet came before its timeout")
 
 

@@ -17,7 +17,10 @@ from harness.scenario.model import Body, Engaged
 
 SCHEMA_PATH = Path(__file__).with_name("scenario.v1.json")
 
-_FILLED = ("Subject", "Ready", "Engaged", "Create", "Settle", "Flip", "Probe", "Until")
+_FILLED = (
+    "Subject", "Ready", "LeaseReady", "GoEnvironment", "Webhooks", "Engaged", "Create", "Settle", "Flip", "Restart", "Hook",
+    "Probe", "Until",
+)  # fmt: skip
 """Models whose values may be placeholders."""
 
 _PLACEHOLDER: dict[str, Any] = {

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from harness.core.errors import UsageError
 from harness.process.ports import claim_port
-from harness.subject.readiness import Watch
+from harness.subject.readiness import HttpWatch
 
 
 async def serve(port: int, statuses: list[int]) -> web.AppRunner:
@@ -30,7 +30,7 @@ async def serve(port: int, statuses: list[int]) -> web.AppRunner:
 def test_ready_only_with_a_2xx_answer() -> None:
     async def body() -> None:
         port = claim_port()
-        watch = Watch(f"http://127.0.0.1:{port}/healthz")
+        watch = HttpWatch(f"http://127.0.0.1:{port}/healthz")
         waiting = asyncio.create_task(watch.until_ready())
         await asyncio.sleep(0.1)  # nobody listens yet
         assert not waiting.done()
@@ -50,7 +50,7 @@ def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.subject.readiness.TRY_LIMIT_S", 0.05)
 
     async def body(url: str) -> None:
-        watch = Watch(url)
+        watch = HttpWatch(url)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(watch.until_ready(), 0.3)
         assert watch.last == "no answer within 0.05 s"
@@ -63,4 +63,4 @@ def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_other_schemes() -> None:
     with pytest.raises(UsageError, match="readiness URL 'tcp://x' is not"):
-        Watch("tcp://x")
+        HttpWatch("tcp://x")
