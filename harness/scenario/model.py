@@ -73,6 +73,10 @@ class Subject(Model):
     )
     go: GoEnvironment | None = Field(default=None, description="the environment of Go's runtime")
     webhooks: Webhooks | None = Field(default=None, description="admission webhooks that a command serves")
+    log_limit: Memory = Field(
+        default=64 * 2**20, description="disk that its log may take; then the oldest lines are dropped",
+        json_schema_extra={"default": "64Mi"},
+    )  # fmt: skip
     ready_timeout: Seconds = Field(
         default=60.0, description="how long it may take to become ready", json_schema_extra={"default": "1m"}
     )

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PlainSerializer, PlainValidator, TypeAdapter, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from harness.scenario.fields import Memory, Model, Text, Url, fault
 from harness.scenario.hints import shown
@@ -32,9 +40,13 @@ class Ready(Model):
     """How the harness knows that the subject is up: exactly one of these."""
 
     http: Url | None = Field(default=None, description="address that answers with 2xx once the subject is ready")
-    log: Text | None = Field(default=None, description="regular expression that a line of its log matches once it is ready")
+    log: Text | None = Field(
+        default=None, description="regular expression that a line of its log matches once it is ready"
+    )
     lease: LeaseReady | None = Field(default=None, description="Lease that is held once it is ready")
-    metric: Text | None = Field(default=None, description="name on subject.metrics whose sum reaches `min` once it is ready")
+    metric: Text | None = Field(
+        default=None, description="name on subject.metrics whose sum reaches `min` once it is ready"
+    )
     min: float | None = Field(default=None, description="of `metric`; 0, which is: it is there at all")
 
     @field_validator("log")

@@ -139,5 +139,3 @@ class Incarnations:
         self.runtime, self.started_ns, self.pid = subject.runtime, subject.started_ns, subject.pid
         self.metrics_url, self.pprof_url = subject.metrics_url, subject.pprof_url
         self.agent_socket, self.memory_limit = subject.agent_socket, subject.memory_limit
-
-

@@ -175,7 +175,9 @@ def limit_cpu(
     kernel = kernel or Kernel()
     hierarchy = find_hierarchy(kernel, "cpu")
     if hierarchy is None:
-        raise EnvironmentFault("cannot limit CPU: the cpu controller is not mounted", remedy="leave subject.cpu_limit out")
+        raise EnvironmentFault(
+            "cannot limit CPU: the cpu controller is not mounted", remedy="leave subject.cpu_limit out"
+        )
     version = hierarchy.version
     if memory is not None and memory.version == version == 2:
         parents = [memory.path.parent.parent]
@@ -208,9 +210,7 @@ def check_cpu(cpus: float) -> None:
         _discard(Kernel(), directory)
 
 
-def _make(
-    kernel: Kernel, top: Path, path: Path, version: int, made: list[Path], *, controller: str = "memory"
-) -> None:
+def _make(kernel: Kernel, top: Path, path: Path, version: int, made: list[Path], *, controller: str = "memory") -> None:
     """Make the run's cgroup, unless it is there, and the incarnation's below it; `made` tells which of them."""
     for last in (False, False, True):
         try:

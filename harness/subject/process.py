@@ -93,6 +93,10 @@ class ProcessSubject:
         assert ending is not None
         return ending
 
+    def send_signal(self, number: int) -> None:
+        """Signal its main process, if it lives; the ending then tells that it was the harness."""
+        self._child.send_signal(number)
+
     async def stop(self, grace_s: float = STOP_GRACE_S) -> Ending:
         """End it with all its processes, keep the last counters, remove its cgroup; again is harmless."""
         try:
@@ -137,9 +141,9 @@ async def start(
     """Start the subject under its memory limit (bytes; None: none) and wait until it is ready.
 
     Placeholders in the command and the URLs are filled; pass the run's `placeholders`, or ports differ from those filled
-    in elsewhere. `kubeconfig_of_run` is the identity that looks for a Lease (default: the subject's own).
-    `started` is told of it as soon as its process is there. What it writes goes to `subject.log` in the run's directory. `incarnation` counts the restarts: each has a
-    fresh cgroup.
+    in elsewhere. What it writes goes to `subject.log` in the run's directory. `incarnation` counts the restarts: each has a
+    fresh cgroup. `kubeconfig_of_run` is the identity that looks for a Lease (default: the subject's own); `started` is told
+    of the subject as soon as its process is there.
 
     Raises SubjectNotReady (a RunFault) when it does not become ready, UsageError for a command that cannot be executed,
     EnvironmentFault where no limit can be set. Nothing of it is left then.
@@ -166,8 +170,9 @@ async def start(
         )  # fmt: skip
     except BaseException:
         observation.close()
-        for limit in filter(None, (cgroup, cpu)):
-            limits.discard(limit)
+        for limit in (cgroup, cpu):
+            if limit is not None:
+                limits.discard(limit)
         raise
     subject = ProcessSubject(
         child, launch, observation, command=command, kubeconfig=kubeconfig, user=user, cgroup=cgroup,
