@@ -12,7 +12,8 @@ class Collector:
 
     `prepare` (before the subject starts) - `attach` (subject ready) - `phase_started` / `phase_ended` for each phase -
     `restarting` / `restarted` around each restart of the subject - `settle` (quiet: force a collection, read what needs
-    rest) - `detach` (also after a kill or an error; idempotent, within 10 s unless `after_exit`). Samples are taken by tasks of the collector's own between attach and detach. A hook
+    rest) - `detach` (also after a kill or an error; idempotent, within 10 s unless `after_exit`). Samples are taken by tasks
+    of the collector's own between attach and detach. A hook
     that fails raises a HarnessError; the runner records it as a warning and the metrics of this collector become null
     with that reason.
     """

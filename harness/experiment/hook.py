@@ -26,7 +26,10 @@ async def run_hook(command: Sequence[str], *, env: Mapping[str, str], log: Path,
         return f"{command[0]} did not end within {timeout_s:g} s; {_last_words(log)}"
     finally:
         await child.stop(_GRACE_SECONDS)
-    return None if exit_.code == 0 else f"{command[0]} failed with {exit_}; {_last_words(log)}"
+    if exit_.code == 0:
+        return None
+    how = f"was {exit_}" if exit_.signal else f"failed with {exit_}"
+    return f"{command[0]} {how}; {_last_words(log)}"
 
 
 def _last_words(log: Path) -> str:
