@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from test_subject_process import begin, launch
 
+from harness.core.handles import Ending
 from harness.subject.incarnations import Incarnations, Starter
 from harness.subject.process import ProcessSubject, SubjectNotReady
 from harness.subject.readiness import Ready
@@ -61,6 +63,7 @@ def test_a_restart_is_no_end(tmp_path: Path, number: int, said: list[str]) -> No
         subject = await Incarnations.start(starter(tmp_path, LEAVES_ON_TERM))
         first, first_pid = subject.current, subject.pid
         waiting = asyncio.create_task(subject.wait_ended())
+        await asyncio.sleep(0.05)  # it waits for the end of the first incarnation
         seen: list[object] = []
 
         async def between() -> None:
@@ -93,6 +96,24 @@ def test_one_that_died_by_itself_is_not_started_again(tmp_path: Path) -> None:
         ending = await subject.restart(signal.SIGTERM, nothing)
         assert (ending.kind, ending.exit_code, subject.incarnation) == ("crash", 4, 0)
         await subject.stop()
+
+    run(body)
+
+
+def test_one_that_is_killed_for_memory_while_it_is_ended_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        subject = await Incarnations.start(starter(tmp_path, LEAVES_ON_TERM))
+        stop = subject.current.stop
+
+        async def too_late(grace_s: float) -> Ending:
+            return replace(await stop(grace_s), kind="oom_limit")
+
+        monkeypatch.setattr(subject.current, "stop", too_late)
+        assert (await subject.restart(signal.SIGTERM, nothing)).kind == "oom_limit"
+        assert subject.incarnation == 0
+        assert subject.ending() is not None
 
     run(body)
 
