@@ -60,6 +60,9 @@ class OomCollector(Collector):
         self._write(context)
         self._sampler.start()
 
+    async def phase_ended(self, phase: str) -> None:
+        await self._take()  # a kill in this phase is an event of it, not of the next
+
     async def detach(self) -> None:
         context, self._context = self._context, None
         await self._sampler.stop()

@@ -366,6 +366,7 @@ class Session:
             ending = await subject.restart(signal.SIGTERM if step.signal == "TERM" else signal.SIGKILL, between)
         except SubjectNotReady as error:
             phase.failure = str(error)
+            await self._witnesses.phase_ended(name)
             self._observer.phase_ended(name, phase.failure)
             raise SubjectGone from error
         finally:
