@@ -194,7 +194,7 @@ def _startup(facts: Facts) -> Iterator[tuple[str, Outcome]]:
 
     restarts = [event for event in facts.record.events("restart") if event.get("ready_ns") is not None]
     slowest = max(((event["ready_ns"] - event["started_ns"]) / 1e9 for event in restarts), default=None)
-    yield "restart.ready", (slowest, None if slowest is not None else "the subject was not restarted")
+    yield "startup.restart", (slowest, None if slowest is not None else "the subject was not restarted")
 
     def first() -> float | None:
         moment = facts.scalar("SELECT min(value) FROM samples WHERE metric = 'startup.first_read'")

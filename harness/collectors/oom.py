@@ -60,7 +60,7 @@ class OomCollector(Collector):
         self._write(context)
         self._sampler.start()
 
-    async def phase_ended(self, phase: str) -> None:
+    async def phase_ended(self, phase: str) -> None:  # noqa: ARG002
         await self._take()  # a kill in this phase is an event of it, not of the next
 
     async def detach(self) -> None:

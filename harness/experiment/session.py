@@ -190,16 +190,16 @@ class Session:
         stack.push_async_callback(subject.stop)
         facts.command = list(subject.command)
         facts.environment = subjects.relevant_environment(launch.env)
-        if certificate is not None:
-            facts.webhooks = await webhooks.install(
-                api, self._configurations(), placeholders.port(self._webhook_port()), certificate.ca_pem
-            )
         facts.cgroup_version = None if subject.cgroup is None else subject.cgroup.version
         assert subject.ready_ns is not None
         self._facts.phases.append(
             Phase(name="start", action="start", started_ns=subject.started_ns, ended_ns=subject.ready_ns)
         )
         self._observer.phase_ended("start", f"ready after {(subject.ready_ns - subject.started_ns) / 1e9:.1f} s")
+        if certificate is not None:
+            facts.webhooks = await webhooks.install(
+                api, self._configurations(), placeholders.port(self._webhook_port()), certificate.ca_pem
+            )
         return subject
 
     def _certify(self, stack: AsyncExitStack, placeholders: Placeholders) -> webhooks.Certificate | None:

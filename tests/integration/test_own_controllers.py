@@ -157,7 +157,7 @@ def test_a_leader_with_webhooks_is_killed_under_load_and_goes_on(tmp_path: Path)
     assert results["cpu.throttled"] is not None
     (restart,) = record.events("restart")
     assert restart["leases_cleared"] == [f"{shown['namespace']}/leader"]  # held for a minute: no start without this
-    assert results["restart.ready"] == (restart["ready_ns"] - restart["started_ns"]) / 1e9
+    assert results["startup.restart"] == (restart["ready_ns"] - restart["started_ns"]) / 1e9
     assert shown["subject"]["webhooks"] == ["secrets.counting.example.com"]
     assert shown["subject"]["environment"]["GOGC"] == "50"
     in_second = record.sql("SELECT count(*) FROM samples WHERE metric = 'memory.rss' AND phase = 'create-Secret-2'")

@@ -287,7 +287,7 @@ def test_a_hook_that_failed_makes_the_run_invalid(case: Case) -> None:
 
 
 def test_a_run_without_restarts(case: Case) -> None:
-    assert case.judge().results["restart.ready"].reason == "the subject was not restarted"
+    assert case.judge().results["startup.restart"].reason == "the subject was not restarted"
 
 
 def test_the_slowest_restart(case: Case) -> None:
@@ -295,4 +295,4 @@ def test_the_slowest_restart(case: Case) -> None:
         case.builder.event("restart", ready, started_ns=records.ns(started), ready_ns=records.ns(ready))
     case.builder.event("restart", 9, started_ns=records.ns(9), ready_ns=None)
     results = case.judge().results
-    assert (results["restarts"].value, results["restart.ready"].value) == (3, 1.5)
+    assert (results["restarts"].value, results["startup.restart"].value) == (3, 1.5)
