@@ -99,6 +99,8 @@ def _memory(facts: Facts) -> Iterator[tuple[str, Outcome]]:
         )
 
     yield "cpu.total", _witnessed(facts, "memory", cpu)
+    throttled = partial(facts.series, "cpu.throttled", "max", source="memory")
+    yield "cpu.throttled", _witnessed(facts, "memory", throttled, "no CPU limit was set")
 
 
 def _heap(facts: Facts, after_ns: int, before_ns: int) -> Outcome:
@@ -192,6 +194,10 @@ def _startup(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     start = facts.run.phase("start")
     synced = None if start is None or start.ended_ns is None else (start.ended_ns - start.started_ns) / 1e9
     yield "startup.synced", (synced, None if synced is not None else "the subject never became ready")
+
+    restarts = [event for event in facts.record.events("restart") if event.get("ready_ns") is not None]
+    slowest = max(((event["ready_ns"] - event["started_ns"]) / 1e9 for event in restarts), default=None)
+    yield "startup.restart", (slowest, None if slowest is not None else "the subject was not restarted")
 
     def first() -> float | None:
         moment = facts.scalar("SELECT min(value) FROM samples WHERE metric = 'startup.first_read'")

@@ -17,6 +17,7 @@ from harness.experiment import arms
 from harness.experiment.options import RunOptions
 from harness.report import terminal
 from harness.scenario.load import load
+from harness.subject import scope
 
 
 def run(
@@ -60,9 +61,11 @@ def run(
         pyroscope=pyroscope,
         pin=pin,
     )
+    file = load(scenario)
+    scope.enter_if_needed()
     console = CliConsole(stderr=json)
     with TerminalObserver(console) as observer:
-        outcome = arms.run_scenario(load(scenario), options, observer, only=arm)
+        outcome = arms.run_scenario(file, options, observer, only=arm)
     for record in outcome.records:
         if json:
             sys.stdout.write(record.show().model_dump_json(by_alias=True) + "\n")

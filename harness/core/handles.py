@@ -84,6 +84,29 @@ class Cgroup(Protocol):
         """Processes in it."""
 
 
+class Throttling(Protocol):
+    """Cumulative counters of a CPU limit."""
+
+    @property
+    def periods(self) -> int:
+        """Periods in which the limit was used up."""
+
+    @property
+    def seconds(self) -> float:
+        """Time for which processes that wanted to run were held back, summed over CPUs."""
+
+
+class CpuLimit(Protocol):
+    """The CPU limit of one incarnation of the subject."""
+
+    @property
+    def cpus(self) -> float:
+        """How many CPUs it may use."""
+
+    def throttling(self) -> Throttling:
+        """The counters now; raises OSError when its cgroup is gone."""
+
+
 EndKind = Literal["oom_limit", "oom_node", "thrashing", "crash", "our_signal", "clean"]
 
 
@@ -122,6 +145,10 @@ class Subject(Protocol):
     @property
     def cgroup(self) -> Cgroup | None:
         """The memory cgroup of the running incarnation, None without a limit."""
+
+    @property
+    def cpu(self) -> CpuLimit | None:
+        """The CPU limit of the running incarnation, None without one."""
 
     def pids(self) -> list[int]:
         """Every live process of the subject, `pid` first."""

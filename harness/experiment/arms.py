@@ -50,7 +50,7 @@ def run_scenario(
     """
     arms = _chosen(file, only)
     scenarios = [(arm, resolve(file, profile=options.profile, sets=options.sets, arm=arm)) for arm in arms]
-    preflight.check([scenario for _, scenario in scenarios], options)
+    preflight.check([scenario for _, scenario in scenarios], options, file.path.parent)
     experiment_id = ids.new_run_id() if len(arms) > 1 else None
     started = datetime.now(UTC)
     records: list[RunRecord] = []

@@ -65,6 +65,7 @@ async def run_one(
             controller=command.controller,
             options=dict(command.options),
             memory_limit_bytes=scenario.subject.memory_limit,
+            cpu_limit=scenario.subject.cpu_limit,
             user=ids.subject_user(run_id),
         ),
         machine=machine.describe(),

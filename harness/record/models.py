@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 VerdictName = Literal["passed", "failed", "inconclusive", "invalid", "error", "interrupted"]
-PhaseAction = Literal["start", "idle", "create", "flip", "settle", "settled", "end"]
+PhaseAction = Literal["start", "idle", "create", "flip", "settle", "settled", "end", "restart", "hook"]
 
 _Count = Annotated[int, Field(ge=0)]
 _Nanoseconds = Annotated[int, Field(description="nanoseconds since the run's origin, monotonic")]
@@ -50,6 +50,8 @@ class SubjectFacts(_Model):
     runtime: Literal["python", "go", "other"] | None = None
     runtime_version: str | None = None
     memory_limit_bytes: int | None = None
+    cpu_limit: float | None = Field(default=None, description="CPUs that it may use")
+    webhooks: list[str] = Field(default=[], description="admission webhooks of it that the API server called")
     cgroup_version: Literal[1, 2] | None = None
     user: str
 
@@ -96,6 +98,9 @@ class Phase(_Model):
     failed: _Count | None = None
     requested_per_s: float | None = None
     achieved_per_s: float | None = None
+    failure: str | None = Field(
+        default=None, description="of a restart or hook: why it failed; the run is then invalid"
+    )
     settled: bool | None = Field(default=None, description="of a settle phase: quiet came before its timeout")
 
 

@@ -38,21 +38,26 @@ from harness.scenario.fields import (
     fault,
 )
 from harness.scenario.hints import shown
-from harness.scenario.steps import Create, Flip, Probe, Settle, Step, Until
+from harness.scenario.steps import Create, Flip, Hook, Probe, Restart, Settle, Step, Until
+from harness.scenario.subject_parts import GoEnvironment, Ready, Webhooks
 
 __all__ = [
     "Create",
     "Engaged",
     "Expectation",
     "Flip",
+    "GoEnvironment",
+    "Hook",
     "Probe",
     "Ready",
+    "Restart",
     "Scenario",
     "Settle",
     "Setup",
     "Step",
     "Subject",
     "Until",
+    "Webhooks",
 ]
 
 COLLECTORS: tuple[CollectorName, ...] = ("memory", "oom", "tasks", "metrics", "audit", "latency", "host")
@@ -60,12 +65,6 @@ COLLECTORS: tuple[CollectorName, ...] = ("memory", "oom", "tasks", "metrics", "a
 
 Memray = Literal["off", "launch"]
 Pyroscope = Literal["off", "on"]
-
-
-class Ready(Model):
-    """How the harness knows that the subject is up."""
-
-    http: Url = Field(description="address that answers 200 once the subject is ready")
 
 
 class Subject(Model):
@@ -79,9 +78,32 @@ class Subject(Model):
     ready: Ready | None = None
     env: dict[EnvName, str] = Field(default={}, description="environment variables added to the command's")
     memory_limit: Memory | None = Field(default=None, description="limit of its memory cgroup; none without it")
+    cpu_limit: Annotated[float, Field(ge=0.01, le=1024)] | None = Field(
+        default=None, description="CPUs that it may use, such as 0.5; no limit without it"
+    )
+    go: GoEnvironment | None = Field(default=None, description="the environment of Go's runtime")
+    webhooks: Webhooks | None = Field(default=None, description="admission webhooks that a command serves")
+    log_limit: Memory = Field(
+        default=64 * 2**20, description="disk that its log may take; then the oldest lines are dropped",
+        json_schema_extra={"default": "64Mi"},
+    )  # fmt: skip
     ready_timeout: Seconds = Field(
         default=60.0, description="how long it may take to become ready", json_schema_extra={"default": "1m"}
     )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.go is not None:
+            for name in self.go.environment(2**30):
+                if name in self.env:
+                    raise fault(f"{name} is given both in env and by subject.go; remove one", key="env")
+            if self.go.memlimit == "auto" and self.memory_limit is None:
+                raise fault("go.memlimit: auto is a share of memory_limit, and there is none; set it", key="go")
+        if self.ready is not None and self.ready.metric is not None and self.metrics is None:
+            raise fault("ready.metric is read from the subject's metrics; say where they are: metrics", key="ready")
+        if self.controller is not None and self.webhooks is not None:
+            raise fault("the reference controllers serve no webhooks; remove it", key="webhooks")
+        return self
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

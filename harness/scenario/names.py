@@ -18,6 +18,8 @@ from harness.scenario.steps import (
     SECRET,
     Create,
     Flip,
+    Hook,
+    Restart,
     Settle,
 )
 
@@ -29,7 +31,7 @@ BUNDLE_NAMESPACE_LABEL = "fleet.cattle.io/bundle-namespace"
 CLUSTER_LABEL = "fleet.cattle.io/cluster"
 
 
-AnyStep: TypeAlias = Create | Settle | Flip
+AnyStep: TypeAlias = Create | Settle | Flip | Restart | Hook
 StepT = TypeVar("StepT", bound=AnyStep, covariant=True)
 
 
@@ -46,7 +48,7 @@ class Phase(Generic[StepT]):
 def phases(scenario: Scenario) -> list[Phase[AnyStep]]:
     """The phases of the load in order. Where the last step is not a settle, one with default values follows it.
 
-    `create-Secret`, `create-Secret-2`, `flip`, `flip-2`; settles are numbered from the first, `settle-1`.
+    `create-Secret`, `create-Secret-2`, `flip`, `flip-2`, `restart`, `hook`; settles are numbered from the first, `settle-1`.
     """
     load: list[AnyStep] = [*scenario.load]
     if load and not isinstance(load[-1], Settle):

@@ -1,7 +1,7 @@
-"""The steps of a load: create objects, wait until all is quiet, flip labels.
+"""The steps of a load: create objects, wait until all is quiet, flip labels, restart the subject, run a command.
 
 In a file a step is a mapping with one action, as `create: {kind: Secret, count: 10}`; a flip has its `probes` beside it.
-In Python it is one flat `Create`, `Settle` or `Flip`. Reading flattens, dumping restores the file's form.
+In Python it is one flat `Create`, `Settle`, `Flip`, `Restart` or `Hook`. Reading flattens, dumping restores the file's form.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ from harness.scenario.fields import (
 )
 from harness.scenario.hints import shown, suggest
 
-ACTIONS = ("create", "settle", "flip")
+ACTIONS = ("create", "settle", "flip", "restart", "hook")
+BARE = ("settle", "restart")
+"""Actions that need no values: `settle:` is `settle: {}`."""
 SECRET, GITREPO, BUNDLE = find("Secret"), find("GitRepo"), find("Bundle")
 DEPLOYMENT = find("BundleDeployment")
 MANAGEMENT_CLUSTER, FLEET_CLUSTER = find("Cluster.management.cattle.io"), find("Cluster.fleet.cattle.io")
@@ -239,6 +241,24 @@ class Flip(_OfAKind, _Step):
         return self
 
 
+class Restart(_Step):
+    """End the subject and start it again, in a fresh cgroup, with all that the load has made still there."""
+
+    action: Literal["restart"] = "restart"
+    signal: Literal["TERM", "KILL"] = Field(default="TERM", description="how it is ended; TERM lets it take its leave")
+    wait: Literal["ready"] = Field(default="ready", description="what the step waits for, up to subject.ready_timeout")
+
+
+class Hook(_Step):
+    """Run a command of the user's; where it fails the run is invalid."""
+
+    action: Literal["hook"] = "hook"
+    command: list[Text] = Field(min_length=1, description="with KUBECONFIG (an administrator's) and HARNESS_RUN_ID set")
+    timeout: Seconds = Field(
+        default=30.0, description="after which it is ended, and has failed", json_schema_extra={"default": "30s"}
+    )
+
+
 LIFTED: dict[str, tuple[str, ...]] = {"create": Create.lifted, "flip": Flip.lifted}
 """By action: what stands beside it."""
 
@@ -258,7 +278,7 @@ def _flatten(value: object) -> object:
     for key in beside:
         if key not in lifted:
             raise unknown_key(key, [action, *lifted], remedy=_elsewhere(key, action))
-    inner = {} if value[action] is None and action == "settle" else value[action]
+    inner = {} if value[action] is None and action in BARE else value[action]
     if not isinstance(inner, dict):
         raise fault(f"expected a mapping, as {action}: {{...}}, got {shown(inner)}", key=action)
     if "probes" in inner and lifted:
@@ -268,7 +288,9 @@ def _flatten(value: object) -> object:
 
 def _elsewhere(key: str, action: str) -> str | None:
     """A remedy for a key that belongs one level further in."""
-    models: dict[str, type[_Step]] = {"create": Create, "settle": Settle, "flip": Flip}
+    models: dict[str, type[_Step]] = {
+        "create": Create, "settle": Settle, "flip": Flip, "restart": Restart, "hook": Hook,
+    }  # fmt: skip
     model = models[action]
     return f"write it inside {action}: {{...}}" if key in model.model_fields and key != "action" else None
 
@@ -287,7 +309,11 @@ def no_such_step(value: object) -> str:
 
 
 Step = Annotated[
-    Annotated[Create, Tag("<create>")] | Annotated[Settle, Tag("<settle>")] | Annotated[Flip, Tag("<flip>")],
+    Annotated[Create, Tag("<create>")]
+    | Annotated[Settle, Tag("<settle>")]
+    | Annotated[Flip, Tag("<flip>")]
+    | Annotated[Restart, Tag("<restart>")]
+    | Annotated[Hook, Tag("<hook>")],
     Discriminator(_tag),
     BeforeValidator(_flatten),
 ]

@@ -18,7 +18,10 @@ from harness.scenario.steps import LIFTED
 
 SCHEMA_PATH = Path(__file__).with_name("scenario.v1.json")
 
-_FILLED = ("Subject", "Ready", "Engaged", "Create", "Settle", "Flip", "Probe", "Until", "Setup")
+_FILLED = (
+    "Subject", "Ready", "LeaseReady", "GoEnvironment", "Webhooks", "Engaged", "Create", "Settle", "Flip", "Restart", "Hook",
+    "Probe", "Until", "Setup",
+)  # fmt: skip
 """Models whose values may be placeholders."""
 
 _PLACEHOLDER: dict[str, Any] = {

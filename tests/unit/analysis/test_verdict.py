@@ -296,3 +296,22 @@ def test_a_subject_that_asked_the_api_server_nothing_is_invalid(case: Case) -> N
     verdict = case.judge()
     assert verdict.verdict == "invalid"
     assert verdict.reasons[0].startswith("the subject made no request to the API server")
+
+
+def test_a_hook_that_failed_makes_the_run_invalid(case: Case) -> None:
+    case.builder.phase("hook", "hook", 13, 14, failure="sh failed with exit code 3; its last words: no such thing")
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.exit_code) == ("invalid", 3)
+    assert verdict.reasons == ["hook: sh failed with exit code 3; its last words: no such thing"]
+
+
+def test_a_run_without_restarts(case: Case) -> None:
+    assert case.judge().results["startup.restart"].reason == "the subject was not restarted"
+
+
+def test_the_slowest_restart(case: Case) -> None:
+    for started, ready in ((5, 6.5), (8, 8.5)):
+        case.builder.event("restart", ready, started_ns=records.ns(started), ready_ns=records.ns(ready))
+    case.builder.event("restart", 9, started_ns=records.ns(9), ready_ns=None)
+    results = case.judge().results
+    assert (results["restarts"].value, results["startup.restart"].value) == (3, 1.5)

@@ -10,10 +10,10 @@ import pytest
 
 from harness.scenario.file import Arm
 from harness.scenario.load import load
-from harness.scenario.model import COLLECTORS, Engaged, Ready, Setup, Subject
+from harness.scenario.model import COLLECTORS, Engaged, GoEnvironment, Ready, Setup, Subject, Webhooks
 from harness.scenario.resolve import resolve
 from harness.scenario.schema import ScenarioFileModel, build
-from harness.scenario.steps import CREATABLE, Create, Flip, Probe, Settle, Until
+from harness.scenario.steps import CREATABLE, Create, Flip, Hook, Probe, Restart, Settle, Until
 
 TEXT = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
@@ -40,7 +40,23 @@ def test_there_are_three_examples() -> None:
 
 @pytest.mark.parametrize(
     "model",
-    [ScenarioFileModel, Arm, Setup, Subject, Ready, Engaged, Create, Settle, Flip, Probe, Until],
+    [
+        ScenarioFileModel,
+        Arm,
+        Setup,
+        Subject,
+        Ready,
+        Engaged,
+        Create,
+        Settle,
+        Flip,
+        Restart,
+        Hook,
+        Probe,
+        Until,
+        GoEnvironment,
+        Webhooks,
+    ],
     ids=lambda m: m.__name__,
 )
 def test_every_key_is_described(model: type[ScenarioFileModel]) -> None:
