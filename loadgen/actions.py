@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from loadgen.builders import ObjectBuilder
+from loadgen.builders import builder_of
 from loadgen.fields import Fields, PlanError
 from loadgen.plan import Phase, Plan
 from loadgen.population import Population, sample
@@ -35,7 +35,7 @@ class Request:
 
 
 Action = Callable[[int], Request]
-"""Index in [0, count) -> the request."""
+"""Index in [0, count) -> the request. Raises TemplateFault where a user's template gives none."""
 
 
 def action_of(plan: Plan, phase: Phase) -> Action:
@@ -51,11 +51,10 @@ def _encode(value: object) -> bytes:
 
 
 def _create(plan: Plan, phase: Phase) -> Action:
-    builder = ObjectBuilder(plan, phase)
+    build = builder_of(plan, phase)
 
     def request(index: int) -> Request:
-        body = _encode(builder.build(index))
-        return Request("create", "POST", phase.collection(index), phase.object_name(index), body=body)
+        return Request("create", "POST", phase.collection(index), phase.object_name(index), body=build(index))
 
     return request
 

@@ -7,6 +7,7 @@ same bytes, whichever worker sends them and in whatever order.
 from __future__ import annotations
 
 import base64
+import json
 import random
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from loadgen.fields import Fields, PlanError
 from loadgen.plan import Phase, Plan
 from loadgen.sizes import size_of
+from loadgen.templates import ObjectTemplate, TemplateFault, complete, encode, wrong_namespace
 
 JSONObject = dict[str, Any]
 
@@ -22,6 +24,60 @@ Filling = Callable[[int, str], JSONObject]
 
 CONTENT_HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  payload: "
 """What a Bundle deploys must be a manifest: a real Fleet parses it."""
+
+
+Builder = Callable[[int], bytes]
+"""Index of an object -> the object as JSON."""
+
+
+def builder_of(plan: Plan, phase: Phase) -> Builder:
+    """What makes the objects of a create phase: its template where it has one, else what is known of its kind."""
+    if "template" in phase.params:
+        templated = TemplateBuilder(plan, phase)
+        return lambda index: encode(templated.build(index), templated.name)
+    known = ObjectBuilder(plan, phase)
+    return lambda index: json.dumps(known.build(index), separators=(",", ":")).encode("ascii")
+
+
+class TemplateBuilder:
+    """Makes objects of any kind from a template. `build` raises TemplateFault where a later index gives no such object."""
+
+    def __init__(self, plan: Plan, phase: Phase) -> None:
+        params = Fields(phase.params, f"{phase.place}.params")
+        given = Fields(params.raw("template"), f"{phase.place}.params.template")
+        own_labels = params.labels("labels", required=False)
+        variables = given.optional("params", {})
+        name, text = given.text("name"), given.text("text")
+        given.done()
+        params.done()
+        try:
+            self._template = ObjectTemplate(name, text)
+        except TemplateFault as fault:
+            raise PlanError(f"{phase.place}.params.template: {fault}") from None
+        self.name = name
+        self._plan = plan
+        self._phase = phase
+        self._namespace = plan.namespace if phase.namespaced else None
+        self._labels = {**own_labels, **plan.labels}
+        self._variables = template_variables(plan.run_id, plan.namespace, variables)
+
+    def build(self, index: int) -> JSONObject:
+        """The object of request `index`."""
+        phase = self._phase
+        item = self._template.render(index, self._variables, random_of(self._plan, phase, index))
+        what, wanted = f"{item['kind']} of {item['apiVersion']}", f"{phase.object_kind} of {phase.api_version}"
+        if wrong := wrong_namespace(item, namespace=self._namespace):
+            raise TemplateFault(f"{self._template.name}:1", f"{wrong} (i={index})")
+        if what != wanted:
+            raise TemplateFault(
+                f"{self._template.name}:1", f"renders to {what} with i={index}, and to {wanted} with i=0"
+            )
+        return complete(item, name=phase.object_name(index), namespace=self._namespace, labels=self._labels)
+
+
+def template_variables(run_id: str, namespace: str, params: object) -> dict[str, object]:
+    """What a template sees of its run, beside `i` and the functions."""
+    return {"run_id": run_id, "tail": run_id[-5:], "namespace": namespace, "params": params}
 
 
 class ObjectBuilder:
@@ -56,7 +112,12 @@ class ObjectBuilder:
 
 def random_of(plan: Plan, phase: Phase, index: int) -> random.Random:
     """The source of all that is random in one object."""
-    return random.Random(f"{plan.seed}/{phase.name}/{index}")  # noqa: S311  # repeatable on purpose; keeps no secret
+    return seeded(plan.seed, phase.name, index)
+
+
+def seeded(seed: int, phase: str, index: int) -> random.Random:
+    """The same for a phase that is not part of a plan yet."""
+    return random.Random(f"{seed}/{phase}/{index}")  # noqa: S311  # repeatable on purpose; keeps no secret
 
 
 def _secret(plan: Plan, phase: Phase, params: Fields) -> Filling:

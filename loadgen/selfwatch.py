@@ -22,6 +22,10 @@ class SelfWatch:
         self._process = psutil.Process()
         self._greenlet = gevent.spawn(self._run)
 
+    def mark(self) -> None:
+        """Report at once, without a lag: the CPU of a phase is known exactly only from readings at its borders."""
+        self._send(None)
+
     def close(self) -> None:
         """Report what the last part of a second was like, and end."""
         self._greenlet.kill()
@@ -37,13 +41,13 @@ class SelfWatch:
                 worst = max(worst, time.monotonic() - began - PROBE_S)
             self._send(worst)
 
-    def _send(self, lag_s: float) -> None:
+    def _send(self, lag_s: float | None) -> None:
         self._report(
             {
                 "type": "self",
                 "t_ns": self._now_ns(),
                 "cpu_s": time.process_time(),
                 "rss_bytes": self._process.memory_info().rss,
-                "loop_lag_s": max(lag_s, 0.0),
+                "loop_lag_s": None if lag_s is None else max(lag_s, 0.0),
             }
         )

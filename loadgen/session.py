@@ -45,6 +45,7 @@ class Session:
         self._stopping = Event()
         self._fault: BaseException | None = None
         self._cpu_warned = False
+        self._watch: SelfWatch | None = None
         self._shape = PlanShape()
         self._environment = Environment(user_classes=[LoadUser], shape_class=self._shape, host=plan.server)
         self._environment.crew = self.crew
@@ -68,7 +69,7 @@ class Session:
     def serve(self, stdin: int) -> None:
         """Obey commands until told to stop. Raises BrokenWorker if a worker fails in a way it should not."""
         control = Control(stdin, self._on_run, self.stop, self._on_unknown)
-        watch = SelfWatch(self.now_ns, self.stream.emit)
+        watch = self._watch = SelfWatch(self.now_ns, self.stream.emit)
         self.stream.emit({"type": "ready"})
         try:
             while (names := self._runs.get()) is not None and not self._stopping.is_set():
@@ -114,7 +115,12 @@ class Session:
         """Wait until a phase is over, for whatever reason, and say so."""
         gevent.wait([run.finished, self._stopping], timeout=run.phase.timeout_s, count=1)
         self.crew.dismiss(run)
+        self._mark()
         self.stream.emit(run.ended_line())
+
+    def _mark(self) -> None:
+        if self._watch is not None:
+            self._watch.mark()
 
     def _error(self, message: str) -> None:
         self.stream.emit({"type": "error", "message": message, "fatal": False})
@@ -129,6 +135,7 @@ class Session:
         for run in self._runs_now:
             if not run.began.is_set():
                 run.begin()
+                self._mark()
                 self.stream.emit(run.started_line())
 
     def _on_request(self, context: dict[str, object], **_facts: object) -> None:

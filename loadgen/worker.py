@@ -13,7 +13,8 @@ import gevent
 
 from loadgen.actions import Request
 from loadgen.phaserun import PhaseRun
-from loadgen.verdicts import MAX_ATTEMPTS, Answer, Verdict, judge, pause_s
+from loadgen.templates import TemplateFault
+from loadgen.verdicts import LONGEST_ERROR, MAX_ATTEMPTS, Answer, Verdict, judge, pause_s
 
 Fire = Callable[..., None]
 
@@ -39,7 +40,11 @@ class Worker:
             if index is None:
                 return
             # Made before it is due: building must not count as latency.
-            request = self._run.action(index)
+            try:
+                request = self._run.action(index)
+            except TemplateFault as fault:
+                self._give_up(index, str(fault))
+                continue
             intended = self._run.intended_ns(index)
             if intended is not None:
                 while (early_ns := intended - self._now_ns()) > 0:
@@ -49,6 +54,15 @@ class Worker:
             while following is not None:
                 following, error, _sent_ns, done_ns = self._see_through(following, None)
             self._run.settle(error, first_sent_ns, done_ns)
+
+    def _give_up(self, index: int, error: str) -> None:
+        """A request that cannot even be built has failed, and has its row."""
+        phase = self._run.phase
+        now_ns = self._now_ns()
+        request = Request(phase.action, "", phase.path, phase.object_name(index))
+        verdict = Verdict(error[:LONGEST_ERROR], "template")
+        self._run.settle(verdict.error, now_ns, now_ns)
+        self._tell(request, verdict, 1, True, (now_ns, now_ns, now_ns, 0))
 
     def _see_through(self, request: Request, intended_ns: int | None) -> tuple[Request | None, str | None, int, int]:
         """Send until it is done or given up: what follows it, what went wrong, when it was first sent, and when over."""

@@ -111,6 +111,7 @@ class ProcessSubject:
         self.started_ns = 0
         self.pid = process.pid if process else 0
         self.cgroup: Any = None
+        self.cpu: Any = None
         self.metrics_url: str | None = None
         self.pprof_url: str | None = None
         self.agent_socket: Path | None = None

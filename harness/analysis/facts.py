@@ -9,7 +9,7 @@ from harness.core.handles import EndKind
 from harness.record.models import LOAD_ACTIONS, Phase
 from harness.record.reader import RunRecord
 from harness.scenario.model import Scenario
-from harness.scenario.names import flips
+from harness.scenario.names import causing
 
 FATAL: frozenset[EndKind] = frozenset({"oom_limit", "oom_node", "crash", "thrashing"})
 
@@ -42,7 +42,7 @@ class Facts:
     @functools.cached_property
     def probes(self) -> list[str]:
         """The latency probes that the scenario defines, in order."""
-        return [probe.name for phase in flips(self.scenario) for probe in phase.step.probes]
+        return [probe.name for phase in causing(self.scenario) for probe in phase.step.probes]
 
     @functools.cached_property
     def collectors(self) -> dict[str, str | None]:

@@ -8,6 +8,8 @@ from functools import partial
 
 from harness.analysis.facts import Facts
 from harness.analysis.quantiles import QUANTILES, nearest_rank
+from harness.analysis.selfaudit import SelfAudit
+from harness.analysis.trust import SHORTEST_S
 from harness.core import metrics
 from harness.core.units import format_value
 from harness.record.models import Result
@@ -41,6 +43,7 @@ def _all(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     yield from _completeness(facts)
     yield from _startup(facts)
     yield from _load(facts)
+    yield from _self_audit(facts)
     yield from _audit(facts)
     yield from _subject_metrics(facts)
     yield from _overhead(facts)
@@ -96,6 +99,8 @@ def _memory(facts: Facts) -> Iterator[tuple[str, Outcome]]:
         )
 
     yield "cpu.total", _witnessed(facts, "memory", cpu)
+    throttled = partial(facts.series, "cpu.throttled", "max", source="memory")
+    yield "cpu.throttled", _witnessed(facts, "memory", throttled, "no CPU limit was set")
 
 
 def _heap(facts: Facts, after_ns: int, before_ns: int) -> Outcome:
@@ -192,6 +197,10 @@ def _startup(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     synced = None if start is None or start.ended_ns is None else (start.ended_ns - start.started_ns) / 1e9
     yield "startup.synced", (synced, None if synced is not None else "the subject never became ready")
 
+    restarts = [event for event in facts.record.events("restart") if event.get("ready_ns") is not None]
+    slowest = max(((event["ready_ns"] - event["started_ns"]) / 1e9 for event in restarts), default=None)
+    yield "startup.restart", (slowest, None if slowest is not None else "the subject was not restarted")
+
     def first() -> float | None:
         moment = facts.scalar("SELECT min(value) FROM samples WHERE metric = 'startup.first_read'")
         return None if moment is None or start is None else max(0.0, moment - start.started_ns / 1e9)
@@ -238,6 +247,42 @@ def _sustained(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     at = format_value(first.failed_at_per_s, "per_second") if first.failed_at_per_s else None
     reason = f"{first.name} did not keep its first step, {at}" if at else f"{first.name} did not end its first step"
     yield "load.sustained_per_s", (None, facts.cut_short or reason)
+
+
+def _self_audit(facts: Facts) -> Iterator[tuple[str, Outcome]]:
+    audit = SelfAudit(facts)
+    phases, span = audit.phases(), audit.span()
+    if span is None:
+        return
+    seconds = (span[1] - span[0]) / 1e9
+    fixed = [item.phase.name for item in phases if item.phase.requested_per_s]
+    slip = audit.slip(*fixed)
+    for index, name in enumerate(("p50", "p99")):
+        why = "no requests were sent" if fixed else "no phase had a fixed rate"
+        yield f"load.slip.{name}", (None if slip is None else slip[index], why)
+    yield "load.retries", (float(sum(item.retries for item in phases)), None)
+    long = [item.generator_cores for item in phases if item.seconds >= SHORTEST_S and item.generator_cores is not None]
+    yield "load.cpu.share", (max(long, default=None), f"no load phase of {SHORTEST_S:g} s or more was witnessed")
+    lags = [item.generator_lag_s for item in phases if item.generator_lag_s is not None]
+    yield "load.loop_lag.max", (max(lags, default=None), None)
+
+    def spent() -> float | None:
+        cores = audit.grown("apiserver.cpu", *span)
+        return None if cores is None else cores * seconds
+
+    elsewhere = "the API server runs elsewhere"
+    yield "apiserver.cpu", _witnessed(facts, "apiserver", spent, elsewhere)
+    yield "apiserver.rss.peak", _witnessed(facts, "apiserver", lambda: facts.series("apiserver.rss", "max"), elsewhere)
+    yield "apiserver.inflight.max", _witnessed(facts, "apiserver", lambda: audit.inflight(*span))
+    yield "apiserver.rejected", _witnessed(facts, "apiserver", audit.rejected)
+    for verb, p99 in audit.durations().items():
+        yield f"apiserver.request.{verb}.p99", (p99, None)
+    unknown = "the kernel does not tell"
+    yield "host.steal", _witnessed(facts, "host", lambda: audit.steal(*span))
+    yield "host.pressure.cpu", _witnessed(facts, "host", lambda: audit.mean("host.pressure.cpu", *span), unknown)
+    missing = "the CPU of a part of the run is unknown"
+    yield "host.cpu.others", _witnessed(facts, "host", lambda: audit.others(*span), missing)
+    yield "overhead.loop_lag.max", _witnessed(facts, "host", lambda: audit.lag("overhead.loop_lag", *span))
 
 
 def _audit(facts: Facts) -> Iterator[tuple[str, Outcome]]:

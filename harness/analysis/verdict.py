@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from harness.analysis.facts import Facts
 from harness.analysis.results import compute
+from harness.analysis.trust import distrust
 from harness.core import metrics
 from harness.core.errors import ExitCode
 from harness.core.units import format_value
@@ -62,6 +63,8 @@ def _verdict(
     run = facts.run
     if run.outcome is not None and run.outcome.state == "error" and not _killed_before_ready(facts):
         return "error", [run.outcome.message or "the run broke down"]
+    if run.outcome is not None and run.outcome.state == "invalid":
+        return "invalid", [run.outcome.message or "the scenario could not be carried out"]
     if run.outcome is None or run.outcome.state == "interrupted":
         message = run.outcome.message if run.outcome else None
         return "interrupted", [message or "the harness went away before the run ended"]
@@ -72,7 +75,13 @@ def _verdict(
         return "invalid", [ending.sentence]
     if ending is not None and ending.kind in ("crash", "thrashing"):
         return "failed", [ending.sentence]
-    if short := [*_load_shortfall(facts), *_coverage(facts, results), *_not_engaged(facts, results)]:
+    if short := [
+        *_load_shortfall(facts),
+        *_idle(facts),
+        *_coverage(facts, results),
+        *_not_engaged(facts, results),
+        *distrust(facts),
+    ]:
         return "invalid", short
     return _by_expectations(expectations)
 
@@ -90,7 +99,7 @@ def _after_oom(
     sentence = (
         ending.sentence
         if ending is not None and ending.kind == "oom_limit"
-        else f"{facts.oom_kills} OOM kill(s) were witnessed"
+        else f"OOM kills witnessed: {facts.oom_kills}"
     )
     if _killed_before_ready(facts):
         sentence += ", before it was ready"
@@ -150,26 +159,49 @@ def _disturbed(item: Expectation) -> bool:
 
 
 def _load_shortfall(facts: Facts) -> Iterator[str]:
-    planned = {phase.name for phase in facts.load_phases}
-    if not planned and facts.scenario.load:
-        yield "no load was sent"
+    acted = [phase for phase in facts.run.phases if phase.action in ("restart", "hook")]
+    yield from (f"{phase.name}: {phase.failure}" for phase in acted if phase.failure is not None)
+    if not facts.load_phases and not any(phase.action == "hook" for phase in acted):  # nobody knows what a hook does
+        yield "no load was sent: these are the figures of an idle subject"
     for phase in facts.load_phases:
-        yield from _phase_shortfall(phase)
+        yield from _phase_shortfall(phase, facts)
 
 
-def _phase_shortfall(phase: Phase) -> Iterator[str]:
+def _idle(facts: Facts) -> Iterator[str]:
+    """A subject that never asked the API server anything would pass every limit; one with webhooks is asked itself."""
+    if facts.run.subject.webhooks:
+        return
+    if facts.unwitnessed("audit") is None and not facts.scalar(
+        "SELECT count(*) FROM samples WHERE source = 'audit' AND metric IN ('api.requests', 'writes.total')"
+    ):
+        yield "the subject made no request to the API server; does it use the kubeconfig of this run ({kubeconfig}, KUBECONFIG)?"
+
+
+def _phase_shortfall(phase: Phase, facts: Facts) -> Iterator[str]:
     requested, done = phase.requested or 0, phase.done or 0
     if phase.ended_ns is None:
         yield f"load phase {phase.name} did not end"
     elif phase.until_failure:
         return  # that it fell short is what it looked for
     elif done < requested * (1 - SHORTFALL):
-        yield f"load phase {phase.name} made {done} of {requested} requests succeed"
+        yield f"load phase {phase.name} made {done} of {requested} requests succeed{_first_refusal(phase, facts)}"
     elif phase.requested_per_s and (phase.achieved_per_s or 0) < phase.requested_per_s * (1 - SHORTFALL):
         yield (
             f"load phase {phase.name} reached {phase.achieved_per_s or 0:.1f}/s of {phase.requested_per_s:.1f}/s, more than "
             f"{SHORTFALL:.0%} short; the machine or the API server could not keep up"
         )
+
+
+def _first_refusal(phase: Phase, facts: Facts) -> str:
+    """The first request that was given up, by its object's name and in the API server's words."""
+    if not phase.failed:
+        return ""
+    rows = facts.record.sql(
+        "SELECT name, arg_max(error, attempt) FROM requests WHERE phase = ? GROUP BY name "
+        "HAVING count(*) FILTER (error IS NULL) = 0 ORDER BY min(sent_ns) LIMIT 1",
+        [phase.name],
+    )
+    return "".join(f"; {name}: {error}" for name, error in rows)
 
 
 def _coverage(facts: Facts, results: Mapping[str, Result]) -> Iterator[str]:
@@ -201,8 +233,6 @@ def _warnings(facts: Facts) -> Iterator[str]:
             yield f"collector {item.name}: {item.reason}"
     for event in facts.record.events("warning"):
         yield str(event.get("message", "a warning without words"))
-    if not facts.load_phases and facts.run.outcome is not None and facts.run.outcome.state == "completed":
-        yield "no load was sent: these are the figures of an idle subject"
     for phase in facts.load_phases:
         if phase.until_failure and phase.sustained_per_s is not None and phase.failed_at_per_s is None:
             kept = format_value(phase.sustained_per_s, "per_second")

@@ -21,7 +21,7 @@ from harness.core import paths
 from harness.core.errors import EnvironmentFault
 from harness.core.units import format_value
 from harness.process import ports
-from harness.subject import limits
+from harness.subject import limits, scope
 from harness.toolchain import controlplane
 
 _NEEDED_MEMORY = 2 * 2**30
@@ -73,7 +73,15 @@ def _checks() -> Iterator[Check]:
     yield Check("platform", supported, True, system, None if supported else "use Linux on amd64 or arm64")
     yield _control_plane()
     capability = limits.probe()
-    yield Check("memory limits", capability.ok, False, capability.sentence, capability.remedy)
+    if capability.ok:
+        yield Check("memory limits", True, False, capability.sentence)
+    elif (reason := scope.why_not()) is None:
+        yield Check(
+            "memory limits", True, False, "in a scope of `systemd-run --user --scope`, which `harness run` makes"
+        )
+    else:
+        finding = f"{capability.sentence}; systemd-run --user --scope: {reason}"
+        yield Check("memory limits", False, False, finding, capability.remedy)
     memory = psutil.virtual_memory().available
     enough = memory >= _NEEDED_MEMORY
     yield Check(

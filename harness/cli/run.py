@@ -17,6 +17,7 @@ from harness.experiment import arms
 from harness.experiment.options import RunOptions
 from harness.report import terminal
 from harness.scenario.load import load
+from harness.subject import scope
 
 
 def run(
@@ -38,6 +39,9 @@ def run(
     pyroscope: Annotated[
         str | None, typer.Option("--pyroscope", help="on: keep CPU profiles in the record; URL: send to a server.")
     ] = None,
+    pin: Annotated[
+        bool, typer.Option("--pin/--no-pin", help="Keep subject and load on CPUs of their own, from 4 CPUs on.")
+    ] = True,
     out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print each run as JSON (harness.show/v1), a line each; progress to stderr.")
@@ -55,10 +59,13 @@ def run(
         subject=subject,
         memray=memray,
         pyroscope=pyroscope,
+        pin=pin,
     )
+    file = load(scenario)
+    scope.enter_if_needed()
     console = CliConsole(stderr=json)
     with TerminalObserver(console) as observer:
-        outcome = arms.run_scenario(load(scenario), options, observer, only=arm)
+        outcome = arms.run_scenario(file, options, observer, only=arm)
     for record in outcome.records:
         if json:
             sys.stdout.write(record.show().model_dump_json(by_alias=True) + "\n")

@@ -51,7 +51,7 @@ class AuditCollector(Collector):
             self._tail = Tail(log, history_bytes=_HISTORY_BYTES)
         except OSError as error:
             raise EnvironmentFault(f"the audit log cannot be read: {error}", place=str(log)) from error
-        self._ledger = AuditLedger(context.subject.user)
+        self._ledger = AuditLedger(context.subject.user, context.kinds)
         self._aliases = frozenset(kind.alias for kind in context.kinds)
         self._context = context
         self._sampler.start()

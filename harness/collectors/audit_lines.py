@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from harness.core import kinds
+from harness.core.kinds import Kind
 
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 READS = frozenset({"get", "list", "watch"})
@@ -40,7 +41,7 @@ class AuditLedger:
     learned from the answers to writes of all users, so others' lines with an answer are read too.
     """
 
-    def __init__(self, user: str) -> None:
+    def __init__(self, user: str, own_kinds: Iterable[Kind] = ()) -> None:
         self.counts: Counter[Series] = Counter()
         self.unjudged = 0
         """The user's updates and patches whose answer is not in the log or whose object was not seen before."""
@@ -49,6 +50,7 @@ class AuditLedger:
         self.first_reads: dict[str, datetime] = {}
         """When the user first read each kind."""
         self._user = user
+        self._own_kinds = tuple(own_kinds)
         self._user_mark = f'"username":{json.dumps(user)}'.encode()
         self._versions: dict[str, int] = {}
         self._started_watches: set[str] = set()
@@ -76,7 +78,7 @@ class AuditLedger:
         verb, reference, stage = event["verb"], event.get("objectRef"), event["stage"]
         if reference is None:
             return
-        kind = _kind(reference)
+        kind = _kind(reference, self._own_kinds)
         subresource = reference.get("subresource", "")
         if verb in WRITES:
             if stage == "ResponseComplete":
@@ -135,9 +137,9 @@ class AuditLedger:
         self._changed.add(series)
 
 
-def _kind(reference: dict[str, Any]) -> str:
+def _kind(reference: dict[str, Any], own_kinds: Iterable[Kind]) -> str:
     group, plural = reference.get("apiGroup", ""), reference.get("resource", "")
-    kind = kinds.of_resource(group, plural)
+    kind = kinds.of_resource(group, plural, own_kinds)
     if kind is not None:
         return kind.alias
     return f"{plural}.{group}" if group else plural

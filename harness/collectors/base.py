@@ -11,8 +11,9 @@ class Collector:
     """A witness of one run. The runner calls the hooks in this order, from one event loop.
 
     `prepare` (before the subject starts) - `attach` (subject ready) - `phase_started` / `phase_ended` for each phase -
-    `settle` (quiet: force a collection, read what needs rest) - `detach` (also after a kill or an error; idempotent,
-    within 10 s unless `after_exit`). Samples are taken by tasks of the collector's own between attach and detach. A hook
+    `restarting` / `restarted` around each restart of the subject - `settle` (quiet: force a collection, read what needs
+    rest) - `detach` (also after a kill or an error; idempotent, within 10 s unless `after_exit`). Samples are taken by tasks
+    of the collector's own between attach and detach. A hook
     that fails raises a HarnessError; the runner records it as a warning and the metrics of this collector become null
     with that reason.
     """
@@ -35,6 +36,12 @@ class Collector:
 
     async def phase_ended(self, phase: str) -> None:
         """A phase of the timeline is over."""
+
+    async def restarting(self) -> None:
+        """The subject is about to be ended and started again; `context.subject` then tells of the next incarnation."""
+
+    async def restarted(self) -> None:
+        """The next incarnation is ready."""
 
     async def settle(self) -> None:
         """The system is quiet; called before the 2 s over which settled values are averaged."""

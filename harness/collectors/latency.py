@@ -24,13 +24,14 @@ _SECRET = "Secret"  # noqa: S105  # the kind
 
 
 class _Seen:
-    """Distinct objects seen that meet one expectation; of a final one those that are there."""
+    """Distinct objects seen that meet one expectation; of a final or remaining one those that are there."""
 
-    __slots__ = ("count", "final", "keys")
+    __slots__ = ("count", "final", "keys", "remaining")
 
-    def __init__(self, count: int, *, final: bool) -> None:
+    def __init__(self, count: int, *, final: bool, remaining: bool) -> None:
         self.count = count
         self.final = final
+        self.remaining = remaining
         self.keys: set[tuple[str, str]] = set()
 
 
@@ -47,7 +48,7 @@ class _Kind:
         self.index: LabelIndex[_Seen] = LabelIndex()
         self.written: dict[str, int] = {}
         for item in expected:
-            seen = _Seen(item.count, final=item.final)
+            seen = _Seen(item.count, final=item.final, remaining=item.remaining)
             self.expected.append(seen)
             self.index.add(seen, item.labels, namespace=item.namespace)
 
@@ -65,9 +66,9 @@ class _Kind:
 class LatencyCollector(Collector):
     """Samples `objects`, `objects.matched`, `watch.events` per kind, and writes propagation rows for the probes.
 
-    Secrets are always watched by metadata only, other kinds too unless a probe asks for a condition. Events count only if
-    they belong to the run: in its namespace, labelled with its id or naming its namespace in a label (as what Fleet makes
-    in other namespaces does), or expected or awaited by their labels.
+    Secrets are always watched by metadata only, other kinds too unless a probe asks for a condition or a JSONPath. Events
+    count only if they belong to the run: in its namespace, labelled with its id or naming its namespace in a label (as
+    what Fleet makes in other namespaces does), or expected or awaited by their labels.
     """
 
     name: ClassVar[str] = "latency"
@@ -100,7 +101,7 @@ class LatencyCollector(Collector):
     async def attach(self, context: RunContext) -> None:
         self._propagation = Propagation(context.probes)
         wanted = [*context.kinds, *(probe.kind for probe in context.probes), *(item.kind for item in context.expected)]
-        conditional = {probe.kind for probe in context.probes if probe.condition is not None}
+        conditional = {probe.kind for probe in context.probes if probe.needs_content}
         for kind in dict.fromkeys(wanted):
             self._kinds[kind] = _Kind(kind, [item for item in context.expected if item.kind == kind])
         self._context = context
@@ -174,20 +175,21 @@ class LatencyCollector(Collector):
     def _on_event(self, context: RunContext, state: _Kind, event: WatchEvent) -> None:
         metadata = event.object["metadata"]
         key = metadata.get("namespace", ""), metadata["name"]
+        labels = metadata.get("labels") or {}
+        sighting = Sighting(context.clock.from_monotonic_ns(event.received_ns), *key)
         if event.type == "DELETED":
             if key not in state.alive:
                 return
             state.alive.discard(key)
             for seen in state.expected:
-                if seen.final:
+                if seen.final or seen.remaining:
                     seen.keys.discard(key)
+            self._propagation.gone(state.kind, sighting, labels, event.object)
         else:
-            labels = metadata.get("labels") or {}
             ours = key in state.alive or _belongs(context, key[0], labels)
             for seen in state.index.find(*key, labels):
                 seen.keys.add(key)
                 ours = True
-            sighting = Sighting(context.clock.from_monotonic_ns(event.received_ns), *key)
             ours |= self._propagation.seen(state.kind, sighting, labels, event.object)
             if not ours:
                 return

@@ -7,12 +7,13 @@ three are kept. Values are sums over the subject's live processes.
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import ClassVar
 
 from harness.collectors import procfs
 from harness.collectors.base import Collector
 from harness.collectors.sampling import Sampler
-from harness.core.handles import RunContext
+from harness.core.handles import Cgroup, CpuLimit, RunContext
 
 INTERVAL_S = 0.1
 _FDS_EVERY = 5  # listing descriptors costs more than all the rest once there are hundreds
@@ -20,6 +21,9 @@ _FDS_EVERY = 5  # listing descriptors costs more than all the rest once there ar
 
 class MemoryCollector(Collector):
     """Samples `memory.rss`, `memory.anon`, `memory.cgroup`, `cpu.seconds`, `threads` and `fds` ten times a second.
+
+    With a CPU limit also `cpu.throttled` and `cpu.throttled.periods` (cumulative over incarnations); where the kernel counts the
+    pressure of the cgroup (v2), `pressure.cpu` and `pressure.memory`: seconds in which some process of it waited, cumulative.
 
     `memory.cgroup.peak` is the kernel's own high mark, written at the end: it sees what lies between two samples.
     After the subject's death nothing more is written, so the last samples are those of a living process.
@@ -32,6 +36,10 @@ class MemoryCollector(Collector):
         self._sampler = Sampler(self.name, self._take, INTERVAL_S)
         self._cpu: dict[tuple[int, int], float] = {}
         self._peak: int | None = None
+        self._cgroup: Cgroup | None = None
+        self._limit: CpuLimit | None = None
+        self._throttled = (0.0, 0)
+        self._throttled_before = (0.0, 0)
         self._round = 0
         self._rss: int | None = None
 
@@ -63,6 +71,7 @@ class MemoryCollector(Collector):
     def _sample(self, context: RunContext) -> None:
         sink, t_ns = context.sink, context.clock.now_ns()
         usage = self._read_cgroup(context)
+        self._sample_limits(context, t_ns)
         alive = [use for pid in context.subject.pids() if (use := procfs.read_process(pid)) is not None]
         if not alive:
             return
@@ -87,7 +96,45 @@ class MemoryCollector(Collector):
         cgroup = context.subject.cgroup
         if cgroup is None:
             return None
+        if cgroup is not self._cgroup:  # restarted: the cgroup before may have grown since it was read last
+            if self._cgroup is not None:
+                with contextlib.suppress(OSError):
+                    self._peak = max(filter(None, (self._peak, self._cgroup.peak_bytes())), default=None)
+            self._cgroup = cgroup
         with contextlib.suppress(OSError):
             self._peak = max(filter(None, (self._peak, cgroup.peak_bytes())), default=None)
             return cgroup.usage_bytes()
         return None
+
+    def _sample_limits(self, context: RunContext, t_ns: int) -> None:
+        """What the CPU limit and the kernel's pressure accounts tell."""
+        sink, limit, cgroup = context.sink, context.subject.cpu, context.subject.cgroup
+        if limit is not None:
+            if limit is not self._limit:
+                if self._limit is not None:
+                    self._read_throttling(self._limit)
+                self._throttled_before, self._limit = self._throttled, limit
+            self._read_throttling(limit)
+            sink.sample(self.name, "cpu.throttled", self._throttled[0], t_ns=t_ns)
+            sink.sample(self.name, "cpu.throttled.periods", self._throttled[1], t_ns=t_ns)
+        for resource in ("cpu", "memory"):
+            waited = None if cgroup is None else read_pressure_s(cgroup.path, resource)
+            if waited is not None:
+                sink.sample(self.name, f"pressure.{resource}", waited, t_ns=t_ns)
+
+    def _read_throttling(self, limit: CpuLimit) -> None:
+        with contextlib.suppress(OSError):
+            now = limit.throttling()
+            self._throttled = (self._throttled_before[0] + now.seconds, self._throttled_before[1] + now.periods)
+
+
+def read_pressure_s(cgroup: Path, resource: str) -> float | None:
+    """Seconds in which some process of a cgroup waited for the resource; None where the kernel does not tell (v1, no PSI)."""
+    try:
+        text = (cgroup / f"{resource}.pressure").read_text()
+    except OSError:
+        return None
+    for line in text.splitlines():
+        if line.startswith("some "):
+            return int(line.rsplit("total=", 1)[1]) / 1e6
+    return None

@@ -45,6 +45,9 @@ class MetricsCollector(Collector):
         self._session: aiohttp.ClientSession | None = None
         self._sampler = Sampler(self.name, self._take, INTERVAL_S)
         self._queue_depth: float | None = None
+        self._paused = False
+        self._reconciles = 0.0
+        self._reconciles_before = 0.0
         self._warned: set[str] = set()
         self._stored: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
 
@@ -61,6 +64,17 @@ class MetricsCollector(Collector):
         self._session = aiohttp.ClientSession(trust_env=False, timeout=_TIMEOUT)
         self._sampler.start()
 
+    async def restarting(self) -> None:
+        # The next incarnation counts from zero again: what this one has counted is kept.
+        await self._take()
+        self._paused = True
+        self._queue_depth = None
+        self._reconciles_before += self._reconciles
+        self._reconciles = 0.0
+
+    async def restarted(self) -> None:
+        self._paused = False
+
     async def settle(self) -> None:
         await self._take()
 
@@ -76,7 +90,12 @@ class MetricsCollector(Collector):
                 await session.close()
 
     async def _take(self) -> None:
-        if self._context is not None and self._session is not None and self._context.subject.ending() is None:
+        if (
+            not self._paused
+            and self._context is not None
+            and self._session is not None
+            and self._context.subject.ending() is None
+        ):
             await self._scrape(self._context, self._session)
 
     async def _scrape(self, context: RunContext, session: aiohttp.ClientSession) -> None:
@@ -119,7 +138,12 @@ class MetricsCollector(Collector):
                 goroutines = value
             if self._room_for(context, name, labels):
                 sink.sample(self.name, name, value, labels, t_ns)
+        if self._paused:  # a scrape that was under way when the restart began
+            return
         self._queue_depth = depth
+        if reconciles is not None:
+            self._reconciles = reconciles
+            reconciles += self._reconciles_before
         sink.sample(self.name, "metrics.series", series, t_ns=t_ns)
         for metric, total in (("queue.depth", depth), ("reconciles.total", reconciles), ("tasks", goroutines)):
             if total is not None:

@@ -34,15 +34,18 @@ class OomCollector(Collector):
     def __init__(self) -> None:
         self._context: RunContext | None = None
         self._sampler = Sampler(self.name, self._take, INTERVAL_S)
+        self._cgroup: Cgroup | None = None
         self._base: _Reading | None = None
         self._last: _Reading | None = None
+        self._carried = (0, 0)
+        """Kills and limit hits of the incarnations before."""
         self._written: tuple[int, int] | None = None
         self._written_ns = 0
 
     @property
     def kills(self) -> int:
         """Kills seen since attach."""
-        return self._last.kills - self._base.kills if self._last and self._base else 0
+        return self._sums()[0] if self._last and self._base else 0
 
     async def attach(self, context: RunContext) -> None:
         if context.subject.cgroup is None:
@@ -52,9 +55,13 @@ class OomCollector(Collector):
                 remedy="give the subject a memory_limit",
             )
         self._context = context
+        self._cgroup = context.subject.cgroup
         self._base = self._last = _read(context.subject.cgroup)
         self._write(context)
         self._sampler.start()
+
+    async def phase_ended(self, phase: str) -> None:  # noqa: ARG002
+        await self._take()  # a kill in this phase is an event of it, not of the next
 
     async def detach(self) -> None:
         context, self._context = self._context, None
@@ -70,8 +77,18 @@ class OomCollector(Collector):
             self._write(self._context)
 
     def _look(self, context: RunContext) -> None:
-        before, cgroup = self._last, context.subject.cgroup
+        cgroup = context.subject.cgroup
         assert cgroup is not None
+        assert self._cgroup is not None
+        self._count(context, self._cgroup)
+        if cgroup is not self._cgroup:  # restarted: what the last one told stands, and the new one counts from zero
+            self._carried = self._sums()
+            self._cgroup = cgroup
+            self._base = self._last = _Reading(0, 0, 0, ())
+            self._count(context, cgroup)
+
+    def _count(self, context: RunContext, cgroup: Cgroup) -> None:
+        before = self._last
         assert before is not None
         try:
             now = _read(cgroup)
@@ -85,7 +102,7 @@ class OomCollector(Collector):
         assert self._base is not None
         context.sink.event(
             "oom_kill",
-            number=number - self._base.kills,
+            number=self._carried[0] + number - self._base.kills,
             t_ns=context.clock.now_ns(),
             limit_bytes=cgroup.limit_bytes,
             usage_before_bytes=before.usage_bytes,
@@ -101,10 +118,18 @@ class OomCollector(Collector):
             cgroup_version=cgroup.version,
         )
 
-    def _write(self, context: RunContext) -> None:
+    def _sums(self) -> tuple[int, int]:
+        """Kills and limit hits since attach, over all incarnations."""
         assert self._last is not None
         assert self._base is not None
-        values = (self._last.kills - self._base.kills, self._last.limit_hits - self._base.limit_hits)
+        kills, hits = self._carried
+        return (
+            kills + self._last.kills - self._base.kills,
+            hits + self._last.limit_hits - self._base.limit_hits,
+        )
+
+    def _write(self, context: RunContext) -> None:
+        values = self._sums()
         t_ns = context.clock.now_ns()
         if values == self._written and t_ns - self._written_ns < _HEARTBEAT_NS:
             return

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from harness.core import jsonpath
 from harness.core.handles import ProbeSpec
+from harness.core.jsonpath import JSONPath
 from harness.core.kinds import Kind
 from harness.core.sinks import PropagationRow
 
@@ -46,13 +48,29 @@ class Sighting(NamedTuple):
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """What must hold of an object for it to be the effect."""
+
+    condition: str | None
+    path: JSONPath | None
+    equals: str | None
+    deleted: bool
+
+    def holds(self, item: Mapping[str, Any], true: set[str]) -> bool:
+        """Whether a living object, as `item` shows it, is the effect; `true` are its conditions."""
+        if self.deleted or (self.condition is not None and self.condition not in true):
+            return False
+        return self.path is None or self.path.holds(item, self.equals)
+
+
 @dataclass(slots=True, eq=False)
 class _Awaited:
     """One object that one cause must bring about."""
 
     probe: str
     cause_id: str
-    condition: str | None
+    test: _Test
     description: str
     sightings: list[Sighting] = field(default_factory=list)
     """Before the cause is reported: its request may be answered, and we told, after the effect was seen."""
@@ -65,17 +83,29 @@ class Propagation:
 
     def __init__(self, probes: Sequence[ProbeSpec]) -> None:
         self._by_kind: dict[Kind, LabelIndex[_Awaited]] = {}
+        self._by_owner: dict[tuple[Kind, str, str], list[_Awaited]] = {}
+        self._living: dict[tuple[Kind, str, str], list[_Awaited]] = {}
+        """Objects whose deletion is awaited, by key: the news of a deletion need not hold labels and owners."""
         self._by_cause: dict[tuple[str, str], list[_Awaited]] = {}
         self._rows: list[PropagationRow] = []
         self._missing = 0
         for probe in probes:
             index = self._by_kind.setdefault(probe.kind, LabelIndex())
+            path = None if probe.jsonpath is None else jsonpath.parse(probe.jsonpath)
+            test = _Test(probe.condition, path, probe.equals, probe.deleted)
             for target in probe.targets:
-                if not target.labels and target.name is None:
-                    raise ValueError(f"probe {probe.name}: a target of {target.cause_id} has neither labels nor a name")
-                labels = ",".join(f"{key}={value}" for key, value in sorted(target.labels.items()))
-                item = _Awaited(probe.name, target.cause_id, probe.condition, target.name or labels)
-                index.add(item, target.labels, name=target.name)
+                if not target.labels and target.name is None and target.owner is None:
+                    raise ValueError(
+                        f"probe {probe.name}: a target of {target.cause_id} has neither labels, a name nor an owner"
+                    )
+                words = ",".join(f"{key}={value}" for key, value in sorted(target.labels.items()))
+                if target.owner is not None:
+                    words = words or f"owner {'/'.join(target.owner)}"
+                item = _Awaited(probe.name, target.cause_id, test, target.name or words)
+                if target.owner is not None:
+                    self._by_owner.setdefault((probe.kind, *target.owner), []).append(item)
+                else:
+                    index.add(item, target.labels, name=target.name)
                 self._by_cause.setdefault((probe.phase, target.cause_id), []).append(item)
 
     @property
@@ -90,21 +120,40 @@ class Propagation:
 
     def seen(self, kind: Kind, sighting: Sighting, labels: Mapping[str, str], item: Mapping[str, Any]) -> bool:
         """An object exists, as `item` shows it (for conditions). Returns whether it is an awaited one."""
-        index = self._by_kind.get(kind)
-        if index is None:
+        if kind not in self._by_kind:
             return False
         found = False
         true: set[str] | None = None
-        for awaited in index.find(sighting.namespace, sighting.name, labels):
+        for awaited in self._awaiting(kind, sighting, labels, item):
             found = True
             if awaited.done:
                 continue
-            if awaited.condition is not None:
-                true = true_conditions(item) if true is None else true
-                if awaited.condition not in true:
-                    continue
-            self._sight(awaited, sighting)
+            if awaited.test.condition is not None and true is None:
+                true = true_conditions(item)
+            if awaited.test.deleted:
+                known = self._living.setdefault((kind, sighting.namespace, sighting.name), [])
+                if awaited not in known:
+                    known.append(awaited)
+            elif awaited.test.holds(item, true or set()):
+                self._sight(awaited, sighting)
         return found
+
+    def gone(self, kind: Kind, sighting: Sighting, labels: Mapping[str, str], item: Mapping[str, Any]) -> None:
+        """An object was deleted; `item` is what is known of it, at the least its name."""
+        if kind not in self._by_kind:
+            return
+        living = self._living.pop((kind, sighting.namespace, sighting.name), [])
+        for awaited in dict.fromkeys((*living, *self._awaiting(kind, sighting, labels, item))):
+            if awaited.test.deleted:
+                self._sight(awaited, sighting)
+
+    def _awaiting(
+        self, kind: Kind, sighting: Sighting, labels: Mapping[str, str], item: Mapping[str, Any]
+    ) -> Iterator[_Awaited]:
+        yield from self._by_kind[kind].find(sighting.namespace, sighting.name, labels)
+        if self._by_owner:
+            for owner in (item.get("metadata") or {}).get("ownerReferences") or ():
+                yield from self._by_owner.get((kind, owner_kind(owner), str(owner.get("name"))), ())
 
     def cause(self, phase: str, cause_id: str, intended_ns: int, sent_ns: int, acked_ns: int) -> None:
         """A request is over. Reports of causes that no probe of `phase` knows, and second ones, are ignored."""
@@ -156,6 +205,12 @@ class Propagation:
                 sighting.name,
             )
         )
+
+
+def owner_kind(reference: Mapping[str, Any]) -> str:
+    """The full name of the kind in an ownerReference, as `Kind.full_name` writes it."""
+    group, slash, _ = str(reference.get("apiVersion", "")).rpartition("/")
+    return f"{reference.get('kind')}.{group}" if slash else str(reference.get("kind"))
 
 
 def true_conditions(item: Mapping[str, Any]) -> set[str]:

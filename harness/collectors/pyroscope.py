@@ -11,6 +11,9 @@ import re
 from collections import Counter
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
 
 from harness.agent import side_dir
 from harness.collectors import pprof
@@ -23,6 +26,7 @@ from harness.toolchain import inject
 
 SETTINGS_ENV = "HARNESS_PYROSCOPE"
 _UPLOAD_S = 5
+_ASK_S = 3.0
 _LOOPBACK = "127.0.0.1"
 _CPU = "cpu"
 _OURS = "/harness_agent/"
@@ -63,6 +67,9 @@ class PyroscopeCollector(Collector):
             await self._ingest.start()
             address = self._ingest.url
             _bypass_proxy(launch.env)
+        elif not await _answers(address):
+            message = f"the Pyroscope server {_without_secrets(address)} does not answer: its profiles will be lost"
+            launch.sink.event("warning", source=self.name, message=message)
         tags = {_tag(key): value for key, value in {**launch.labels, "run_id": launch.run_id}.items() if value}
         launch.env[SETTINGS_ENV] = json.dumps(
             {
@@ -127,3 +134,18 @@ def _bypass_proxy(env: dict[str, str]) -> None:
         hosts = [host for host in env.get(name, "").split(",") if host]
         if _LOOPBACK not in hosts:
             env[name] = ",".join([*hosts, _LOOPBACK])
+
+
+async def _answers(url: str) -> bool:
+    """Whether anybody speaks HTTP there; what it says is between the server and pyroscope-io."""
+    timeout = aiohttp.ClientTimeout(total=_ASK_S)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session, session.get(url):
+            return True
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return False
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

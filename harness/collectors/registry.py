@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from harness.collectors.apiserver import ApiServerCollector
 from harness.collectors.audit import AuditCollector
 from harness.collectors.base import Collector
 from harness.collectors.host import HostCollector
@@ -45,6 +46,7 @@ _MAKERS: dict[str, Callable[[_Options], Collector]] = {
     "audit": lambda _: AuditCollector(),
     "latency": lambda _: LatencyCollector(),
     "host": lambda _: HostCollector(),
+    "apiserver": lambda _: ApiServerCollector(),
     "memray": lambda options: MemrayCollector(options.progress),
     "pyroscope": lambda options: PyroscopeCollector(
         options.progress, server=options.pyroscope_url, memory=options.pyroscope_memory

@@ -42,6 +42,10 @@ class Cluster(Protocol):
     audit_log: Path | None
     """The API server's audit log where it can be read (JSON lines, policy of DESIGN.md)."""
 
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Processes of the control plane on this machine by program, such as `kube-apiserver`; empty where it is elsewhere."""
+
     async def identity(self, user: str) -> Path:
         """A kubeconfig (mode 0600) by which the holder is `user` to the API server; it has no rights until bound."""
 
@@ -78,6 +82,29 @@ class Cgroup(Protocol):
 
     def pids(self) -> list[int]:
         """Processes in it."""
+
+
+class Throttling(Protocol):
+    """Cumulative counters of a CPU limit."""
+
+    @property
+    def periods(self) -> int:
+        """Periods in which the limit was used up."""
+
+    @property
+    def seconds(self) -> float:
+        """Time for which processes that wanted to run were held back, summed over CPUs."""
+
+
+class CpuLimit(Protocol):
+    """The CPU limit of one incarnation of the subject."""
+
+    @property
+    def cpus(self) -> float:
+        """How many CPUs it may use."""
+
+    def throttling(self) -> Throttling:
+        """The counters now; raises OSError when its cgroup is gone."""
 
 
 EndKind = Literal["oom_limit", "oom_node", "thrashing", "crash", "our_signal", "clean"]
@@ -119,6 +146,10 @@ class Subject(Protocol):
     def cgroup(self) -> Cgroup | None:
         """The memory cgroup of the running incarnation, None without a limit."""
 
+    @property
+    def cpu(self) -> CpuLimit | None:
+        """The CPU limit of the running incarnation, None without one."""
+
     def pids(self) -> list[int]:
         """Every live process of the subject, `pid` first."""
 
@@ -131,7 +162,8 @@ class Expected:
     """What must come to exist because of the load, computed from the scenario alone.
 
     `count` objects of `kind` in all, each in `namespace` (None: any) and carrying `labels` (equality). Used for
-    completeness. `final`: the load deletes some, so that what counts is what is there at the end, no fewer and no more.
+    completeness. `remaining`: they must still be there at the end; else it is enough that they have come. `final`: the load
+    deletes some, so that what counts is what is there at the end, no fewer and no more.
     """
 
     kind: Kind
@@ -139,22 +171,28 @@ class Expected:
     namespace: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     final: bool = False
+    remaining: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One object that a cause must bring about, found by equality of `labels` (and `name`, where known beforehand)."""
+    """One object that a cause must bring about, found by equality of `labels` (and `name`, where known beforehand).
+
+    `owner` is kind and name of one of its ownerReferences, by which it is found where it has neither.
+    """
 
     cause_id: str
     labels: Mapping[str, str] = field(default_factory=dict)
     name: str | None = None
+    owner: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeSpec:
     """One latency probe: each cause (a request of the load, by object name) must have its effect on each of its targets.
 
-    `condition` asks for a status condition with status True; None means that the object need only exist.
+    `condition` asks for a status condition with status True, `jsonpath` for a value there (`equals` it, where given), and
+    `deleted` that the object is gone; with none of them it need only exist.
     """
 
     name: str
@@ -162,6 +200,14 @@ class ProbeSpec:
     kind: Kind
     condition: str | None
     targets: Sequence[Target]
+    jsonpath: str | None = None
+    equals: str | None = None
+    deleted: bool = False
+
+    @property
+    def needs_content(self) -> bool:
+        """Whether metadata alone does not tell."""
+        return self.condition is not None or self.jsonpath is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,11 +71,15 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("fds.peak", "count", "open file descriptors of the subject's processes, highest sample", "lower", "memory"),
     Metric("loop.lag.p99", "seconds", "delay of the asyncio event loop, p99", "lower", "tasks", "python"),
     Metric("cpu.total", "seconds", "CPU time of the subject from load start to settled", "lower", "memory"),
+    Metric("cpu.throttled", "seconds", "time in which the CPU limit held the subject's processes back, summed over CPUs",
+           "lower", "memory"),
     *_quantiles("latency.PROBE", ("p50", "p95", "p99", "max"), "from the intended time of a cause to its effect on each "
                 "object it concerns", "latency"),
     Metric("completeness.KIND", "ratio", "objects of KIND seen over objects that must exist", "higher", "latency"),
     Metric("startup.first_object", "seconds", "from start to the subject's first read of a scenario kind", "lower", "audit"),
     Metric("startup.synced", "seconds", "from start to ready", "lower", "subject"),
+    Metric("startup.restart", "seconds", "from the start of a restarted subject to ready, the slowest restart", "lower",
+           "subject"),
     *_quantiles("api.VERB.KIND", ("p50", "p99"), "the load's requests, from intended time to answer", "load"),
     Metric("load.requests", "count", "requests the load sent", "none", "load"),
     Metric("load.failures", "count", "requests of the load that failed", "lower", "load"),
@@ -83,12 +87,32 @@ CATALOGUE: tuple[Metric, ...] = (
            "largest phase", "higher", "load"),
     Metric("load.sustained_per_s", "per_second", "highest rate that a step_until_failure kept (95 % of it achieved, at most 1 % "
            "failed); of several the lowest", "higher", "load"),
+    Metric("load.retries", "count", "attempts of the load beyond the first of each request", "lower", "load"),
+    *_quantiles("load.slip", ("p50", "p99"), "from the intended time of a request at a fixed rate to its being sent", "load"),
+    Metric("load.cpu.share", "ratio", "CPU of the load generator, a single thread, in cores; the busiest load phase of a "
+           "second or more", "lower", "load"),
+    Metric("load.loop_lag.max", "seconds", "delay of the load generator's event loop while it sent, highest", "lower", "load"),
+    Metric("apiserver.cpu", "seconds", "CPU time of the API server from load start to settled", "lower", "apiserver"),
+    Metric("apiserver.rss.peak", "bytes", "resident set of the API server, highest sample", "lower", "apiserver"),
+    Metric("apiserver.inflight.max", "count", "requests in flight in the API server, reading and writing, highest sample",
+           "lower", "apiserver"),
+    Metric("apiserver.rejected", "count", "requests that the API server's flow control refused", "lower", "apiserver"),
+    Metric("apiserver.request.VERB.p99", "seconds", "requests of all clients as the API server timed them during the load, "
+           "p99 (upper border of its histogram's bucket)", "lower", "apiserver"),
     Metric("writes.total", "count", "writes of the subject, by the API server's audit log", "lower", "audit"),
     Metric("writes.noop", "count", "writes of the subject that changed nothing (same resourceVersion)", "lower", "audit"),
     Metric("writes.conflict", "count", "writes of the subject refused with 409", "lower", "audit"),
     Metric("reconciles.total", "count", "reconciles the subject counted", "none", "metrics"),
     Metric("queue.depth.max", "count", "work items waiting over all queues, highest sample", "lower", "metrics"),
     Metric("metrics.series", "count", "series on the subject's /metrics, last scrape", "lower", "metrics"),
+    Metric("host.steal", "ratio", "share of the machine's CPU time that its host gave to others, from load start to settled",
+           "lower", "host"),
+    Metric("host.pressure.cpu", "ratio", "share of the time from load start to settled in which some task waited for a CPU",
+           "lower", "host"),
+    Metric("host.cpu.others", "ratio", "share of the machine's CPU time used by what is no part of the run, from load start "
+           "to settled", "lower", "host"),
+    Metric("overhead.loop_lag.max", "seconds", "delay of the harness's own event loop from load start to settled, highest",
+           "lower", "host"),
     Metric("overhead.cpu", "seconds", "CPU time of the harness and its agent during the run, without the load generator",
            "lower", "host"),
     Metric("overhead.rss", "bytes", "peak resident set of the harness, without the load generator", "lower", "host"),
@@ -109,7 +133,7 @@ class MetricName:
 
 
 def _pattern(metric: Metric) -> re.Pattern[str]:
-    text = re.escape(metric.name).replace("KIND", r"(?P<kind>[A-Z][A-Za-z0-9.]*)")
+    text = re.escape(metric.name).replace("KIND", r"(?P<kind>[A-Z][A-Za-z0-9.-]*)")
     text = text.replace("PROBE", r"(?P<probe>[a-z][a-z0-9_-]*)").replace("VERB", "(?P<verb>" + "|".join(_VERBS) + ")")
     return re.compile(text)
 
@@ -128,7 +152,7 @@ def resolve(name: str, *, probes: Iterable[str] | None = None) -> MetricName:
         if match is None:
             continue
         groups = match.groupdict()
-        kind = kinds.find(groups["kind"]).alias if groups.get("kind") else None
+        kind = kinds.alias_in_name(groups["kind"]) if groups.get("kind") else None
         probe = groups.get("probe")
         if probe is not None and probes is not None and probe not in (known := sorted(probes)):
             near = difflib.get_close_matches(probe, known, n=1, cutoff=0.4)

@@ -38,3 +38,8 @@ def state_dir() -> Path:
 def runs_dir() -> Path:
     """Where run records go unless `--out` says otherwise: `HARNESS_RUNS`, else `runs/` in the working directory."""
     return Path(os.environ.get("HARNESS_RUNS", "runs"))
+
+
+def experiments_dir(out: Path) -> Path:
+    """Where experiments over the runs in `out` are listed: beside the default `runs/`, inside a folder the user named."""
+    return out.parent / "experiments" if out == runs_dir() else out / "experiments"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.core import ids
+from harness.core import ids, paths
 from harness.core.errors import ExitCode, UsageError
 from harness.experiment import preflight
 from harness.experiment.options import Observer, RunOptions
@@ -50,7 +50,7 @@ def run_scenario(
     """
     arms = _chosen(file, only)
     scenarios = [(arm, resolve(file, profile=options.profile, sets=options.sets, arm=arm)) for arm in arms]
-    preflight.check([scenario for _, scenario in scenarios], options)
+    preflight.check([scenario for _, scenario in scenarios], options, file.path.parent)
     experiment_id = ids.new_run_id() if len(arms) > 1 else None
     started = datetime.now(UTC)
     records: list[RunRecord] = []
@@ -71,7 +71,7 @@ def run_scenario(
             experiment = Experiment(
                 experiment_id=experiment_id, scenario=file.name, started_at=started, runs=runs, exit_code=worst
             )
-            _save(options.out.parent / "experiments" / experiment_id, experiment)
+            _save(paths.experiments_dir(options.out) / experiment_id, experiment)
         if verdict.verdict == "interrupted":
             break
     return ScenarioOutcome(records, worst)

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +39,20 @@ class LoadGenerator:
 
     @classmethod
     async def start(
-        cls, plan: Mapping[str, Any], *, run_dir: Path, sink: Sink, on_rows: Callable[[list[RequestRow]], None]
+        cls,
+        plan: Mapping[str, Any],
+        *,
+        run_dir: Path,
+        sink: Sink,
+        on_rows: Callable[[list[RequestRow]], None],
+        cpus: Collection[int] | None = None,
     ) -> LoadGenerator:
-        """Start the generator and wait until it is connected. Raises RunFault with its last words otherwise."""
+        """Start the generator, on `cpus` only, and wait until it is connected. Raises RunFault with its last words otherwise."""
         plan_path, log = run_dir / "plan.json", run_dir / "loadgen.log"
         plan_path.write_text(json.dumps(plan, indent=1) + "\n")
         env = {**os.environ, RUN_ENV: str(plan["run_id"])}
         command = [sys.executable, "-P", "-m", "loadgen", str(plan_path)]
-        child = await spawn(command, name="loadgen", env=env, stdin=PIPE, stdout=PIPE, stderr=log)
+        child = await spawn(command, name="loadgen", env=env, stdin=PIPE, stdout=PIPE, stderr=log, cpus=cpus)
         generator = cls(child, sink, log, on_rows)
         try:
             await generator._expect("ready", _READY_SECONDS)

@@ -25,6 +25,8 @@ class RunOptions:
     """`launch` or `off`; None leaves it to the scenario."""
     pyroscope: str | None = None
     """`on` or a URL; None leaves it to the scenario."""
+    pin: bool = True
+    """Keep subject and load generator on CPUs of their own, where there are enough."""
 
 
 class Observer(Protocol):

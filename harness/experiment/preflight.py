@@ -11,14 +11,17 @@ from harness.cluster import provider
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.experiment.options import RunOptions
 from harness.experiment.subjects import build
-from harness.scenario.model import Scenario
-from harness.subject import limits
+from harness.scenario.model import Hook, Restart, Scenario
+from harness.subject import limits, webhooks
 
 _MEMRAY = ("launch", "off")
 
 
-def check(scenarios: Sequence[Scenario], options: RunOptions) -> None:
-    """Raises UsageError for options that cannot be meant, EnvironmentFault for what this machine cannot do."""
+def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> None:
+    """Raises UsageError for options that cannot be meant, EnvironmentFault for what this machine cannot do.
+
+    `base` is the folder that files of the scenario are relative to.
+    """
     provider.check(options.provider)
     if options.memray is not None and options.memray not in _MEMRAY:
         raise UsageError(f"--memray {options.memray!r} is unknown", remedy=f"use {' or '.join(_MEMRAY)}")
@@ -29,6 +32,11 @@ def check(scenarios: Sequence[Scenario], options: RunOptions) -> None:
         _command(scenario, options)
         if scenario.subject.memory_limit is not None:
             _memory_limit(scenario.name)
+        if scenario.subject.cpu_limit is not None:
+            limits.check_cpu(scenario.subject.cpu_limit)
+        if scenario.subject.webhooks is not None:
+            webhooks.load([base / name for name in scenario.subject.webhooks.configurations])
+        _steps(scenario, options)
     _out(options.out)
 
 
@@ -50,6 +58,21 @@ def _command(scenario: Scenario, options: RunOptions) -> None:
     if shutil.which(command[0]) is None:
         where = "in this folder" if "/" in command[0] else "on PATH"
         raise UsageError(f"the subject's program {command[0]!r} is not {where}, or not executable", place=scenario.name)
+
+
+def _steps(scenario: Scenario, options: RunOptions) -> None:
+    for step in scenario.load:
+        if isinstance(step, Restart) and (options.memray or scenario.memray) == "launch":
+            raise UsageError(
+                "a restart would overwrite the capture of memray",
+                place=scenario.name,
+                remedy="leave one of the two out",
+            )
+        if isinstance(step, Hook) and shutil.which(step.command[0]) is None:
+            where = "in this folder" if "/" in step.command[0] else "on PATH"
+            raise UsageError(
+                f"the hook's program {step.command[0]!r} is not {where}, or not executable", place=scenario.name
+            )
 
 
 def _memory_limit(name: str) -> None:

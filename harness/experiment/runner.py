@@ -15,9 +15,9 @@ from harness.analysis.verdict import judge
 from harness.core import ids
 from harness.core.clock import RunClock
 from harness.core.errors import ExitCode, HarnessError
-from harness.experiment import machine, subjects
+from harness.experiment import machine, pinning, subjects
 from harness.experiment.options import Observer, RunOptions
-from harness.experiment.session import Session
+from harness.experiment.session import Session, SetupRefused
 from harness.record import owner
 from harness.record.models import ExpectedObjects, Outcome, Run, ScenarioFacts, SubjectFacts
 from harness.record.reader import RunRecord
@@ -65,9 +65,11 @@ async def run_one(
             controller=command.controller,
             options=dict(command.options),
             memory_limit_bytes=scenario.subject.memory_limit,
+            cpu_limit=scenario.subject.cpu_limit,
             user=ids.subject_user(run_id),
         ),
         machine=machine.describe(),
+        pinning=pinning.plan(wanted=options.pin),
         versions=machine.versions(),
         expected=[ExpectedObjects(kind=e.kind.alias, count=e.count) for e in fanout.expected(scenario, run_id)],
     )
@@ -103,6 +105,9 @@ async def _outcome(session: Session, writer: RecordWriter) -> Outcome:
         task.uncancel()  # the interruption is dealt with: what follows, sealing the record, must not be cancelled too
         writer.event("interrupted")
         return Outcome(state="interrupted", message="interrupted by the user", exit_code=ExitCode.INTERRUPTED)
+    except SetupRefused as error:
+        writer.event("error", message=str(error))
+        return Outcome(state="invalid", message=str(error), exit_code=error.exit_code)
     except HarnessError as error:
         writer.event("error", message=str(error))
         return Outcome(state="error", message=str(error), exit_code=error.exit_code)

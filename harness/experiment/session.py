@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from harness.cluster import provider
-from harness.cluster.embedded import EmbeddedCluster
+from harness.cluster.embedded import EmbeddedCluster, EmbeddedOptions
 from harness.cluster.setup import prepare
 from harness.collectors import registry
 from harness.collectors.base import Collector
@@ -18,9 +23,11 @@ from harness.collectors.metrics import MetricsCollector
 from harness.core.clock import RunClock
 from harness.core.errors import RunFault
 from harness.core.handles import Launch, RunContext
-from harness.core.ids import RUN_LABEL
+from harness.core.ids import RUN_ENV, RUN_LABEL
 from harness.core.sinks import RequestRow
 from harness.experiment import subjects
+from harness.experiment.hook import run_hook
+from harness.experiment.leases import Leases
 from harness.experiment.load import LoadGenerator
 from harness.experiment.options import Observer, RunOptions, Status
 from harness.experiment.settle import settle
@@ -28,19 +35,21 @@ from harness.experiment.thrash import ThrashGuard
 from harness.experiment.witnesses import Witnesses
 from harness.kube.api import Api
 from harness.kube.kubeconfig import client_files
-from harness.kube.rbac import LOADGEN, WATCHER, bind
+from harness.kube.manifests import apply_files
+from harness.kube.rbac import LOADGEN, WATCHER, bind, grant
 from harness.record.models import EndingFacts, Phase, PhaseAction, Run
 from harness.record.writer import RecordWriter
-from harness.scenario import fanout, plan
-from harness.scenario.model import Create, Flip, Scenario, Settle
+from harness.scenario import fanout, plan, rights
+from harness.scenario.model import Create, Flip, Hook, Restart, Scenario, Settle
 from harness.scenario.names import AnyStep, groups, namespaces
 from harness.scenario.names import Phase as Planned
 from harness.scenario.rates import Changing, words
 from harness.scenario.traffic import Pause, Traffic
-from harness.subject import process
+from harness.subject import process, webhooks
+from harness.subject.incarnations import Incarnations
+from harness.subject.log import LogKeeper
 from harness.subject.placeholders import Placeholders
-from harness.subject.process import ProcessSubject, SubjectNotReady
-from harness.subject.readiness import Ready
+from harness.subject.process import LOG_NAME, ProcessSubject, SubjectNotReady
 from harness.subject.runtime import detect
 
 IDLE_SECONDS = 2.0
@@ -53,15 +62,24 @@ _LOADGEN_USER = "harness:loadgen"
 _T = TypeVar("_T")
 
 
+class SetupRefused(RunFault):
+    """The cluster does not take what the scenario brings along: nothing can be measured, and the scenario is at fault."""
+
+
 class SubjectGone(Exception):
     """The subject ended while something waited for it to work; not an error, but the end of the timeline."""
 
 
+class StepFailed(Exception):
+    """A step of the user's own failed; the reason is in its phase, and the run is invalid."""
+
+
 def _collectors(scenario: Scenario, options: RunOptions, observer: Observer) -> list[Collector]:
-    """The scenario's collectors; `latency` always, for without it nobody knows when the system is settled."""
+    """The scenario's collectors, and always those without which nobody knows when the system is settled (`latency`) or
+    whether the run can be trusted (`host`, `apiserver`)."""
     pyroscope = options.pyroscope or scenario.pyroscope
     return registry.create(
-        [*scenario.collect, "latency"],
+        [*scenario.collect, "latency", "host", "apiserver"],
         memray=(options.memray or scenario.memray) == "launch",
         pyroscope=None if pyroscope == "off" else pyroscope,
         progress=observer,
@@ -93,12 +111,16 @@ class Session:
         facts.collectors = self._witnesses.facts
         self._generator: LoadGenerator | None = None
         self._requested: dict[str, int] = {}
+        self._leases: Leases | None = None
 
     async def run(self, stack: AsyncExitStack) -> None:
         """From nothing to detached; what must be taken down is pushed on `stack` as it comes up."""
         cluster = await self._start_cluster(stack)
         api = await stack.enter_async_context(await Api.connect(cluster.kubeconfig))
         await prepare(api, self._facts.run_id)
+        await self._apply_setup(api)
+        self._leases = Leases(api)
+        await self._leases.remember()
         subject = await self._start_subject(stack, api, cluster)
         watch = asyncio.create_task(self._watch_cluster(cluster), name="cluster-watch")
         stack.callback(watch.cancel)
@@ -118,19 +140,33 @@ class Session:
             run_id=self._facts.run_id,
             work_dir=self.directory,
             progress=self._observer,
+            options=EmbeddedOptions(audit_groups=sorted({kind.group for kind in self._scenario.kinds})),
         )
         stack.push_async_callback(cluster.stop)
         self._facts.cluster = dict(cluster.describe())
         self._writer.save_run(self._facts)
         return cluster
 
-    async def _start_subject(self, stack: AsyncExitStack, api: Api, cluster: EmbeddedCluster) -> ProcessSubject:
+    async def _apply_setup(self, api: Api) -> None:
+        """Apply the scenario's own manifests. What the API server refuses makes the run invalid, in its words."""
+        setup = self._scenario.setup
+        if setup is None:
+            return
+        self._observer.step("applying the scenario's setup")
+        base = Path(self._facts.scenario.path).parent
+        try:
+            await apply_files(api, [base / entry for entry in setup.apply], self._facts.namespace)
+        except RunFault as error:
+            raise SetupRefused(f"setup: {error}") from error
+
+    async def _start_subject(self, stack: AsyncExitStack, api: Api, cluster: EmbeddedCluster) -> Incarnations:
         self._observer.step("starting the subject")
         facts = self._facts.subject
         kubeconfig = await cluster.identity(facts.user)
         await bind(api, facts.user, self._command.role, self._facts.run_id)
-        env = subjects.base_environment(self._command.env)
         placeholders = Placeholders(kubeconfig=kubeconfig, namespace=self._facts.namespace, run_id=self._facts.run_id)
+        certificate = self._certify(stack, placeholders)
+        env = subjects.base_environment(placeholders.fill_env(self._command.env, place="subject.env"))
         runtime, python = await detect(self._command.command, env)
         facts.runtime = runtime
         facts.runtime_version = None if python is None else ".".join(map(str, python.version))
@@ -147,19 +183,31 @@ class Session:
         )
         stack.push_async_callback(self._witnesses.detach)
         await self._witnesses.prepare(launch)
-        try:
-            subject = await process.start(
+
+        async def starter(incarnation: int, started: Callable[[ProcessSubject], None]) -> ProcessSubject:
+            return await process.start(
                 launch,
                 kubeconfig=kubeconfig,
                 user=facts.user,
                 namespace=self._facts.namespace,
                 memory_limit=self._scenario.subject.memory_limit,
+                cpu_limit=self._scenario.subject.cpu_limit,
                 metrics_url=self._command.metrics,
                 pprof_url=self._command.pprof,
-                ready=Ready(self._command.ready_http),
+                ready=self._command.ready,
                 ready_timeout_s=self._scenario.subject.ready_timeout,
                 placeholders=placeholders,
+                cpus=self._facts.pinning.subject if self._facts.pinning else None,
+                kubeconfig_of_run=cluster.kubeconfig,
+                incarnation=incarnation,
+                started=started,
             )
+
+        keeper = LogKeeper(self.directory / LOG_NAME, self._scenario.subject.log_limit, self._writer)
+        stack.push_async_callback(keeper.close)
+        keeper.start()
+        try:
+            subject = await Incarnations.start(starter)
         except SubjectNotReady as error:
             if error.ending is not None:
                 self._facts.ending = EndingFacts(**asdict(error.ending))
@@ -173,11 +221,35 @@ class Session:
             Phase(name="start", action="start", started_ns=subject.started_ns, ended_ns=subject.ready_ns)
         )
         self._observer.phase_ended("start", f"ready after {(subject.ready_ns - subject.started_ns) / 1e9:.1f} s")
+        if certificate is not None:
+            facts.webhooks = await webhooks.install(
+                api, self._configurations(), placeholders.port(self._webhook_port()), certificate.ca_pem
+            )
         return subject
 
-    async def _context(self, api: Api, cluster: EmbeddedCluster, subject: ProcessSubject) -> RunContext:
+    def _certify(self, stack: AsyncExitStack, placeholders: Placeholders) -> webhooks.Certificate | None:
+        """A certificate for the subject's admission webhooks, outside the record; None where it serves none."""
+        if self._scenario.subject.webhooks is None:
+            return None
+        directory = Path(tempfile.mkdtemp(prefix="hnw-"))
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        certificate = webhooks.certify(directory)
+        placeholders.webhook.update(certificate.files)
+        return certificate
+
+    def _webhook_port(self) -> str:
+        assert self._scenario.subject.webhooks is not None
+        return self._scenario.subject.webhooks.port
+
+    def _configurations(self) -> list[dict[str, Any]]:
+        assert self._scenario.subject.webhooks is not None
+        base = Path(self._facts.scenario.path).parent
+        return webhooks.load([base / name for name in self._scenario.subject.webhooks.configurations])
+
+    async def _context(self, api: Api, cluster: EmbeddedCluster, subject: Incarnations) -> RunContext:
         watcher = await cluster.identity(_WATCHER_USER)
         await bind(api, _WATCHER_USER, WATCHER, self._facts.run_id)
+        await grant(api, _WATCHER_USER, "watcher", rights.of_watcher(self._scenario), self._facts.run_id)
         return RunContext(
             run_id=self._facts.run_id,
             namespace=self._facts.namespace,
@@ -203,6 +275,7 @@ class Session:
         await bind(api, _LOADGEN_USER, LOADGEN, self._facts.run_id)
         for namespace in namespaces(self._scenario, self._facts.namespace):
             await api.ensure_namespace(namespace, {RUN_LABEL: self._facts.run_id})
+        await grant(api, _LOADGEN_USER, "loadgen", rights.of_load(self._scenario), self._facts.run_id)
         files = client_files(kubeconfig)
         document = plan.build_plan(
             self._scenario,
@@ -216,7 +289,11 @@ class Session:
         )
         self._requested = {phase["name"]: phase["count"] for phase in cast("list[dict[str, Any]]", document["phases"])}
         generator = await LoadGenerator.start(
-            document, run_dir=self.directory, sink=self._writer, on_rows=self._on_rows
+            document,
+            run_dir=self.directory,
+            sink=self._writer,
+            on_rows=self._on_rows,
+            cpus=self._facts.pinning.load if self._facts.pinning else None,
         )
         stack.push_async_callback(generator.stop)
         return generator
@@ -231,9 +308,7 @@ class Session:
 
     # -- the timeline --------------------------------------------------------------------------------------------------
 
-    async def _timeline(
-        self, stack: AsyncExitStack, api: Api, cluster: EmbeddedCluster, subject: ProcessSubject
-    ) -> None:
+    async def _timeline(self, stack: AsyncExitStack, api: Api, cluster: EmbeddedCluster, subject: Incarnations) -> None:
         await self._witnesses.attach(await self._context(api, cluster, subject))
         helpers = [
             asyncio.create_task(self._tick_forever(subject), name="ticker"),
@@ -244,9 +319,9 @@ class Session:
             await self._rest("idle", IDLE_SECONDS, subject)
             self._generator = await self._start_load(stack, api, cluster)
             for group in groups(self._scenario):
-                await self._group(group, subject)
+                await self._group(group, subject, cluster)
             await self._settled(subject)
-        except SubjectGone:
+        except (SubjectGone, StepFailed):
             for phase in self._facts.phases:
                 self._end_phase(phase)
         finally:
@@ -259,22 +334,29 @@ class Session:
         self._observer.step("detaching the collectors")
         await self._witnesses.detach(subject_ended=False)
         self._take_ending(subject)
+        self._observer.step("stopping the subject")
         await subject.stop()
+        self._observer.step("reading the profiles")
         await self._witnesses.detach()
         self._end_phase(self._facts.phases[-1])
 
-    async def _group(self, group: list[Planned[AnyStep]], subject: ProcessSubject) -> None:
+    async def _group(self, group: list[Planned[AnyStep]], subject: Incarnations, cluster: EmbeddedCluster) -> None:
         """One step, or those that run at the same time."""
         name, step = group[0].name, group[0].step
-        if isinstance(step, Settle):
-            await self._settle(name, step, subject)
-        elif isinstance(step, Pause):
-            await self._rest(name, step.seconds, subject)
-            self._observer.phase_ended(name, f"{step.seconds:g} s")
-        else:
-            await self._requests([(each.name, each.step) for each in group], subject)
+        match step:
+            case Settle():
+                await self._settle(name, step, subject)
+            case Pause():
+                await self._rest(name, step.seconds, subject)
+                self._observer.phase_ended(name, f"{step.seconds:g} s")
+            case Restart():
+                await self._restart(name, step, subject)
+            case Hook():
+                await self._hook(name, step, subject, cluster.kubeconfig)
+            case _:
+                await self._requests([(each.name, each.step) for each in group], subject)
 
-    async def _requests(self, steps: list[tuple[str, AnyStep]], subject: ProcessSubject) -> None:
+    async def _requests(self, steps: list[tuple[str, AnyStep]], subject: Incarnations) -> None:
         """Phases of the load generator, at the same time."""
         assert self._generator is not None
         phases: dict[str, Phase] = {}
@@ -299,6 +381,7 @@ class Session:
                     phase.done, phase.failed = min(self._generator.done(name), phase.requested or 0), 0
             raise
         for name in phases:
+            self._writer.phase = name  # what is read at the end of a phase is its own
             await self._witnesses.phase_ended(name)
 
     def _take_end(self, phase: Phase, message: dict[str, Any]) -> None:
@@ -316,7 +399,7 @@ class Session:
             f"{phase.done:,}/{phase.requested:,} at {phase.achieved_per_s or 0:,.0f}/s{of_asked}{kept}{failed}",
         )
 
-    async def _settle(self, name: str, step: Settle, subject: ProcessSubject) -> None:
+    async def _settle(self, name: str, step: Settle, subject: Incarnations) -> None:
         latency = self._witnesses.find(LatencyCollector)
         if latency is None:
             raise RunFault("cannot tell when the system is settled: the latency collector does not work")
@@ -331,7 +414,53 @@ class Session:
         how = "quiet" if phase.settled else f"not quiet within {step.timeout:.0f} s"
         self._observer.phase_ended(name, f"{how} after {seconds:.1f} s")
 
-    async def _settled(self, subject: ProcessSubject) -> None:
+    async def _restart(self, name: str, step: Restart, subject: Incarnations) -> None:
+        phase = self._begin_phase(name, "restart")
+        await self._witnesses.phase_started(name)
+        await self._witnesses.restarting()
+        assert self._leases is not None
+        leases, cleared = self._leases, list[str]()
+
+        async def between() -> None:
+            cleared.extend(await leases.clear())
+
+        before = subject.incarnation
+        try:
+            ending = await subject.restart(signal.SIGTERM if step.signal == "TERM" else signal.SIGKILL, between)
+        except SubjectNotReady as error:
+            phase.failure = str(error)
+            await self._witnesses.phase_ended(name)
+            self._observer.phase_ended(name, phase.failure)
+            raise SubjectGone from error
+        finally:
+            if subject.incarnation != before:
+                self._writer.event(
+                    "restart", incarnation=subject.incarnation, signal=step.signal, started_ns=subject.started_ns,
+                    ready_ns=subject.ready_ns, leases_cleared=cleared,
+                )  # fmt: skip
+        if subject.incarnation == before:  # it had died of something else, just then
+            raise SubjectGone
+        await self._witnesses.restarted()
+        await self._witnesses.phase_ended(name)
+        self._end_phase(phase)
+        assert subject.ready_ns is not None
+        seconds = (subject.ready_ns - subject.started_ns) / 1e9
+        self._observer.phase_ended(name, f"{ending.sentence}; ready again after {seconds:.1f} s")
+
+    async def _hook(self, name: str, step: Hook, subject: Incarnations, kubeconfig: Path) -> None:
+        phase = self._begin_phase(name, "hook")
+        await self._witnesses.phase_started(name)
+        env = {**os.environ, "KUBECONFIG": str(kubeconfig), RUN_ENV: self._facts.run_id}
+        log = self.directory / f"{name}.log"
+        hook = run_hook(step.command, env=env, log=log, timeout_s=step.timeout)
+        phase.failure = await self._while_alive(hook, subject)
+        await self._witnesses.phase_ended(name)
+        self._end_phase(phase)
+        self._observer.phase_ended(name, phase.failure or "done")
+        if phase.failure is not None:
+            raise StepFailed
+
+    async def _settled(self, subject: Incarnations) -> None:
         """The last measurement: force a collection, then rest; only where the system did become quiet."""
         last = plan.steps(self._scenario)[-1:]
         if not last or not isinstance(last[0][1], Settle):
@@ -340,7 +469,7 @@ class Session:
             await self._witnesses.settle()
             await self._rest("settled", SETTLED_SECONDS, subject)
 
-    async def _rest(self, name: str, seconds: float, subject: ProcessSubject) -> None:
+    async def _rest(self, name: str, seconds: float, subject: Incarnations) -> None:
         action: PhaseAction = "idle" if name == "idle" else "settled" if name == "settled" else "pause"
         phase = self._begin_phase(name, action)
         await self._while_alive(asyncio.sleep(seconds), subject)
@@ -348,7 +477,7 @@ class Session:
 
     # -- small parts ---------------------------------------------------------------------------------------------------
 
-    async def _while_alive(self, work: Coroutine[Any, Any, _T], subject: ProcessSubject) -> _T:
+    async def _while_alive(self, work: Coroutine[Any, Any, _T], subject: Incarnations) -> _T:
         """The result of `work`, or SubjectGone as soon as the subject ends."""
         task = asyncio.ensure_future(work)
         ended = asyncio.ensure_future(subject.wait_ended())
@@ -368,7 +497,7 @@ class Session:
             await asyncio.sleep(_TICK_SECONDS)
         raise RunFault(f"the cluster broke down: {reason}", place=str(self.directory / "control-plane"))
 
-    async def _tick_forever(self, subject: ProcessSubject) -> None:
+    async def _tick_forever(self, subject: Incarnations) -> None:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             phase = next((each for each in self._facts.phases if each.ended_ns is None), self._facts.phases[-1])
@@ -411,10 +540,10 @@ class Session:
             self._writer.event("phase", state="ended", name=phase.name)
             self._writer.save_run(self._facts)
 
-    def _take_ending(self, subject: ProcessSubject) -> None:
+    def _take_ending(self, subject: Incarnations) -> None:
         """Keep how the subject ended, if it did so before we stopped it."""
         ending = subject.ending()
-        if ending is None or self._facts.ending is not None:
+        if ending is None or ending.kind == "our_signal" or self._facts.ending is not None:
             return
         self._facts.ending = EndingFacts(**asdict(ending))
         self._writer.event("subject_ended", **asdict(ending))

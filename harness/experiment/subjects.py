@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from harness.core.errors import UsageError
 from harness.scenario.model import Subject
+from harness.subject.readiness import Ready
 
 _MATTERS = (
     "GOMEMLIMIT",
@@ -32,7 +33,7 @@ class SubjectCommand:
     env: dict[str, str]
     metrics: str | None
     pprof: str | None
-    ready_http: str | None
+    ready: Ready | None
     role: str
     """ClusterRole to bind: of manifests/rbac, or `cluster-admin` of the throw-away cluster for a foreign command."""
     controller: str | None = None
@@ -48,10 +49,10 @@ def build(spec: Subject, override: str | None) -> SubjectCommand:
                 *(sys.executable, "-P", "-m", f"harness.controllers.{spec.controller}", "--kubeconfig", "{kubeconfig}"),
                 *("--metrics-bind-address", _CONTROLLER_ADDRESS, *flags),
             ],
-            env=dict(spec.env),
+            env=_env(spec),
             metrics=f"http://{_CONTROLLER_ADDRESS}/metrics",
             pprof=None,
-            ready_http=f"http://{_CONTROLLER_ADDRESS}/readyz",
+            ready=Ready(http=f"http://{_CONTROLLER_ADDRESS}/readyz"),
             role=f"harness-{spec.controller}",
             controller=spec.controller,
             options=dict(spec.options),
@@ -59,10 +60,10 @@ def build(spec: Subject, override: str | None) -> SubjectCommand:
     command = _split(override) if override is not None else list(spec.command or [])
     return SubjectCommand(
         command=command,
-        env=dict(spec.env),
+        env=_env(spec),
         metrics=spec.metrics,
         pprof=spec.pprof,
-        ready_http=spec.ready.http if spec.ready else None,
+        ready=_ready(spec),
         role="cluster-admin",
     )
 
@@ -73,6 +74,19 @@ def _split(command: str) -> list[str]:
     except ValueError as error:  # a quotation or an escape that does not end
         cause = f"--subject {command!r} is not a command line: {error}"
         raise UsageError(cause, remedy="look at its quotes") from error
+
+
+def _env(spec: Subject) -> dict[str, str]:
+    """What the scenario adds to the environment; placeholders are not yet filled."""
+    return {**spec.env, **(spec.go.environment(spec.memory_limit) if spec.go else {})}
+
+
+def _ready(spec: Subject) -> Ready | None:
+    given = spec.ready
+    if given is None:
+        return None
+    lease = None if given.lease is None else (given.lease.namespace or "{namespace}", given.lease.name)
+    return Ready(given.http, given.log, lease, given.metric, given.min or 0.0)
 
 
 def relevant_environment(env: Mapping[str, str]) -> dict[str, str]:

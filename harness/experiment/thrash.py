@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from harness.core.sinks import Sink
 from harness.subject.ending import THRASH_S, ThrashWatch
-from harness.subject.process import ProcessSubject
+from harness.subject.incarnations import Incarnations
 
 _POLL_SECONDS = 1.0
 _GRACE_SECONDS = 2.0
@@ -17,7 +17,7 @@ _GRACE_SECONDS = 2.0
 class ThrashGuard:
     """Watches one subject. `progress` is any counter that grows with work done, None while unknown."""
 
-    def __init__(self, subject: ProcessSubject, sink: Sink, progress: Callable[[], float | None]) -> None:
+    def __init__(self, subject: Incarnations, sink: Sink, progress: Callable[[], float | None]) -> None:
         self._subject = subject
         self._sink = sink
         self._progress = progress
@@ -25,11 +25,16 @@ class ThrashGuard:
 
     async def watch(self) -> None:
         """Until cancelled, or until the subject was ended for thrashing."""
-        cgroup = self._subject.cgroup
-        if cgroup is None:
-            return
+        watched, hits = None, 0
         while self._subject.ending() is None:
-            usage = cgroup.usage_bytes()
+            cgroup = self._subject.cgroup
+            if cgroup is None:
+                return
+            if cgroup is not watched:  # each incarnation has its own
+                watched, hits = cgroup, cgroup.limit_hits()
+            # Only a limit that is being hit right now makes a subject thrash; it may well rest a little below it.
+            before, hits = hits, cgroup.limit_hits()
+            usage = cgroup.usage_bytes() if hits > before else 0
             current = self._watch.feed(time.monotonic(), usage, cgroup.limit_bytes, self._progress(), alive=True)
             self._sink.sample("oom", "oom.thrash_seconds", self._watch.longest_s)
             if current >= THRASH_S:

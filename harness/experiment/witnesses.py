@@ -57,6 +57,14 @@ class Witnesses:
         """Tell all that a phase is over."""
         await self._each(lambda collector: collector.phase_ended(phase))
 
+    async def restarting(self) -> None:
+        """Tell all that the subject is about to be restarted."""
+        await self._each(lambda collector: collector.restarting())
+
+    async def restarted(self) -> None:
+        """Tell all that the next incarnation is ready."""
+        await self._each(lambda collector: collector.restarted())
+
     async def settle(self) -> None:
         """Tell all that the system is quiet."""
         await self._each(lambda collector: collector.settle())

@@ -17,6 +17,9 @@ NAMESPACE = next(kind for kind in KINDS if kind.full_name == "Namespace")
 _KNOWN = (*KINDS, CRD, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ACCESS_REVIEW)
 
 
+_NOT_FOUND = 404
+
+
 class Discovery:
     """Maps (apiVersion, kind) to a `Kind`, asking the server once per group and version for what we do not know."""
 
@@ -28,7 +31,11 @@ class Discovery:
         """The resource behind a manifest. Raises ApiError 404 where the server does not serve it (yet)."""
         found = self._kinds.get((api_version, kind))
         if found is None:
-            await self._discover(api_version)
+            try:
+                await self._discover(api_version)
+            except ApiError as error:
+                if error.status != _NOT_FOUND:  # 404, in whatever words: a group or version that is not there
+                    raise
             found = self._kinds.get((api_version, kind))
         if found is None:
             raise ApiError(404, "NotFound", "the server has no such kind", place=f"{kind} of {api_version}")

@@ -54,12 +54,21 @@ async def apply_files(
     crds = [document for document in documents if document["kind"] == CRD.kind]
     namespaces = [document for document in documents if document["kind"] == "Namespace"]
     first = crds + namespaces
-    stored = list(await asyncio.gather(*(api.apply(document) for document in first)))
+    stored = list(await asyncio.gather(*(_apply(api, document) for document in first)))
     deadline = time.monotonic() + timeout_s
     await asyncio.gather(*(_wait_served(api, crd, deadline) for crd in crds))
     rest = [document for document in documents if document["kind"] not in (CRD.kind, "Namespace")]
-    stored.extend([await api.apply(document, namespace) for document in rest])
+    stored.extend([await _apply(api, document, namespace) for document in rest])
     return stored
+
+
+async def _apply(api: Api, document: dict[str, Any], namespace: str | None = None) -> dict[str, Any]:
+    """Apply one; what is refused is named as its file names it, not by the path of a request."""
+    try:
+        return await api.apply(document, namespace)
+    except ApiError as error:
+        place = f"{document['kind']} {document['metadata']['name']}"
+        raise ApiError(error.status, error.reason, error.message, place=place) from error
 
 
 async def _wait_served(api: Api, crd: dict[str, Any], deadline: float) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.core.errors import RunFault
 from harness.core.ids import RUN_LABEL
+from harness.core.kinds import Kind
 from harness.kube.api import Api
 from harness.kube.discovery import ACCESS_REVIEW, CLUSTER_ROLE, CLUSTER_ROLE_BINDING
 from harness.kube.errors import ApiError
@@ -49,8 +51,31 @@ async def bind(api: Api, user: str, role_name: str, run_id: str) -> None:
         await asyncio.sleep(_POLL_S)
 
 
+async def grant(api: Api, user: str, name: str, rights: Mapping[Kind, Sequence[str]], run_id: str) -> None:
+    """Give `user` verbs on kinds, and nothing else, by a ClusterRole of the run's own; returns when they hold.
+
+    For a scenario's own kinds, of which the roles of manifests/rbac cannot know. No rights, no role.
+    """
+    if not rights:
+        return
+    role = f"harness-{run_id}-{name}"
+    await api.apply(
+        {
+            "apiVersion": CLUSTER_ROLE.api_version,
+            "kind": CLUSTER_ROLE.kind,
+            "metadata": {"name": role, "labels": {RUN_LABEL: run_id}},
+            "rules": [
+                {"apiGroups": [kind.group], "resources": [kind.plural], "verbs": list(verbs)}
+                for kind, verbs in rights.items()
+            ],
+        }
+    )
+    await bind(api, user, role, run_id)
+
+
 async def unbind(api: Api, run_id: str) -> None:
-    """Remove all bindings of a run."""
+    """Remove all bindings of a run, and the roles made for it."""
+    await api.delete_collection(CLUSTER_ROLE, label_selector=f"{RUN_LABEL}={run_id}")
     await api.delete_collection(CLUSTER_ROLE_BINDING, label_selector=f"{RUN_LABEL}={run_id}")
 
 

@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -42,6 +42,7 @@ async def spawn(
     cgroup: Path | Sequence[Path] | None = None,
     remove: Sequence[Path] = (),
     kill_grace_s: float = 2.0,
+    cpus: Collection[int] | None = None,
 ) -> Child:
     """Start `command` under a supervisor that ends its whole tree when the harness goes away.
 
@@ -49,7 +50,8 @@ async def spawn(
     `stderr` are a file to append to, PIPE, None (dropped) or, for `stderr`, STDOUT. The child joins `cgroup` (one or
     several directories) before it executes anything. The supervisor removes `remove`, in order, when the child is
     released or the harness is gone: files, directories with their content, empty cgroups. `kill_grace_s` lies between
-    SIGTERM and SIGKILL for what the main process leaves behind, and for everything when the harness is gone.
+    SIGTERM and SIGKILL for what the main process leaves behind, and for everything when the harness is gone. `cpus` are
+    those that the child and all below it may run on; None is those of the harness.
 
     Raises UsageError when the command cannot be executed, EnvironmentFault when the machine refuses.
     """
@@ -65,6 +67,7 @@ async def spawn(
         "cgroups": [str(path.absolute()) for path in cgroups],
         "remove": [str(path.absolute()) for path in remove],
         "grace_s": kill_grace_s,
+        "cpus": None if cpus is None else sorted(cpus),
     }
     ours, theirs = socket.socketpair()
     with theirs:
@@ -159,6 +162,8 @@ def _failure(answer: Mapping[str, object], name: str, search: str, cwd: object) 
     if stage == "cgroup":
         remedy = "run `harness doctor` to see what limits are possible here"
         return EnvironmentFault(f"cannot join the cgroup {path}: {reason}", place=name, remedy=remedy)
+    if stage == "cpus":
+        return EnvironmentFault(f"cannot be pinned to the CPUs {path}: {reason}", place=name, remedy="use --no-pin")
     if stage == "supervisor":
         return EnvironmentFault(
             "its supervisor ended at once", place=name, remedy=f"try `{sys.executable} -I -S -c pass`"

@@ -8,7 +8,7 @@ Being a subreaper, this process inherits every orphan below it, double forks and
 children left" (ECHILD) proves that no descendant is left.
 
 Wire format, one JSON object a line.
-From the harness: first the order `{"command", "env", "cwd", "cgroups", "remove", "grace_s"}`, then any of
+From the harness: first the order `{"command", "env", "cwd", "cgroups", "remove", "grace_s", "cpus"}`, then any of
 `{"signal": N}` (to the main process), `{"end": GRACE_S}` (end the tree), `{"release": true}` (remove the paths, leave).
 To the harness: `{"started": PID}` or `{"failed": STAGE, "errno", "path"}`;
 `{"exit": STATUS, "t_ns", "max_rss_bytes", "cpu_s", "sent"}` when the main process ended; `{"gone": true, "stuck": [PIDS]}`
@@ -140,6 +140,9 @@ def become(order: dict[str, Any], parent: int, errors: int) -> None:
             stage, path = "cgroup", directory
             with open(os.path.join(directory, "cgroup.procs"), "wb", buffering=0) as file:
                 file.write(b"0")  # 0: the writing process
+        if order["cpus"] is not None:
+            stage, path = "cpus", ",".join(map(str, order["cpus"]))
+            os.sched_setaffinity(0, order["cpus"])
         stage, path = "cwd", order["cwd"]
         os.chdir(order["cwd"])
         stage, path = "exec", order["command"][0]

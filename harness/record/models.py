@@ -23,6 +23,8 @@ PhaseAction = Literal[
     "settle",
     "settled",
     "end",
+    "restart",
+    "hook",
 ]
 LOAD_ACTIONS: tuple[PhaseAction, ...] = ("create", "flip", "delete", "patch", "read", "list", "churn", "watch")
 """Phases in which the load generator sends requests."""
@@ -67,6 +69,8 @@ class SubjectFacts(_Model):
     runtime: Literal["python", "go", "other"] | None = None
     runtime_version: str | None = None
     memory_limit_bytes: int | None = None
+    cpu_limit: float | None = Field(default=None, description="CPUs that it may use")
+    webhooks: list[str] = Field(default=[], description="admission webhooks of it that the API server called")
     cgroup_version: Literal[1, 2] | None = None
     user: str
 
@@ -81,6 +85,14 @@ class Machine(_Model):
     os: str
     arch: str
     fingerprint: str
+
+
+class Pinning(_Model):
+    """CPUs that subject and load generator were kept on; null: any, and `reason` says why."""
+
+    subject: list[int] | None = None
+    load: list[int] | None = None
+    reason: str | None = None
 
 
 class CollectorFacts(_Model):
@@ -111,6 +123,9 @@ class Phase(_Model):
     until_failure: bool = Field(default=False, description="it looked for the highest rate that can be kept")
     sustained_per_s: float | None = Field(default=None, description="of until_failure: the highest rate that was kept")
     failed_at_per_s: float | None = Field(default=None, description="of until_failure: the rate that was not kept")
+    failure: str | None = Field(
+        default=None, description="of a restart or hook: why it failed; the run is then invalid"
+    )
     settled: bool | None = Field(default=None, description="of a settle phase: quiet came before its timeout")
 
 
@@ -132,9 +147,12 @@ class EndingFacts(_Model):
 
 
 class Outcome(_Model):
-    """How the run itself went: `completed` also when the subject died; `error` when it broke down."""
+    """How the run itself went: `completed` also when the subject died; `error` when it broke down.
 
-    state: Literal["completed", "error", "interrupted"]
+    `invalid`: what the scenario brings along was refused by the cluster, so that nothing could be measured.
+    """
+
+    state: Literal["completed", "error", "invalid", "interrupted"]
     message: str | None = None
     exit_code: int = 0
 
@@ -156,6 +174,7 @@ class Run(_Model):
     cluster: dict[str, Any] = {}
     subject: SubjectFacts
     machine: Machine
+    pinning: Pinning | None = Field(default=None, description="null in records of versions that did not pin")
     versions: dict[str, str]
     collectors: list[CollectorFacts] = []
     phases: list[Phase] = []

@@ -64,6 +64,7 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
     """The page as text. `path` is where it will lie: links into the record are relative to it."""
     run = record.run
     sections = _charts(record)
+    answer, audited = tables.trusted(record, verdict)
     timeline = Timeline(data.end_s(record), data.spans(record), data.marks(record))
     stacks = profiles.read_stacks(record)
     if stacks is not None:
@@ -87,6 +88,8 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
         sections=sections,
         phases=tables.phases(record),
         requests=tables.requests(record),
+        trust=answer,
+        audited=audited,
         failures=tables.failures(record),
         propagation=tables.propagation(record),
         allocation_sites=profiles.allocation_sites(record),

@@ -18,6 +18,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Writes": ("writes",),
     "Load": ("load", "api"),
     "Start-up": ("startup",),
+    "API server": ("apiserver",),
+    "Machine": ("host",),
     "Overhead of the harness": ("overhead",),
 }
 """Title of a group to the first words of the metric names in it, in the order in which they are shown."""

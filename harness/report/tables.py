@@ -7,8 +7,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.analysis.facts import Facts as RecordFacts
+from harness.analysis.trust import Trust, trust
 from harness.core.units import format_value
-from harness.record.models import LOAD_ACTIONS, Run
+from harness.record.models import LOAD_ACTIONS, Run, Verdict
 from harness.record.reader import RunRecord
 from harness.report import data, traffic
 from harness.report.results import NONE, clean
@@ -59,14 +61,62 @@ def phases(record: RunRecord) -> Table:
 
 
 def requests(record: RunRecord) -> Table:
-    """Percentiles of the load's requests."""
+    """Percentiles of the load's requests, from the time they were meant to be sent and from the time they were."""
+    service = traffic.service_percentiles(record)
     rows = [
-        [*map(clean, item.group), _count(item.count), _count(item.missing), *_quantiles(item)]
+        [
+            *(*map(clean, item.group), _count(item.count), _count(item.missing), *_quantiles(item)),
+            *(format_value(value, "seconds") for value in service.get(item.group, ())),
+        ]
         for item in traffic.request_percentiles(record)
     ]
-    headers = ["phase", "verb", "kind", "attempts", "failed", "p50", "p90", "p95", "p99", "max"]
-    note = "From the intended time of each request to the answer it was done with; a request that failed for good has none."
-    return Table("Latency of the load's requests", headers, rows, tuple(range(3, 10)), note if rows else "")
+    rows = [row + [NONE] * (12 - len(row)) for row in rows]
+    headers = [
+        "phase",
+        "verb",
+        "kind",
+        "attempts",
+        "failed",
+        "p50",
+        "p90",
+        "p95",
+        "p99",
+        "max",
+        "service p50",
+        "service p99",
+    ]
+    note = (
+        "p50 to max: response time, from the intended time of each request to the answer it was done with, so that a stalled "
+        "server cannot hide the requests it held up (coordinated omission). Service time: from sending the attempt that was "
+        "answered. A request that failed for good has neither."
+    )
+    return Table("Latency of the load's requests", headers, rows, tuple(range(3, 12)), note if rows else "")
+
+
+def trusted(record: RunRecord, verdict: Verdict) -> tuple[Trust, Table]:
+    """Whether the run can be trusted, and the load phases with what its own means were doing."""
+    answer = trust(RecordFacts(record), verdict)
+    rows = []
+    for item, remarks in answer.phases:
+        phase = item.phase
+        asked = "max" if phase.requested_per_s is None else _rate(phase.requested_per_s)
+        slowest = NONE if item.slowest is None else f"{item.slowest[0]} {format_value(item.slowest[1], 'seconds')}"
+        rows.append([
+            clean(phase.name), asked, _rate(phase.achieved_per_s), _time(item.slip_p50_s), _time(item.slip_p99_s),
+            _count(item.retries), _share(item.generator_cores), _time(item.generator_lag_s), _time(item.harness_lag_s),
+            _share(item.apiserver_cores), _number(item.inflight), _number(item.rejected), slowest, _share(item.steal),
+            _share(item.others), _share(item.pressure), "; ".join(remarks) or "as planned",
+        ])  # fmt: skip
+    headers = [
+        "phase", "rate asked", "achieved", "late p50", "late p99", "repeated", "generator CPU", "its loop late",
+        "our loop late", "API server CPU", "in flight", "refused", "its slowest p99", "steal", "others' CPU", "CPU pressure",
+        "in words",
+    ]  # fmt: skip
+    note = (
+        "Late: from the intended to the sent time at a fixed rate. CPU of generator and API server in shares of one core; steal "
+        "and others' CPU (programs that are no part of the run) in shares of the machine."
+    )
+    return answer, Table("The run's own means, by load phase", headers, rows, tuple(range(1, 16)), note)
 
 
 def failures(record: RunRecord) -> Table:
@@ -158,6 +208,18 @@ def _facts(values: Mapping[str, object], prefix: str = "") -> Facts:
 def _short(text: str) -> str:
     plain = clean(text)
     return plain if len(plain) <= _LONGEST_CELL else f"{plain[:_LONGEST_CELL]}… ({len(plain):,} characters)"
+
+
+def _time(value: float | None) -> str:
+    return NONE if value is None else format_value(value, "seconds")
+
+
+def _share(value: float | None) -> str:
+    return NONE if value is None else f"{value:.0%}"
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:,.0f}"
 
 
 def _count(value: int | None) -> str:

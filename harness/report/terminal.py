@@ -13,6 +13,10 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from harness.analysis.facts import Facts
+from harness.analysis.selfaudit import PhaseAudit
+from harness.analysis.trust import trust
+from harness.core.units import format_value
 from harness.record.models import ExpectationResult, Result, Verdict, VerdictName
 from harness.record.reader import RunRecord
 from harness.report import results as shown
@@ -40,6 +44,8 @@ def render(record: RunRecord, verdict: Verdict, console: Console) -> None:
     if verdict.results:
         _heading(console, "Results")
         _results(console, verdict.results)
+    if record.run.phases:
+        _trust(console, record, verdict)
     if verdict.warnings:
         _heading(console, "Warnings")
         for warning in verdict.warnings:
@@ -150,6 +156,37 @@ def _results(console: Console, results: Mapping[str, Result]) -> None:
             family, _, _ = line.note.rpartition(", ")  # `…, p50` and `…, p99` need saying once
             _row(console, lead, "" if family and family == said else line.note, "dim", whole=False)
             said = family
+
+
+def _trust(console: Console, record: RunRecord, verdict: Verdict) -> None:
+    answer = trust(Facts(record), verdict)
+    _heading(console, "Can this run be trusted?")
+    for line in _wrap(console, answer.answer, console.width - 2):
+        _print(console, Text(f"  {line}", "bold yellow" if answer.spoiled else ""))
+    for reason in [*answer.spoiled, *answer.remarks]:
+        _bullet(console, reason)
+    width = min(_WIDEST_NAME, max((cell_len(clean(item.phase.name)) for item, _ in answer.phases), default=0))
+    for item, remarks in answer.phases:
+        lead = Text(f"    {_pad(clean(item.phase.name), width)}")
+        _row(console, lead, ", ".join(_means(item)) + "; " + ("; ".join(remarks) or "as planned"), "dim", whole=True)
+
+
+def _means(item: PhaseAudit) -> Iterator[str]:
+    """The figures of a phase that matter most; the page has them all."""
+    achieved = item.phase.achieved_per_s
+    asked = item.phase.requested_per_s
+    if achieved is not None:
+        yield format_value(achieved, "per_second") + (
+            "" if asked is None else f" of {format_value(asked, 'per_second')}"
+        )
+    if item.slip_p99_s is not None:
+        yield f"late p99 {format_value(item.slip_p99_s, 'seconds')}"
+    for what, cores in (("generator", item.generator_cores), ("API server", item.apiserver_cores)):
+        if cores is not None:
+            yield f"{what} {cores:.0%} of a CPU"
+    for what, share in (("steal", item.steal), ("other programs", item.others)):
+        if share is not None:
+            yield f"{what} {share:.0%}"
 
 
 def _text(result: Result | None) -> str:

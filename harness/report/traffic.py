@@ -111,6 +111,15 @@ def request_latencies(record: RunRecord) -> list[LatencyPoint]:
     return [LatencyPoint(phase, (bin_ + 0.5) * width, q[0], q[1], count) for phase, bin_, q, count in rows]
 
 
+def service_percentiles(record: RunRecord) -> dict[tuple[str, ...], tuple[float, float]]:
+    """p50 and p99 of the service time, from sending to the answer, of successful requests by (phase, verb, kind), in seconds."""
+    rows = record.sql(
+        "SELECT phase, verb, kind, quantile_disc((done_ns - sent_ns) / 1e9, [0.5, 0.99]) FROM requests "
+        "WHERE error IS NULL GROUP BY phase, verb, kind"
+    )
+    return {(phase, verb, kind): (float(q[0]), float(q[1])) for phase, verb, kind, q in rows}
+
+
 def request_percentiles(record: RunRecord) -> list[Percentiles]:
     """By (phase, verb, kind): attempts, those that failed as `missing`, and the latency of the successful ones."""
     rows = record.sql(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path as FilePath
 
 from harness.core import metrics
+from harness.core.kinds import is_own
 from harness.core.metrics import MetricName
 from harness.core.paths import scenarios_dir
 from harness.scenario import fanout, names, population
@@ -15,10 +16,10 @@ from harness.scenario.hints import suggest
 from harness.scenario.model import Scenario
 from harness.scenario.problems import Problem
 from harness.scenario.selection import selector_of
-from harness.scenario.steps import BUNDLE, CLUSTERS, GITREPO, SECRET, Create, Flip
+from harness.scenario.steps import BUNDLE, CLUSTERS, EFFECTS, GITREPO, SECRET, Create, Flip
 from harness.scenario.traffic import Churn, Delete, Patch, Read
 
-_WITHOUT_COLLECTOR = ("load", "subject")
+_WITHOUT_COLLECTOR = ("load", "subject", "host", "apiserver")
 """Sources of results that are always there."""
 
 
@@ -77,7 +78,12 @@ def _flips(scenario: Scenario) -> Iterator[Problem]:
             cause = f"flips {flip.count} of {flip.kind}, but only {clusters.step.count} are created"
             yield Problem((*path, "count"), cause, f"lower it to {clusters.step.count}, or create more")
         for number, probe in enumerate(flip.probes):
-            if probe.until.kind == flip.kind:
+            until = probe.until
+            if not (until.by_rule or until.label or until.owner or is_own(until.resource)):
+                effects = " or ".join(kind.alias for kind in EFFECTS)
+                cause = f"a flip has no effect on {until.kind}; its effects are seen on {effects}"
+                yield Problem((*phase.path, "probes", number, "until"), cause)
+            elif until.kind == flip.kind and until.by_rule:
                 cause = f"{flip.kind} is what the flip itself changes"
                 yield Problem((*phase.path, "probes", number, "until"), cause, "wait for a BundleDeployment")
 
@@ -98,12 +104,16 @@ def _takings(scenario: Scenario) -> Iterator[Problem]:
         phase.step.resource: phase for phase in names.creates(scenario, GITREPO, BUNDLE) if phase.step.matching
     }
     unknown = {phase.step.kind for phase in names.creates(scenario, SECRET) if population.is_open_ended(phase.step)}
+    passing = fanout.passing(scenario)
     for taking in population.takings(scenario):
         step, path = taking.step, (*taking.phase.path, taking.step.action)
         asked = step.count if isinstance(step, Delete | Patch) else None
         if step.kind in unknown:
             cause = f"how many {step.kind} a step_until_failure has created is not known"
             yield Problem((*path, "kind"), cause, "create them at another rate")
+        elif step.resource in passing:
+            cause = f"a probe waits until {step.kind} is deleted, so how many are there is not known"
+            yield Problem((*path, "kind"), cause, f"leave out the {step.action}, or that probe")
         elif not taking.there:
             yield Problem(
                 (*path, "kind"), f"no earlier step leaves any {step.kind}", f"create it before the {step.action}"
@@ -153,7 +163,7 @@ def _sizes(scenario: Scenario) -> Iterator[Problem]:
         if (bundles := phase.step.count * each) > MAX_COUNT:
             cause = f"{phase.step.count} GitRepos of {each} Bundles make {bundles} Bundles"
             yield Problem((*phase.path, "create", "bundles"), cause, f"at most {MAX_COUNT} are accepted")
-    for flip in names.flips(scenario):
+    for flip in names.causing(scenario):
         for number, probe in enumerate(flip.step.probes):
             if (count := fanout.target_count(scenario, flip, probe)) > MAX_COUNT:
                 cause = f"probe {probe.name!r} has {count} targets"
@@ -163,7 +173,7 @@ def _sizes(scenario: Scenario) -> Iterator[Problem]:
 
 def _probe_names(scenario: Scenario) -> Iterator[Problem]:
     seen: set[str] = set()
-    for flip in names.flips(scenario):
+    for flip in names.causing(scenario):
         for number, probe in enumerate(flip.step.probes):
             if probe.name in seen:
                 path = (*flip.path, "probes", number, "name")
@@ -175,7 +185,7 @@ def _results(scenario: Scenario) -> Iterator[Problem]:
     """Expectations and signs of engagement must be about results that this scenario can have."""
     targets = {
         probe.name: fanout.target_count(scenario, flip, probe)
-        for flip in names.flips(scenario)
+        for flip in names.causing(scenario)
         for probe in flip.step.probes
     }
     existing = {item.kind.alias for item in fanout.expected(scenario, fanout.NO_RUN) if item.count}

@@ -11,7 +11,7 @@ from collections import Counter
 
 from harness.core.handles import Expected, ProbeSpec, Target
 from harness.core.ids import RUN_LABEL, namespace_of
-from harness.core.kinds import Kind, find
+from harness.core.kinds import Kind, is_own
 from harness.scenario import population
 from harness.scenario.model import Scenario
 from harness.scenario.names import (
@@ -19,10 +19,9 @@ from harness.scenario.names import (
     BUNDLE_NAMESPACE_LABEL,
     CLUSTER_LABEL,
     Phase,
-    creates,
-    flips,
+    cause_names,
+    causing,
     phases,
-    template,
 )
 from harness.scenario.selection import Selection, histories, selections, selects
 from harness.scenario.steps import (
@@ -31,10 +30,10 @@ from harness.scenario.steps import (
     FLEET_CLUSTER,
     GITREPO,
     MANAGEMENT_CLUSTER,
-    SECRET,
     Create,
     Flip,
     Probe,
+    Until,
 )
 from harness.scenario.traffic import Delete
 
@@ -63,6 +62,7 @@ def expected(scenario: Scenario, run_id: str) -> list[Expected]:
     spread = {step.resource for step in _creates(scenario) if (step.namespaces or 1) > 1}
     unknown = {step.resource for step in _creates(scenario) if population.is_open_ended(step)}
     result = []
+    passing_kinds = passing(scenario)
     for kind, count in counts.items():
         if kind == DEPLOYMENT:
             # They live in the namespace that the controller gives each Fleet Cluster.
@@ -71,13 +71,16 @@ def expected(scenario: Scenario, run_id: str) -> list[Expected]:
             where = namespace if kind.namespaced and kind not in spread else None
             labels = {RUN_LABEL: run_id} if made.get(kind) == count else {}
         if count and kind not in unknown:
-            result.append(Expected(kind, count - gone.get(kind, 0), where, labels, final=kind in final))
+            remaining = is_own(kind) and kind not in passing_kinds
+            result.append(
+                Expected(kind, count - gone.get(kind, 0), where, labels, final=kind in final, remaining=remaining)
+            )
     return result
 
 
 def _gone(scenario: Scenario) -> dict[Kind, int]:
     """How many objects of each kind are there no more at the end, with the Bundles of deleted GitRepos."""
-    made = {phase.name: phase.step for phase in creates(scenario, SECRET, GITREPO, BUNDLE)}
+    made = {phase.name: phase.step for phase in phases(scenario) if isinstance(phase.step, Create)}
     gone: Counter[Kind] = Counter()
     for taking in population.takings(scenario):
         if isinstance(taking.step, Delete):
@@ -89,6 +92,16 @@ def _gone(scenario: Scenario) -> dict[Kind, int]:
     return gone
 
 
+def passing(scenario: Scenario) -> set[Kind]:
+    """Kinds of which a probe awaits that objects of the load are deleted: they need not be there at the end."""
+    return {
+        probe.until.resource
+        for phase in causing(scenario)
+        for probe in phase.step.probes
+        if probe.until.deleted and probe.until.resource == phase.step.resource
+    }
+
+
 def scenario_kinds(scenario: Scenario) -> list[Kind]:
     """Every kind the load creates or brings about: watched for quiet and for completeness."""
     kinds = dict.fromkeys(_created(scenario))
@@ -98,36 +111,52 @@ def scenario_kinds(scenario: Scenario) -> list[Kind]:
         kinds[BUNDLE] = None
     if BUNDLE in kinds and FLEET_CLUSTER in kinds:
         kinds[DEPLOYMENT] = None
-    for phase in flips(scenario):
-        kinds |= dict.fromkeys(find(probe.until.kind) for probe in phase.step.probes)
+    for phase in causing(scenario):
+        kinds |= dict.fromkeys(probe.until.resource for probe in phase.step.probes)
     return list(kinds)
 
 
 def probes(scenario: Scenario, run_id: str) -> list[ProbeSpec]:
-    """The latency probes with their targets: one for each flipped Cluster and each object that its flip concerns."""
+    """The latency probes with their targets: one for each flipped Cluster and each object that its flip concerns.
+
+    What follows from Fleet's rules is computed; else a cause has one effect, of its own name unless the probe says otherwise.
+    """
     result = []
     chosen = selections(scenario, run_id)
-    for phase in flips(scenario):
-        flip = phase.step
-        names = template(flip.resource, run_id)
-        for probe in flip.probes:
-            kind = find(probe.until.kind)
-            targets = (
-                _deployment_targets(scenario, chosen, phase.place, names)
-                if kind == DEPLOYMENT
-                else [_copy_target(names.format(i=index), flip) for index in range(flip.count)]
+    for phase in causing(scenario):
+        step, names = phase.step, cause_names(phase, run_id)
+        for probe in step.probes:
+            until = probe.until
+            if isinstance(step, Flip) and until.by_rule:
+                targets = (
+                    _deployment_targets(scenario, chosen, phase.place, names)
+                    if until.resource == DEPLOYMENT
+                    else [_copy_target(names.format(i=index), step) for index in range(step.count)]
+                )
+            else:
+                targets = [_target(until, step.resource, names.format(i=index)) for index in range(step.count)]
+            result.append(
+                ProbeSpec(
+                    probe.name,
+                    phase.name,
+                    until.resource,
+                    until.condition,
+                    targets,
+                    jsonpath=until.jsonpath,
+                    equals=until.equals,
+                    deleted=until.deleted,
+                )
             )
-            result.append(ProbeSpec(probe.name, phase.name, kind, probe.until.condition, targets))
     return result
 
 
-def target_count(scenario: Scenario, flip: Phase[Flip], probe: Probe) -> int:
-    """How many targets a probe of a flip has, without making them."""
-    if find(probe.until.kind) != DEPLOYMENT:
-        return flip.step.count
+def target_count(scenario: Scenario, phase: Phase[Create | Flip], probe: Probe) -> int:
+    """How many targets a probe of a step has, without making them."""
+    if isinstance(phase.step, Create) or not (probe.until.by_rule and probe.until.resource == DEPLOYMENT):
+        return phase.step.count
     return sum(
         len(indexes) * selection.bundle_count
-        for indexes, selection in _concerned(scenario, selections(scenario, NO_RUN), flip.place)
+        for indexes, selection in _concerned(scenario, selections(scenario, NO_RUN), phase.place)
     )
 
 
@@ -190,3 +219,12 @@ def _deployment_targets(scenario: Scenario, chosen: list[Selection], place: int,
 def _copy_target(cluster: str, flip: Flip) -> Target:
     """The Fleet Cluster of the same name, once it has the labels."""
     return Target(cluster, dict(flip.labels), name=cluster)
+
+
+def _target(until: Until, cause: Kind, name: str) -> Target:
+    """The effect of one cause, by what the probe says of it."""
+    if until.owner:
+        return Target(name, owner=(cause.full_name, name))
+    if until.label:
+        return Target(name, {key: value.replace("{cause}", name) for key, value in until.label.items()})
+    return Target(name, name=name)

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from harness.core import kinds
+from harness.core import jsonpath, kinds
 from harness.core.units import Dimension
 from harness.scenario.expectation import Expectation, parse_expectation, quantity, render
 from harness.scenario.hints import shown, suggest
@@ -121,6 +121,27 @@ def _kind(value: object) -> str:
     if not isinstance(value, str):
         raise fault(f"expected a kind such as Secret, got {shown(value)}")
     return kinds.find(value).alias
+
+
+def _jsonpath(value: object) -> str:
+    if not isinstance(value, str):
+        raise fault(f"expected a JSONPath such as '{{.status.phase}}', got {shown(value)}")
+    jsonpath.parse(value)
+    return value
+
+
+def _equals(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise fault(f"expected a plain value, got {shown(value)}")
+
+
+def _probe_label(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.-]*(\{cause\})?[A-Za-z0-9_.-]*", value) and value:
+        return value
+    raise fault(f"expected a label value, or one with {{cause}} in it, got {shown(value)}")
 
 
 def _expectation(value: object) -> Expectation:
@@ -247,6 +268,11 @@ Option = Annotated[str | int | float | bool, PlainValidator(_option), WithJsonSc
 """Value of a controller's option."""
 
 Url = Annotated[str, PlainValidator(_url), _text("^https?://", "http://127.0.0.1:{port:metrics}/metrics")]
+JSONPathText = Annotated[str, PlainValidator(_jsonpath), _text(r"[.\[]", "{.status.phase}")]
+Equals = Annotated[str, PlainValidator(_equals), WithJsonSchema({"type": ["string", "number", "boolean"]})]
+ProbeLabel = Annotated[str, PlainValidator(_probe_label), _text(r"^[\w.-]*(\{cause\})?[\w.-]*$", "{cause}")]
+"""Value of a label by which a probe finds an effect; `{cause}` is the name of the object that caused it."""
+
 LabelKey = Annotated[str, PlainValidator(_label_key), WithJsonSchema({"type": "string"})]
 LabelValue = Annotated[str, PlainValidator(_label_text), WithJsonSchema({"type": "string"})]
 

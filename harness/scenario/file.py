@@ -13,10 +13,11 @@ from harness.core.errors import ScenarioError
 from harness.scenario.document import Document, Path
 from harness.scenario.fields import Model, Param, ParamName, ParamValue, Slug, Text
 from harness.scenario.hints import suggest
-from harness.scenario.placeholders import OF_THE_RUN, names_in
+from harness.scenario.placeholders import CAUSE, OF_THE_RUN, names_in
 from harness.scenario.problems import Problem, from_pydantic
+from harness.scenario.templates import words
 
-BODY = ("subject", "engaged", "load", "collect", "expect", "memray", "pyroscope")
+BODY = ("setup", "subject", "engaged", "load", "collect", "expect", "memray", "pyroscope")
 """Keys in which placeholders are filled."""
 
 TOP_LEVEL = ("seed", "memray", "pyroscope")
@@ -45,6 +46,7 @@ class Head(Model):
     params: Values = Field(default={})
     profiles: dict[Slug, Values] = Field(default={}, max_length=20)
     arms: dict[Slug, Arm] = Field(default={}, max_length=20)
+    setup: Any = None
     subject: Any = None
     engaged: Any = None
     load: Any = None
@@ -90,13 +92,16 @@ class ScenarioFile:
         return list(self.head.arms)
 
 
-def declare(document: Document) -> Head:
-    """Read the declarations. Raises ScenarioError for the first thing wrong with them."""
+def declare(document: Document, base: FilePath) -> Head:
+    """Read the declarations; `base` is the directory that paths in the file are relative to.
+
+    Raises ScenarioError for the first thing wrong with them.
+    """
     try:
         head = Head.model_validate(document.data)
     except ValidationError as error:
         raise first_of(document, from_pydantic(error)) from None
-    if problems := [*_parameters(head, document), *_settings(head)]:
+    if problems := [*_parameters(head, document, base), *_settings(head)]:
         raise first_of(document, problems)
     return head
 
@@ -116,19 +121,20 @@ def first_of(document: Document, problems: list[Problem]) -> ScenarioError:
     return ScenarioError(problem.cause, place=place, remedy=problem.remedy)
 
 
-def _parameters(head: Head, document: Document) -> Iterator[Problem]:
+def _parameters(head: Head, document: Document, base: FilePath) -> Iterator[Problem]:
+    in_templates = words(head.load, base)
     used = set(names_in([document.data.get(key) for key in (*BODY, "arms")]))
     # A mistyped placeholder leaves its parameter unused: the placeholder is what to report, once values are filled in.
-    mistyped = any(":" not in name and name not in (*head.params, *OF_THE_RUN) for name in used)
+    mistyped = any(":" not in name and name not in (*head.params, *OF_THE_RUN, CAUSE) for name in used)
     for name in head.params:
         path: Path = ("params", name)
-        if name in OF_THE_RUN:
+        if name in (*OF_THE_RUN, CAUSE):
             yield Problem(path, f"{name} is filled in by the run", "choose another name", at_key=True)
         elif name.startswith(OPTION_PREFIX):
             yield Problem(
                 path, f"names that begin with {OPTION_PREFIX} are those of options", "choose another", at_key=True
             )
-        elif name not in used and not mistyped:
+        elif name not in used and not mistyped and in_templates is not None and name not in in_templates:
             yield Problem(
                 path, f"parameter {name!r} is used nowhere", f"write {{{name}}} where it belongs", at_key=True
             )

@@ -49,7 +49,7 @@ def _read(path: Path) -> ScenarioFile:
         line = content.count(b"\n", 0, error.start) + 1
         raise ScenarioError("not UTF-8 text", place=f"{display}:{line}", remedy="save it as UTF-8") from None
     document = parse_document(text.removeprefix("\ufeff"), display)
-    file = ScenarioFile(path, hashlib.sha256(content).hexdigest(), document, declare(document))
+    file = ScenarioFile(path, hashlib.sha256(content).hexdigest(), document, declare(document, path.parent))
     for profile, arm in itertools.product([None, *file.profiles], [None, *file.arms]):
         resolve(file, profile=profile, arm=arm)
     return file

@@ -7,11 +7,20 @@ Rules that need more than one part of the scenario are in `checks`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_serializer, field_validator, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
-from harness.core import metrics
+from harness.core import kinds, metrics
+from harness.core.kinds import Kind
 from harness.scenario.expectation import Expectation, canonical, quantity, render
 from harness.scenario.fields import (
     CollectorName,
@@ -29,20 +38,26 @@ from harness.scenario.fields import (
     fault,
 )
 from harness.scenario.hints import shown
-from harness.scenario.steps import Create, Flip, Probe, Settle, Step, Until
+from harness.scenario.steps import Create, Flip, Hook, Probe, Restart, Settle, Step, Until
+from harness.scenario.subject_parts import GoEnvironment, Ready, Webhooks
 
 __all__ = [
     "Create",
     "Engaged",
     "Expectation",
     "Flip",
+    "GoEnvironment",
+    "Hook",
     "Probe",
     "Ready",
+    "Restart",
     "Scenario",
     "Settle",
+    "Setup",
     "Step",
     "Subject",
     "Until",
+    "Webhooks",
 ]
 
 COLLECTORS: tuple[CollectorName, ...] = ("memory", "oom", "tasks", "metrics", "audit", "latency", "host")
@@ -50,12 +65,6 @@ COLLECTORS: tuple[CollectorName, ...] = ("memory", "oom", "tasks", "metrics", "a
 
 Memray = Literal["off", "launch"]
 Pyroscope = Literal["off", "on"]
-
-
-class Ready(Model):
-    """How the harness knows that the subject is up."""
-
-    http: Url = Field(description="address that answers 200 once the subject is ready")
 
 
 class Subject(Model):
@@ -69,9 +78,32 @@ class Subject(Model):
     ready: Ready | None = None
     env: dict[EnvName, str] = Field(default={}, description="environment variables added to the command's")
     memory_limit: Memory | None = Field(default=None, description="limit of its memory cgroup; none without it")
+    cpu_limit: Annotated[float, Field(ge=0.01, le=1024)] | None = Field(
+        default=None, description="CPUs that it may use, such as 0.5; no limit without it"
+    )
+    go: GoEnvironment | None = Field(default=None, description="the environment of Go's runtime")
+    webhooks: Webhooks | None = Field(default=None, description="admission webhooks that a command serves")
+    log_limit: Memory = Field(
+        default=64 * 2**20, description="disk that its log may take; then the oldest lines are dropped",
+        json_schema_extra={"default": "64Mi"},
+    )  # fmt: skip
     ready_timeout: Seconds = Field(
         default=60.0, description="how long it may take to become ready", json_schema_extra={"default": "1m"}
     )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.go is not None:
+            for name in self.go.environment(2**30):
+                if name in self.env:
+                    raise fault(f"{name} is given both in env and by subject.go; remove one", key="env")
+            if self.go.memlimit == "auto" and self.memory_limit is None:
+                raise fault("go.memlimit: auto is a share of memory_limit, and there is none; set it", key="go")
+        if self.ready is not None and self.ready.metric is not None and self.metrics is None:
+            raise fault("ready.metric is read from the subject's metrics; say where they are: metrics", key="ready")
+        if self.controller is not None and self.webhooks is not None:
+            raise fault("the reference controllers serve no webhooks; remove it", key="webhooks")
+        return self
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -95,6 +127,25 @@ class Subject(Model):
             if name == "KUBECONFIG" or name.startswith("HARNESS_"):
                 raise fault(f"the harness sets {name} itself; remove it", key=name)
         return env
+
+
+class Setup(Model):
+    """What the harness puts into the cluster before the subject starts."""
+
+    apply: list[Text] = Field(
+        min_length=1, max_length=50, description="manifests: files and directories, relative to the scenario's own"
+    )
+
+
+class OwnKind(Model):
+    """A kind that one of the scenario's own CRDs defines, as it was read."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool
+    status: bool = False
 
 
 class Engaged(Model):
@@ -132,6 +183,7 @@ class Body(Model):
         default=1, description="sizes, bytes and choices are drawn from it"
     )
     params: dict[ParamName, Param] = Field(default={}, description="values that `{name}` stands for, with defaults")
+    setup: Setup | None = Field(default=None, description="what must be in the cluster before the subject starts")
     subject: Subject
     engaged: list[Engaged] = Field(default=[], description="signs that the subject did the work")
     load: list[Step] = Field(default=[], max_length=50, description="steps of the load, in order")
@@ -154,3 +206,24 @@ class Scenario(Body):
 
     profile: Slug | None = None
     arm: Slug | None = None
+    own_kinds: list[OwnKind] = Field(default=[], description="of the CRDs in `setup`")
+    setup_files: dict[str, str] = Field(default={}, description="sha256 of each manifest of `setup`")
+    templates: dict[str, str] = Field(default={}, description="texts of the load's templates, by their path")
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """Kinds of its own, beyond `core.kinds.KINDS`."""
+        return [Kind(**item.model_dump()) for item in self.own_kinds]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _knows_its_kinds(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        own = data.get("own_kinds") if isinstance(data, dict) else None
+        with kinds.knowing(_kinds(own)):
+            return handler(data)
+
+
+def _kinds(value: object) -> Iterator[Kind]:
+    """The own kinds in data that is not validated yet; what is malformed is left for the fields to refuse."""
+    for item in value if isinstance(value, list) else ():
+        yield Kind(**OwnKind.model_validate(item).model_dump())

@@ -19,11 +19,14 @@ from harness.scenario.steps import (
     SECRET,
     Create,
     Flip,
+    Hook,
     Parallel,
+    Restart,
     Settle,
 )
 from harness.scenario.traffic import Pause, Traffic
 
+_LONGEST_PREFIX = 40
 _PREFIX = {SECRET: "secret", GITREPO: "repo", BUNDLE: "bundle", MANAGEMENT_CLUSTER: "cluster", FLEET_CLUSTER: "cluster"}
 
 BUNDLE_LABEL = "fleet.cattle.io/bundle-name"
@@ -31,7 +34,7 @@ BUNDLE_NAMESPACE_LABEL = "fleet.cattle.io/bundle-namespace"
 CLUSTER_LABEL = "fleet.cattle.io/cluster"
 
 
-AnyStep: TypeAlias = Create | Settle | Flip | Traffic | Pause
+AnyStep: TypeAlias = Create | Settle | Flip | Restart | Hook | Traffic | Pause
 StepT = TypeVar("StepT", bound=AnyStep, covariant=True)
 
 
@@ -54,7 +57,7 @@ class Phase(Generic[StepT]):
 def phases(scenario: Scenario) -> list[Phase[AnyStep]]:
     """The phases of the load in order. Where the last step is not a settle, one with default values follows it.
 
-    `create-Secret`, `create-Secret-2`, `flip`, `flip-2`; settles are numbered from the first, `settle-1`.
+    `create-Secret`, `create-Secret-2`, `flip`, `flip-2`, `restart`, `hook`; settles are numbered from the first, `settle-1`.
     """
     load = [*scenario.load]
     if load and not isinstance(load[-1], Settle):
@@ -104,6 +107,20 @@ def flips(scenario: Scenario) -> list[Phase[Flip]]:
     ]
 
 
+def causing(scenario: Scenario) -> list[Phase[Create | Flip]]:
+    """The steps that may have probes: those that change objects."""
+    return [
+        Phase(phase.place, phase.name, phase.step, phase.ordinal, phase.group, phase.path)
+        for phase in phases(scenario)
+        if isinstance(phase.step, Create | Flip)
+    ]
+
+
+def cause_names(phase: Phase[Create | Flip], run_id: str) -> str:
+    """Names of the objects that a step changes, for `str.format(i=…)`."""
+    return template(phase.step.resource, run_id, phase.ordinal if isinstance(phase.step, Create) else 1)
+
+
 def cluster_step(scenario: Scenario) -> Phase[Create] | None:
     """The one step that creates Clusters, of either kind; None where there is none."""
     return next(iter(creates(scenario, *CLUSTERS)), None)
@@ -132,7 +149,8 @@ def template(kind: Kind, run_id: str, ordinal: int = 1) -> str:
     names that a flip changes are those of the first.
     """
     nth = "" if ordinal == 1 else f"s{ordinal}-"
-    return f"{_PREFIX[kind]}-{tail(run_id)}-{nth}{{i:05d}}"
+    prefix = _PREFIX.get(kind) or kind.kind.lower()[:_LONGEST_PREFIX]
+    return f"{prefix}-{tail(run_id)}-{nth}{{i:05d}}"
 
 
 def bundle_names(repo: str, count: int) -> Iterator[str]:

@@ -17,6 +17,9 @@ from harness.scenario.problems import Problem
 OF_THE_RUN = ("kubeconfig", "namespace", "run_id")
 """Placeholders of the subject that the run fills in, beside `{port:NAME}`; no parameter may be called so."""
 
+CAUSE = "cause"
+"""Placeholder of a probe's labels: the name of the object that caused the effect."""
+
 # `{{name}}` (templates) and `${NAME}` (shells) are left as they are, and so is every other use of braces (JSON).
 _PLACEHOLDER = re.compile(r"\{\{\w+\}\}|\$\{\w+\}|\{([A-Za-z_][\w.-]*(?::[\w.-]+)?)\}")
 
@@ -60,7 +63,12 @@ def _fill(data: Plain, params: Mapping[str, Plain], path: Path, filled: Filled) 
 
 def _text(text: str, params: Mapping[str, Plain], path: Path, filled: Filled) -> Plain:
     in_subject = path[:1] == ("subject",)
-    names = [name for name in names_in(text) if not (in_subject and _of_the_run(name))]
+    in_probe_label = path[:1] == ("load",) and path[2:3] == ("probes",) and path[-2:-1] == ("label",)
+    names = [
+        name
+        for name in names_in(text)
+        if not (in_subject and _of_the_run(name)) and not (in_probe_label and name == CAUSE)
+    ]
     if not names:
         return text
     for name in names:
@@ -88,6 +96,8 @@ def _of_the_run(name: str) -> bool:
 
 
 def _unknown(name: str, params: Mapping[str, Plain], path: Path, *, in_subject: bool) -> Problem:
+    if name == CAUSE:
+        return Problem(path, f"placeholder {{{CAUSE}}} is of a probe's label only", "see docs/scenarios.md")
     if _of_the_run(name):
         return Problem(path, f"placeholder {{{name}}} is of the subject only", "see docs/scenarios.md")
     known = [f"{{{key}}}" for key in (*params, *(OF_THE_RUN if in_subject else ()))]

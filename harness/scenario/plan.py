@@ -49,7 +49,7 @@ def build_plan(
         "namespace": namespace,
         "labels": {RUN_LABEL: run_id},
         "phases": [
-            _phase(phase, phase.step, run_id, namespace, chosen.get(phase.place))
+            _templated(scenario, phase.step, _phase(phase, phase.step, run_id, namespace, chosen.get(phase.place)))
             if isinstance(phase.step, Create | Flip)
             else _traffic(phase, phase.step, namespace, taken.get(phase.place), spread=phase.step.resource in spread)
             for phase in phases(scenario)
@@ -138,6 +138,19 @@ def _paths(step: Create | Flip, namespace: str) -> dict[str, JSON]:
     if spread == 1:
         return {}
     return {"paths": [step.resource.path(name) for name in spread_namespaces(namespace, spread)]}
+
+
+def _templated(scenario: Scenario, step: Create | Flip, phase: dict[str, JSON]) -> dict[str, JSON]:
+    """A phase with the text of its template: what the record's plan holds is what ran, whatever becomes of the file."""
+    if not isinstance(step, Create) or step.template is None:
+        return phase
+    template_: JSON = {
+        "name": step.template,
+        "text": scenario.templates[step.template],
+        "params": dict(scenario.params),
+    }
+    params: JSON = {**_create_params(step, None), "template": template_}
+    return {**phase, "params": params}
 
 
 def _create_params(step: Create, selection: Selection | None) -> dict[str, JSON]:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from harness.scenario.document import Path
 from harness.scenario.hints import shown, suggest
-from harness.scenario.steps import no_such_step
+from harness.scenario.steps import LIFTED, no_such_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def _path(loc: Iterable[str | int]) -> Path:
             continue
         if (path[-1:], part) in ((["pause"], "seconds"), (["parallel"], "steps")):
             continue  # they stand directly at the action's key
-        if part == "probes" and path and path[-1] == "flip":
+        if part == "probes" and path and path[-1] in LIFTED:
             path[-1] = part
         elif isinstance(part, str) and part.startswith("<"):
             path.append(part.strip("<>"))

@@ -6,21 +6,29 @@ A value comes from the file's `params`, over that from the profile, over that fr
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import cast
 
 from pydantic import ValidationError
 
+from harness.core import kinds
 from harness.core.errors import ScenarioError, UsageError
+from harness.scenario import manifests, templates
 from harness.scenario.checks import check
 from harness.scenario.document import Path, Plain, parse_value
 from harness.scenario.file import BODY, OPTION_PREFIX, ScenarioFile, unknown_setting
 from harness.scenario.hints import shown, suggest
+from harness.scenario.manifests import Manifests
 from harness.scenario.model import Scenario
+from harness.scenario.names import phases
 from harness.scenario.placeholders import Filled, fill
 from harness.scenario.problems import Problem, from_pydantic
-from harness.scenario.steps import Parallel, Step
+from harness.scenario.steps import Create, Parallel, Step
+
+_RELATIVE = "paths are relative to the scenario file"
 
 
 @dataclass(slots=True)
@@ -112,15 +120,76 @@ def _finish(draft: _Draft) -> Scenario:
     assert isinstance(filled.data, dict)
     head = draft.file.head
     whole = {"name": head.name, "summary": head.summary, "params": draft.params, **filled.data}
+    beside = _beside(draft, filled, filled.data)
     try:
-        scenario = Scenario.model_validate({**whole, "profile": draft.profile, "arm": draft.arm})
+        scenario = Scenario.model_validate({**whole, **beside, "profile": draft.profile, "arm": draft.arm})
     except ValidationError as error:
         raise _error(draft, filled, from_pydantic(error)) from None
     kept = [(i, _filled_members(step)) for i, step in enumerate(scenario.load) if _filled_members(step)]
     scenario = scenario.model_copy(update={"load": [_reduced(scenario.load[i], members) for i, members in kept]})
     if problems := check(scenario):
         raise _error(draft, filled, [_in_file(problem, kept) for problem in problems])
+    _last_objects(draft, scenario)
     return scenario
+
+
+def _beside(draft: _Draft, filled: Filled, data: dict[str, Plain]) -> dict[str, object]:
+    """What files beside the scenario add to it: kinds of its own, texts of templates, and the kinds these give."""
+    base, shown_base = draft.file.path.parent, FilePath(draft.file.document.display).parent
+    own = Manifests()
+    entries = _entries(data.get("setup"))
+    if entries is None:
+        return {}
+    for number, entry in enumerate(entries):
+        try:
+            manifests.read(base, entry, str(shown_base), own)
+        except manifests.Unusable as error:
+            problem = Problem(("setup", "apply", number), f"{entry}: {error}", _RELATIVE)
+            raise _error(draft, filled, [problem]) from None
+    texts: dict[str, str] = {}
+    with kinds.knowing(own.kinds):
+        for at_step, create in templates.template_steps(data.get("load")):
+            path = str(create["template"])
+            at = (*at_step, "create", "template")
+            try:
+                texts[path] = templates.text_of(base / path)
+            except templates.Unreadable as error:
+                raise _error(draft, filled, [Problem(at, f"{path}: {error}", _RELATIVE)]) from None
+            kind = templates.check(str(shown_base / path), texts[path], draft.params, _seed(data), 0)
+            if create.setdefault("kind", kind.alias) not in (kind.kind, kind.alias, kind.full_name):
+                cause = f"{path} renders to {kind.alias}, not to {create['kind']}"
+                raise _error(draft, filled, [Problem((*at[:-1], "kind"), cause, "remove kind: the template gives it")])
+    return {
+        "own_kinds": [dataclasses.asdict(kind) for kind in own.kinds],
+        "setup_files": own.digests,
+        "templates": texts,
+    }
+
+
+def _entries(setup: Plain) -> list[str] | None:
+    """The paths of a setup; None where it is not well-formed, which the model is then to say."""
+    if setup is None:
+        return []
+    entries = setup.get("apply") if isinstance(setup, dict) else None
+    if not isinstance(entries, list) or not entries:
+        return None
+    paths = [entry for entry in entries if isinstance(entry, str) and entry]
+    return paths if len(paths) == len(entries) else None
+
+
+def _last_objects(draft: _Draft, scenario: Scenario) -> None:
+    """Render the last object of each template too: an index may lead where the first does not."""
+    with kinds.knowing(scenario.kinds):
+        for step in (phase.step for phase in phases(scenario)):
+            if isinstance(step, Create) and step.template is not None and step.count > 1:
+                display = str(FilePath(draft.file.document.display).parent / step.template)
+                text = scenario.templates[step.template]
+                templates.check(display, text, scenario.params, scenario.seed, step.count - 1)
+
+
+def _seed(data: dict[str, Plain]) -> int:
+    seed = data.get("seed")
+    return seed if isinstance(seed, int) else 1
 
 
 def _filled_members(step: Step) -> list[int]:

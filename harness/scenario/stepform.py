@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
 
-from harness.scenario.fields import LabelKey, LabelValue, Model
+from harness.core.kinds import Kind, find
+from harness.scenario.fields import KindName, LabelKey, LabelValue, Model
 
 Labels = dict[LabelKey, LabelValue]
 PARALLEL = Field(default=64, description="requests under way at most")
 PACE = Field(default=None, description="requests begun per second, or `max`", json_schema_extra={"default": "max"})
 TIMEOUT = Field(default=600.0, description="how long the step may take", json_schema_extra={"default": "10m"})
+
+
+class OfAKind(Model):
+    """Something with a `kind`, which is looked up once: a scenario's own kinds are known only while it is read."""
+
+    kind: KindName
+    _resource: Kind = PrivateAttr()
+
+    def model_post_init(self, _context: object) -> None:
+        """Keep the kind itself."""
+        self._resource = find(self.kind)
+
+    @property
+    def resource(self) -> Kind:
+        """The kind that `kind` names."""
+        return self._resource
 
 
 class StepForm(Model):

@@ -1,7 +1,9 @@
-"""The steps of a load: create objects, wait until all is quiet, flip labels; what else there is, is in `traffic`.
+"""The steps of a load: create objects, wait until all is quiet, flip labels, restart the subject, run a command.
+
+What works on what is there, and the pause, is in `traffic`.
 
 In a file a step is a mapping with one action, as `create: {kind: Secret, count: 10}`; a flip has its `probes` beside it.
-In Python it is one flat `Create`, `Settle` or `Flip`. Reading flattens, dumping restores the file's form.
+In Python it is one flat `Create`, `Settle`, `Flip`, `Restart` or `Hook`. Reading flattens, dumping restores the file's form.
 """
 
 from __future__ import annotations
@@ -16,30 +18,42 @@ from pydantic import (
     model_validator,
 )
 
-from harness.core.kinds import Kind, find
+from harness.core.kinds import find, is_own
 from harness.scenario.fields import (
     Concurrency,
     Condition,
     Count,
+    Equals,
+    JSONPathText,
     KindName,
+    LabelKey,
     Model,
+    ProbeLabel,
     ProbeName,
     Seconds,
+    Text,
     fault,
     unknown_key,
 )
 from harness.scenario.hints import shown, suggest
 from harness.scenario.rates import Changing, Pace
 from harness.scenario.sizes import AnySize, Size
-from harness.scenario.stepform import PACE, PARALLEL, Labels, StepForm
+from harness.scenario.stepform import PACE, PARALLEL, Labels, OfAKind, StepForm
 from harness.scenario.traffic import Churn, Delete, List, Patch, Pause, Read, Watch
 
-ACTIONS = ("create", "settle", "flip", "delete", "patch", "read", "list", "churn", "watch", "pause", "parallel")
+ACTIONS = (
+    *("create", "settle", "flip", "restart", "hook"),
+    *("delete", "patch", "read", "list", "churn", "watch", "pause", "parallel"),
+)
+BARE = ("settle", "restart")
+"""Actions that need no values: `settle:` is `settle: {}`."""
 SECRET, GITREPO, BUNDLE = find("Secret"), find("GitRepo"), find("Bundle")
 DEPLOYMENT = find("BundleDeployment")
 MANAGEMENT_CLUSTER, FLEET_CLUSTER = find("Cluster.management.cattle.io"), find("Cluster.fleet.cattle.io")
 CLUSTERS = (MANAGEMENT_CLUSTER, FLEET_CLUSTER)
 CREATABLE = (SECRET, GITREPO, BUNDLE, *CLUSTERS)
+BY_RULE = (GITREPO, BUNDLE, DEPLOYMENT, *CLUSTERS)
+"""Kinds whose consequences are computed from how a step creates them: a template would hide that."""
 EFFECTS = (DEPLOYMENT, FLEET_CLUSTER)
 """Kinds by which the effect of a flip can be seen."""
 
@@ -49,11 +63,58 @@ SMALLEST_BUNDLE = 512
 """The content of a Bundle is a manifest; a smaller one would not hold its fixed part."""
 
 
-class Create(StepForm):
+class Until(OfAKind):
+    """The effect that a probe waits for: an object of a kind, found by its name, its labels or its owner."""
+
+    condition: Condition | None = Field(default=None, description="status condition that must be True; none: exists")
+    jsonpath: JSONPathText | None = Field(default=None, description="where a value must be, as {.status.phase}")
+    equals: Equals | None = Field(default=None, description="what the value at `jsonpath` must be; none: anything")
+    deleted: bool = Field(default=False, description="that the object is gone")
+    label: dict[LabelKey, ProbeLabel] = Field(
+        default={}, description="labels by which it is found; `{cause}` is the name of the object that caused it"
+    )
+    owner: bool = Field(default=False, description="found by an ownerReference to the object that caused it")
+
+    @property
+    def by_rule(self) -> bool:
+        """Whether the targets of a flip follow from Fleet's rules."""
+        return not (self.label or self.owner) and self.resource in EFFECTS
+
+    @model_validator(mode="after")
+    def _is_one_test(self) -> Self:
+        tests = [key for key in ("condition", "jsonpath", "deleted") if getattr(self, key)]
+        if len(tests) > 1:
+            raise fault(f"one probe waits for one thing, not for {' and '.join(tests)}; make it two", key=tests[1])
+        if self.equals is not None and self.jsonpath is None:
+            raise fault("equals needs a jsonpath; say where the value is", key="equals")
+        if tests[:1] in (["condition"], ["jsonpath"]) and self.resource == SECRET:
+            raise fault(f"Secrets are watched without their content; {tests[0]} cannot be seen", key=tests[0])
+        if self.owner and self.label:
+            raise fault("an effect is found by its labels or by its owner; remove one", key="owner")
+        if self.label and not any("{cause}" in value for value in self.label.values()):
+            raise fault("labels must tell one cause from another; write {cause} where its name belongs", key="label")
+        return self
+
+
+class Probe(Model):
+    """A latency to measure: from each cause to each object that it concerns. Its name is part of metric names."""
+
+    name: ProbeName
+    until: Annotated[
+        Until,
+        BeforeValidator(
+            lambda value: {"kind": value} if isinstance(value, str) else value, json_schema_input_type=KindName | Until
+        ),
+    ]
+
+
+class Create(OfAKind, StepForm):
     """Create `count` objects of a kind."""
 
+    lifted: ClassVar[tuple[str, ...]] = ("probes",)
+
     action: Literal["create"] = "create"
-    kind: KindName
+    template: Text | None = Field(default=None, description="file that each object is rendered from; it gives the kind")
     count: Count = Field(description="how many; 0 drops the step")
     rate: Pace = PACE
     concurrency: Concurrency = PARALLEL
@@ -71,19 +132,21 @@ class Create(StepForm):
     timeout: Seconds = Field(
         default=600.0, description="how long the step may take", json_schema_extra={"default": "10m"}
     )
+    probes: list[Probe] = Field(default=[], max_length=10)
 
     @property
     def payload(self) -> AnySize | None:
         """Sizes of the payloads in bytes, None for kinds that carry none."""
-        return (self.size or DEFAULT_SIZE) if self.resource in (SECRET, BUNDLE) else None
-
-    @property
-    def resource(self) -> Kind:
-        """The kind that is created."""
-        return find(self.kind)
+        return (self.size or DEFAULT_SIZE) if self.resource in (SECRET, BUNDLE) and self.template is None else None
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
+        if isinstance(self.rate, Changing) and self.rate.until_failure:
+            self._may_be_open_ended()
+        if self.template is not None:
+            return self._fits_its_template()
+        if is_own(self.resource):
+            raise fault(f"{self.kind} is created from a template; write template: FILE", key="kind")
         if self.resource not in CREATABLE:
             names = ", ".join(kind.alias for kind in CREATABLE)
             raise fault(f"the load cannot create {self.kind}; it creates {names}", key="kind")
@@ -97,12 +160,6 @@ class Create(StepForm):
             if getattr(self, key) is not None and self.resource not in kinds:
                 names = " or ".join(kind.alias for kind in kinds)
                 raise fault(f"{key} is of {names}, not of {self.kind}; remove it", key=key)
-        if isinstance(self.rate, Changing) and self.rate.until_failure and self.resource != SECRET:
-            raise fault(
-                f"how many {self.kind} a step_until_failure creates is not known beforehand, and so not what must exist "
-                "because of them; create Secrets with it",
-                key="rate",
-            )
         smallest = self.size[0] if isinstance(self.size, tuple) else SMALLEST_BUNDLE
         if self.resource == BUNDLE and smallest < SMALLEST_BUNDLE:
             raise fault(f"a Bundle holds a manifest of at least {SMALLEST_BUNDLE} bytes; raise size", key="size")
@@ -111,6 +168,28 @@ class Create(StepForm):
                 f"matching is {self.matching}, but only {self.count} {self.kind} are created; lower it",
                 key="matching",
             )
+        return self
+
+    def _may_be_open_ended(self) -> None:
+        if self.resource != SECRET:
+            raise fault(
+                f"how many {self.kind} a step_until_failure creates is not known beforehand, and so not what must exist "
+                "because of them; create Secrets with it",
+                key="rate",
+            )
+        if self.probes:
+            raise fault(
+                "how many Secrets a step_until_failure creates is not known beforehand, and so not what a probe waits "
+                "for; remove the probes, or create them at another rate",
+                key="rate",
+            )
+
+    def _fits_its_template(self) -> Self:
+        if self.resource in BY_RULE:
+            raise fault(f"{self.kind} is created without a template; write kind: {self.kind}", key="template")
+        for key in ("size", "bundles", "matching", "namespaces"):
+            if getattr(self, key) is not None:
+                raise fault(f"{key} says nothing where a template does; remove it", key=key)
         return self
 
 
@@ -132,39 +211,12 @@ class Settle(StepForm):
         return self
 
 
-class Until(Model):
-    """The effect that a probe waits for."""
-
-    kind: KindName
-    condition: Condition | None = Field(default=None, description="status condition that must be True; none: exists")
-
-    @model_validator(mode="after")
-    def _is_an_effect(self) -> Self:
-        if find(self.kind) not in EFFECTS:
-            names = " or ".join(kind.alias for kind in EFFECTS)
-            raise fault(f"a flip has no effect on {self.kind}; its effects are seen on {names}", key="kind")
-        return self
-
-
-class Probe(Model):
-    """A latency to measure: from each flip to each object that it concerns. Its name is part of metric names."""
-
-    name: ProbeName
-    until: Annotated[
-        Until,
-        BeforeValidator(
-            lambda value: {"kind": value} if isinstance(value, str) else value, json_schema_input_type=KindName | Until
-        ),
-    ]
-
-
-class Flip(StepForm):
+class Flip(OfAKind, StepForm):
     """Merge labels into `count` different objects of a kind, once each."""
 
     lifted: ClassVar[tuple[str, ...]] = ("probes",)
 
     action: Literal["flip"] = "flip"
-    kind: KindName
     labels: Labels = Field(min_length=1)
     count: Count = Field(default=1, description="how many objects, once each; 0 drops the step")
     rate: Pace = PACE
@@ -176,11 +228,6 @@ class Flip(StepForm):
     )
     probes: list[Probe] = Field(default=[], max_length=10)
 
-    @property
-    def resource(self) -> Kind:
-        """The kind that is flipped."""
-        return find(self.kind)
-
     @model_validator(mode="after")
     def _flips_clusters(self) -> Self:
         if self.resource not in CLUSTERS:
@@ -189,6 +236,28 @@ class Flip(StepForm):
         if isinstance(self.rate, Changing) and self.rate.until_failure:
             raise fault("how many flips a step_until_failure makes is not known beforehand; patch with it", key="rate")
         return self
+
+
+class Restart(StepForm):
+    """End the subject and start it again, in a fresh cgroup, with all that the load has made still there."""
+
+    action: Literal["restart"] = "restart"
+    signal: Literal["TERM", "KILL"] = Field(default="TERM", description="how it is ended; TERM lets it take its leave")
+    wait: Literal["ready"] = Field(default="ready", description="what the step waits for, up to subject.ready_timeout")
+
+
+class Hook(StepForm):
+    """Run a command of the user's; where it fails the run is invalid."""
+
+    action: Literal["hook"] = "hook"
+    command: list[Text] = Field(min_length=1, description="with KUBECONFIG (an administrator's) and HARNESS_RUN_ID set")
+    timeout: Seconds = Field(
+        default=30.0, description="after which it is ended, and has failed", json_schema_extra={"default": "30s"}
+    )
+
+
+LIFTED: dict[str, tuple[str, ...]] = {"create": Create.lifted, "flip": Flip.lifted}
+"""By action: what stands beside it."""
 
 
 def _flatten(value: object) -> object:
@@ -202,17 +271,17 @@ def _flatten(value: object) -> object:
     if len(actions) > 1:
         raise fault(f"one step has both {action} and {actions[1]}; begin a new item ('-') for each", key=actions[1])
     beside = {key: item for key, item in value.items() if key != action}
-    lifted = Flip.lifted if action == "flip" else ()
+    lifted = LIFTED.get(action, ())
     for key in beside:
         if key not in lifted:
             raise unknown_key(key, [action, *lifted], remedy=_elsewhere(key, action))
-    inner = {} if value[action] is None and action == "settle" else value[action]
+    inner = {} if value[action] is None and action in BARE else value[action]
     if action in ("pause", "parallel"):
         return {"action": action, ("seconds" if action == "pause" else "steps"): inner}
     if not isinstance(inner, dict):
         raise fault(f"expected a mapping, as {action}: {{...}}, got {shown(inner)}", key=action)
-    if "probes" in inner and action == "flip":
-        raise fault("probes stand beside flip, not inside it; indent them as flip is", key=action)
+    if "probes" in inner and lifted:
+        raise fault(f"probes stand beside {action}, not inside it; indent them as {action} is", key=action)
     return {"action": action, **beside, **{key: item for key, item in inner.items() if key != "action"}}
 
 
@@ -239,6 +308,8 @@ _Single = (
     Annotated[Create, Tag("<create>")]
     | Annotated[Settle, Tag("<settle>")]
     | Annotated[Flip, Tag("<flip>")]
+    | Annotated[Restart, Tag("<restart>")]
+    | Annotated[Hook, Tag("<hook>")]
     | Annotated[Delete, Tag("<delete>")]
     | Annotated[Patch, Tag("<patch>")]
     | Annotated[Read, Tag("<read>")]
@@ -262,7 +333,7 @@ class Parallel(StepForm):
     @model_validator(mode="after")
     def _requests_only(self) -> Self:
         for step in self.steps:
-            if isinstance(step, Settle | Pause):
+            if isinstance(step, Settle | Restart | Hook | Pause):
                 raise fault(
                     f"{step.action} sends no requests, so nothing can run beside it; put it after the parallel steps"
                 )
@@ -273,6 +344,8 @@ MODELS: dict[str, type[StepForm]] = {
     "create": Create,
     "settle": Settle,
     "flip": Flip,
+    "restart": Restart,
+    "hook": Hook,
     "delete": Delete,
     "patch": Patch,
     "read": Read,

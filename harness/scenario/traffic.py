@@ -9,12 +9,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
-from harness.core.kinds import Kind, find
+from harness.core.kinds import Kind, find, is_own
 from harness.scenario.expectation import quantity, render
-from harness.scenario.fields import MAX_COUNT, Concurrency, Count, KindName, Seconds, fault
+from harness.scenario.fields import MAX_COUNT, Concurrency, Count, Seconds, fault
 from harness.scenario.hints import shown
 from harness.scenario.rates import Changing, Pace
-from harness.scenario.stepform import PACE, PARALLEL, TIMEOUT, Labels, StepForm
+from harness.scenario.stepform import PACE, PARALLEL, TIMEOUT, Labels, OfAKind, StepForm
 
 _CLUSTERS = (find("Cluster.management.cattle.io"), find("Cluster.fleet.cattle.io"))
 REMOVABLE = (find("Secret"), find("GitRepo"), find("Bundle"))
@@ -61,7 +61,7 @@ Share = Annotated[
 """A share of the objects."""
 
 
-class Traffic(StepForm):
+class Traffic(OfAKind, StepForm):
     """A step whose requests are about objects of a kind that are there."""
 
     kinds: ClassVar[tuple[Kind, ...]] = CHANGEABLE
@@ -69,19 +69,13 @@ class Traffic(StepForm):
     """Whether its rate may be a `step_until_failure`: what must exist does not depend on how far it comes."""
 
     action: str
-    kind: KindName
     rate: Pace = PACE
     concurrency: Concurrency = PARALLEL
     timeout: Seconds = TIMEOUT
 
-    @property
-    def resource(self) -> Kind:
-        """The kind that it is about."""
-        return find(self.kind)
-
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.resource not in self.kinds:
+        if self.resource not in self.kinds and not is_own(self.resource):
             names = ", ".join(kind.alias for kind in self.kinds)
             raise fault(f"{self.action} is not for {self.kind}; it is for {names}", key="kind")
         if isinstance(self.rate, Changing) and self.rate.until_failure and not self.seeks:

@@ -14,6 +14,7 @@ from harness.core.units import format_value
 from harness.process.leftovers import CGROUP_PREFIX
 from harness.process.supervisor import descendants, remove_cgroup
 from harness.subject.cgroups import MemoryCgroup, MemoryCgroupV1, MemoryCgroupV2, set_limit, write
+from harness.subject.cpu import CpuCgroup, set_cpu_limit
 
 MINIMUM_BYTES = 4 * 2**20
 """Below, no program starts, and the kernel may refuse even to fork into it."""
@@ -40,7 +41,7 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """The mounted hierarchy that has the memory controller."""
+    """The mounted hierarchy that has a controller."""
 
     version: Literal[1, 2]
     mount: Path
@@ -92,8 +93,8 @@ class Kernel:
         return found
 
 
-def find_hierarchy(kernel: Kernel) -> Hierarchy | None:
-    """The memory controller's hierarchy: v2 where it is there, else v1; None when it is not mounted."""
+def find_hierarchy(kernel: Kernel, controller: str = "memory") -> Hierarchy | None:
+    """The hierarchy of the memory controller, or of another: v2 where it is there, else v1; None when it is not mounted."""
     own = {}
     for line in (kernel.proc / "self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
@@ -102,10 +103,10 @@ def find_hierarchy(kernel: Kernel) -> Hierarchy | None:
         fields, _, tail = line.partition(" - ")
         kind, _, options = tail.split(" ", 2)
         root, mount = fields.split()[3], Path(fields.split()[4])
-        if kind == "cgroup2" and "" in own and "memory" in _words(mount / "cgroup.controllers"):
+        if kind == "cgroup2" and "" in own and controller in _words(mount / "cgroup.controllers"):
             return Hierarchy(2, mount, _below(mount, root, own[""]))
-        if kind == "cgroup" and "memory" in own and "memory" in options.split(","):
-            return Hierarchy(1, mount, _below(mount, root, own["memory"]))
+        if kind == "cgroup" and controller in own and controller in options.split(","):
+            return Hierarchy(1, mount, _below(mount, root, own[controller]))
     return None
 
 
@@ -164,7 +165,52 @@ def create(
         ) from error
 
 
-def _make(kernel: Kernel, top: Path, path: Path, version: int, made: list[Path]) -> None:
+def limit_cpu(
+    run_id: str, incarnation: int, cpus: float, memory: MemoryCgroup | None, *, kernel: Kernel | None = None
+) -> CpuCgroup:
+    """A CPU limit for an incarnation: on its memory cgroup where that can have one (v2), else in a fresh cgroup beside it.
+
+    Raises EnvironmentFault with a remedy. Have `CpuCgroup.path` and its parent removed like those of the memory cgroup.
+    """
+    kernel = kernel or Kernel()
+    hierarchy = find_hierarchy(kernel, "cpu")
+    if hierarchy is None:
+        raise EnvironmentFault(
+            "cannot limit CPU: the cpu controller is not mounted", remedy="leave subject.cpu_limit out"
+        )
+    version = hierarchy.version
+    if memory is not None and memory.version == version == 2:
+        parents = [memory.path.parent.parent]
+    else:
+        parents = [path for path in hierarchy.candidates if os.access(path, os.W_OK | os.X_OK)]
+    reason = f"no cgroup below {hierarchy.mount} may be written"
+    for parent in parents:
+        top = parent / f"{CGROUP_PREFIX}{run_id}"
+        path, made = top / f"subject-{incarnation}", list[Path]()
+        try:
+            if version == 2:
+                _enable(kernel, parent, make_room=False, controller="cpu")
+            if memory is not None and memory.path == path:
+                write(top / "cgroup.subtree_control", "+cpu")
+            else:
+                _make(kernel, top, path, version, made, controller="cpu")
+            set_cpu_limit(path, version, cpus)
+            return CpuCgroup(path, version, cpus)
+        except OSError as error:
+            for directory in reversed(made):
+                _discard(kernel, directory)
+            reason = f"{error.filename or path}: {error.strerror or error}"
+    raise EnvironmentFault(f"cannot limit CPU: {reason}", remedy=REMEDIES[version].replace("memory", "cpu"))
+
+
+def check_cpu(cpus: float) -> None:
+    """Raises EnvironmentFault where this machine cannot limit CPU, found out by doing it and taking it back."""
+    found = limit_cpu(f"probe-{os.getpid()}", 0, cpus, None)
+    for directory in (found.path, found.path.parent):
+        _discard(Kernel(), directory)
+
+
+def _make(kernel: Kernel, top: Path, path: Path, version: int, made: list[Path], *, controller: str = "memory") -> None:
     """Make the run's cgroup, unless it is there, and the incarnation's below it; `made` tells which of them."""
     for last in (False, False, True):
         try:
@@ -172,7 +218,7 @@ def _make(kernel: Kernel, top: Path, path: Path, version: int, made: list[Path])
                 kernel.mkdir(top)
                 made.append(top)
             if version == 2:
-                write(top / "cgroup.subtree_control", "+memory")
+                write(top / "cgroup.subtree_control", f"+{controller}")
             kernel.mkdir(path)
             made.append(path)
         except FileNotFoundError:  # removed together with the incarnation before, just now
@@ -182,12 +228,12 @@ def _make(kernel: Kernel, top: Path, path: Path, version: int, made: list[Path])
             return
 
 
-def paths_to_remove(cgroup: MemoryCgroup) -> list[Path]:
+def paths_to_remove(cgroup: MemoryCgroup | CpuCgroup) -> list[Path]:
     """For `process.spawn(remove=…)`: the cgroup, then its run's, which stays while another incarnation is in it."""
     return [cgroup.path, cgroup.path.parent]
 
 
-def discard(cgroup: MemoryCgroup) -> None:
+def discard(cgroup: MemoryCgroup | CpuCgroup) -> None:
     """Remove a cgroup in which nothing was started."""
     for directory in paths_to_remove(cgroup):
         _discard(Kernel(), directory)
@@ -211,14 +257,14 @@ def _try(kernel: Kernel, hierarchy: Hierarchy, parent: Path, *, make_room: bool)
     return None
 
 
-def _enable(kernel: Kernel, parent: Path, *, make_room: bool) -> None:
-    """Let `parent` pass the memory controller on to its children (v2)."""
-    if "memory" not in _words(parent / "cgroup.controllers"):
-        raise OSError(0, "the memory controller is not delegated to it")
-    if "memory" in _words(parent / "cgroup.subtree_control"):
+def _enable(kernel: Kernel, parent: Path, *, make_room: bool, controller: str = "memory") -> None:
+    """Let `parent` pass a controller on to its children (v2)."""
+    if controller not in _words(parent / "cgroup.controllers"):
+        raise OSError(0, f"the {controller} controller is not delegated to it")
+    if controller in _words(parent / "cgroup.subtree_control"):
         return
     try:
-        write(parent / "cgroup.subtree_control", "+memory")
+        write(parent / "cgroup.subtree_control", f"+{controller}")
     except OSError:
         # A cgroup with processes cannot pass controllers on. Where all of them are ours (a scope made for the harness, a
         # container), they move into a leaf, as container tools do.
@@ -230,7 +276,7 @@ def _enable(kernel: Kernel, parent: Path, *, make_room: bool) -> None:
             kernel.mkdir(leaf)
         for pid in pids:
             write(leaf / "cgroup.procs", str(pid))
-        write(parent / "cgroup.subtree_control", "+memory")
+        write(parent / "cgroup.subtree_control", f"+{controller}")
 
 
 def _below(mount: Path, root: str, path: str) -> Path:

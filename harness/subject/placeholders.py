@@ -29,6 +29,8 @@ class Placeholders:
         self._new_port = new_port
         self.ports: dict[str, int] = {}
         """Ports given out so far, by name."""
+        self.webhook: dict[str, str] = {}
+        """What `{webhook:…}` stands for, where the subject serves admission webhooks."""
 
     def port(self, name: str) -> int:
         """The port called `name`, claimed on first use."""
@@ -45,6 +47,8 @@ class Placeholders:
                 return match[0]
             if name == "port" and argument is not None:
                 return str(self.port(argument))
+            if name == "webhook" and argument is not None:
+                return self._webhook(match[0], argument, place)
             if name in self._values and argument is None:
                 return self._values[name]
             if argument is not None and name != "port" and not _near(name, ["port"]):
@@ -60,6 +64,13 @@ class Placeholders:
     def fill_env(self, env: Mapping[str, str], *, place: str | None = None) -> dict[str, str]:
         """Each value of the scenario's own variables filled; never pass the harness's own environment through it."""
         return {key: self.fill(value, place=place) for key, value in env.items()}
+
+    def _webhook(self, text: str, argument: str, place: str | None) -> str:
+        if argument in self.webhook:
+            return self.webhook[argument]
+        known = ", ".join(f"{{webhook:{key}}}" for key in self.webhook)
+        remedy = f"there are {known}" if known else "set subject.webhooks"
+        raise UsageError(f"unknown placeholder {text}", place=place, remedy=remedy)
 
     def _hint(self, name: str, argument: str | None) -> str:
         known = {**{key: f"{{{key}}}" for key in self._values}, "port": f"{{port:{argument or 'NAME'}}}"}

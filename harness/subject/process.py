@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from harness import process
@@ -14,9 +13,10 @@ from harness.core.handles import Ending, Launch, SubjectRuntime
 from harness.core.ids import RUN_ENV
 from harness.subject import limits
 from harness.subject.cgroups import MemoryCgroup
+from harness.subject.cpu import CpuCgroup
 from harness.subject.ending import classify
 from harness.subject.placeholders import Placeholders
-from harness.subject.readiness import ALIVE_S, Ready, Watch
+from harness.subject.readiness import ALIVE_S, Ready, Source, Watch, watch_for
 from harness.subject.redact import redact, redact_text
 from harness.subject.witness import Observation
 
@@ -43,7 +43,7 @@ class ProcessSubject:
     def __init__(
         self, child: process.Child, launch: Launch, observation: Observation, *, command: Sequence[str], kubeconfig: Path,
         user: str, cgroup: MemoryCgroup | None, memory_limit: int | None, metrics_url: str | None, pprof_url: str | None,
-        started_ns: int, incarnation: int,
+        started_ns: int, incarnation: int, cpu: CpuCgroup | None = None,
     ) -> None:  # fmt: skip
         self.command: Sequence[str] = redact(command)
         self.user = user
@@ -54,6 +54,7 @@ class ProcessSubject:
         """Run time at which it was ready."""
         self.pid = child.pid
         self.cgroup: MemoryCgroup | None = cgroup
+        self.cpu = cpu
         self.metrics_url = metrics_url
         self.pprof_url = pprof_url
         self.agent_socket = launch.agent_socket
@@ -92,14 +93,19 @@ class ProcessSubject:
         assert ending is not None
         return ending
 
+    def send_signal(self, number: int) -> None:
+        """Signal its main process, if it lives; the ending then tells that it was the harness."""
+        self._child.send_signal(number)
+
     async def stop(self, grace_s: float = STOP_GRACE_S) -> Ending:
         """End it with all its processes, keep the last counters, remove its cgroup; again is harmless."""
         try:
             await self._child.end(grace_s)
             return await self.wait_ended()
         finally:
-            if self.cgroup is not None:
-                self.cgroup.seal()
+            for limit in (self.cgroup, self.cpu):
+                if limit is not None:
+                    limit.seal()
             await self._child.release()
 
     def log_tail(self) -> str:
@@ -128,12 +134,17 @@ async def start(
     placeholders: Placeholders | None = None,
     incarnation: int = 0,
     cwd: Path | None = None,
+    cpus: Collection[int] | None = None,
+    cpu_limit: float | None = None,
+    kubeconfig_of_run: Path | None = None,
+    started: Callable[[ProcessSubject], None] | None = None,
 ) -> ProcessSubject:
     """Start the subject under its memory limit (bytes; None: none) and wait until it is ready.
 
     Placeholders in the command and the URLs are filled; pass the run's `placeholders`, or ports differ from those filled
     in elsewhere. What it writes goes to `subject.log` in the run's directory. `incarnation` counts the restarts: each has a
-    fresh cgroup.
+    fresh cgroup. `cpus` are those it may run on, None all. `kubeconfig_of_run` is the identity that looks for a Lease
+    (default: the subject's own); `started` is told of the subject as soon as its process is there.
 
     Raises SubjectNotReady (a RunFault) when it does not become ready, UsageError for a command that cannot be executed,
     EnvironmentFault where no limit can be set. Nothing of it is left then.
@@ -142,27 +153,35 @@ async def start(
     command = fill.fill_command(launch.command, place="subject.command")
     metrics_url = metrics_url and fill.fill(metrics_url, place="subject.metrics")
     pprof_url = pprof_url and fill.fill(pprof_url, place="subject.pprof")
-    ready = ready and replace(ready, http=ready.http and fill.fill(ready.http, place="subject.ready"))
-    watch = Watch(ready.http) if ready and ready.http else None
+    log = launch.run_dir / LOG_NAME
+    source = Source(log, log.stat().st_size if log.exists() else 0, kubeconfig_of_run or kubeconfig, metrics_url)
+    watch = watch_for(ready.filled(lambda text: fill.fill(text, place="subject.ready")), source) if ready else None
     cgroup = limits.create(launch.run_id, incarnation, memory_limit) if memory_limit is not None else None
     observation = Observation(cgroup)
     started_ns = launch.clock.now_ns()
+    cpu: CpuCgroup | None = None
     try:
+        cpu = limits.limit_cpu(launch.run_id, incarnation, cpu_limit, cgroup) if cpu_limit is not None else None
+        remove = [*(limits.paths_to_remove(cgroup) if cgroup else ()), *(limits.paths_to_remove(cpu) if cpu else ())]
         child = await process.spawn(
-            command, name="subject", env=environment(launch, kubeconfig), cwd=cwd,
-            stdout=launch.run_dir / LOG_NAME, stderr=process.STDOUT,
-            cgroup=cgroup.path if cgroup else None, remove=limits.paths_to_remove(cgroup) if cgroup else (),
+            command, name="subject", env=environment(launch, kubeconfig), cwd=cwd, cpus=cpus,
+            stdout=log, stderr=process.STDOUT,
+            cgroup=list(dict.fromkeys(limit.path for limit in (cgroup, cpu) if limit)),
+            remove=list(dict.fromkeys(remove)),
         )  # fmt: skip
     except BaseException:
         observation.close()
-        if cgroup:
-            limits.discard(cgroup)
+        for limit in (cgroup, cpu):
+            if limit is not None:
+                limits.discard(limit)
         raise
     subject = ProcessSubject(
         child, launch, observation, command=command, kubeconfig=kubeconfig, user=user, cgroup=cgroup,
         memory_limit=memory_limit, metrics_url=metrics_url, pprof_url=pprof_url, started_ns=started_ns,
-        incarnation=incarnation,
+        incarnation=incarnation, cpu=cpu,
     )  # fmt: skip
+    if started is not None:
+        started(subject)
     try:
         await _until_ready(subject, watch, ready_timeout_s)
     except BaseException:
@@ -198,7 +217,7 @@ async def _until_ready(subject: ProcessSubject, watch: Watch | None, timeout_s: 
         ending = ended.result()
         raise SubjectNotReady(f"{ending.sentence} before it was ready", place="subject", remedy=log, ending=ending)
     if waiting not in done:
-        asked = f"; {watch.url}: {watch.last}" if watch else ""
+        asked = f"; {watch.what}: {watch.last}" if watch else ""
         cause = f"not ready within {timeout_s:g} s{asked}"
         raise SubjectNotReady(cause, place="subject", remedy=log, ending=None)
     if isinstance(results[0], BaseException):

@@ -80,7 +80,7 @@ def test_smoke_passes_in_both_arms_and_leaves_valid_records(tmp_path: Path) -> N
             "a key or certificate in the record"
         )
         assert _alive(item["run_id"]) == []
-    assert len(list((tmp_path / "experiments").glob("*/experiment.json"))) == 1
+    assert len(list((tmp_path / "runs" / "experiments").glob("*/experiment.json"))) == 1
 
 
 def _writes_noop(tmp_path: Path, status_patch: str) -> float:

@@ -14,12 +14,13 @@ from pydantic import Field
 from harness.scenario.fields import Expect, Slug
 from harness.scenario.file import Arm, Values
 from harness.scenario.model import Body, Engaged
-from harness.scenario.steps import MODELS
+from harness.scenario.steps import BARE, MODELS
 
 SCHEMA_PATH = Path(__file__).with_name("scenario.v1.json")
 
 _FILLED = (
-    *("Subject", "Ready", "Engaged", "Create", "Settle", "Flip", "Probe", "Until"),
+    *("Subject", "Ready", "LeaseReady", "GoEnvironment", "Webhooks", "Engaged", "Setup"),
+    *("Create", "Settle", "Flip", "Restart", "Hook", "Probe", "Until"),
     *("Delete", "Patch", "Read", "List", "Churn", "Watch", "Pause"),
 )
 """Models whose values may be placeholders."""
@@ -55,6 +56,9 @@ def build() -> dict[str, Any]:
     for key in ("memray", "pyroscope"):
         schema["properties"][key] = _or_placeholder(schema["properties"][key])
     _nest_steps(schema, definitions)
+    created = definitions["Create"]
+    created["required"].remove("kind")
+    created["anyOf"] = [{"required": ["kind"]}, {"required": ["template"]}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "urn:harness:scenario:v1", **schema}
 
 
@@ -83,7 +87,7 @@ def _nest_steps(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
         del properties["action"]
         beside = {key: properties.pop(key) for key in model.lifted}
         inner: dict[str, Any] = {"$ref": f"#/$defs/{name}"}
-        if action == "settle":
+        if action in BARE:
             inner = {"anyOf": [inner, {"type": "null"}]}
         if model.alone is not None:
             inner = definitions.pop(name)["properties"][model.alone]

@@ -30,6 +30,7 @@ class Case:
         self.effects: list[float | None] = [11.0] * 10
         self.overrides: dict[str, Any] = {"expected": [ExpectedObjects(kind="BundleDeployment", count=10)]}
         self.kill_at: float | None = None
+        self.asked = True
 
     def resolved(self, *, expect: list[str]) -> dict[str, Any]:
         return {
@@ -58,6 +59,8 @@ class Case:
         builder.samples("memory", "memory.rss", [(2, 50.0), (12, 90.0), (17, 80.0)])
         builder.samples("latency", "objects.matched", [(14, self.seen)], {"kind": "BundleDeployment"})
         builder.samples("metrics", "reconciles.total", [(15, 42)])
+        if self.asked:
+            builder.samples("audit", "api.requests", [(2, 3)], {"kind": "Secret", "verb": "list", "subresource": ""})
         for effect in self.effects:
             builder.propagate("flip", "c", 10.0, effect)
         if self.kill_at is not None:
@@ -122,6 +125,25 @@ def test_load_that_fell_short_is_invalid(case: Case, change: dict[str, Any], say
     verdict = case.judge()
     assert (verdict.verdict, verdict.exit_code) == ("invalid", 3)
     assert says in verdict.reasons[0]
+
+
+def test_a_shortfall_names_the_first_object_in_the_api_servers_words(case: Case) -> None:
+    case.load |= {"done": 94, "failed": 6}
+    case.builder.request("create-Secret", 4, 5, name="tried-again", status=500, error="500 Oops: later")
+    case.builder.request("create-Secret", 4, 6, name="tried-again", attempt=2)
+    case.builder.request("create-Secret", 5, 6, name="refused", status=500, error="500 Oops: no", sent=5)
+    case.builder.request(
+        "create-Secret", 5, 7, name="refused", status=403, error="403 Forbidden: no!", sent=6, attempt=2
+    )
+    case.builder.request("create-Secret", 6, 7, name="later", status=403, error="403 Forbidden: no!")
+    reason = "load phase create-Secret made 94 of 100 requests succeed; refused: 403 Forbidden: no!"
+    assert case.judge().reasons[0] == reason
+
+
+def test_what_the_cluster_does_not_take_is_invalid(case: Case) -> None:
+    case.overrides["outcome"] = Outcome(state="invalid", message="setup: Gadget mine: no", exit_code=3)
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.exit_code, verdict.reasons) == ("invalid", 3, ["setup: Gadget mine: no"])
 
 
 def test_a_shortfall_within_five_percent_is_allowed(case: Case) -> None:
@@ -265,7 +287,34 @@ def test_a_run_without_any_load_says_so(tmp_path: Path) -> None:
     resolved = {"name": "case", "summary": "A case.", "subject": {"controller": "fleet"}}
     scenario = {"name": "case", "path": "case.yaml", "sha256": "0" * 64, "resolved": resolved}
     verdict = judge(builder.write(scenario=scenario, collectors=[], expected=[]))
-    assert verdict.warnings == ["no load was sent: these are the figures of an idle subject"]
+    assert (verdict.verdict, verdict.exit_code) == ("invalid", 3)
+    assert verdict.reasons == ["no load was sent: these are the figures of an idle subject"]
+
+
+def test_a_subject_that_asked_the_api_server_nothing_is_invalid(case: Case) -> None:
+    case.asked = False
+    verdict = case.judge()
+    assert verdict.verdict == "invalid"
+    assert verdict.reasons[0].startswith("the subject made no request to the API server")
+
+
+def test_a_hook_that_failed_makes_the_run_invalid(case: Case) -> None:
+    case.builder.phase("hook", "hook", 13, 14, failure="sh failed with exit code 3; its last words: no such thing")
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.exit_code) == ("invalid", 3)
+    assert verdict.reasons == ["hook: sh failed with exit code 3; its last words: no such thing"]
+
+
+def test_a_run_without_restarts(case: Case) -> None:
+    assert case.judge().results["startup.restart"].reason == "the subject was not restarted"
+
+
+def test_the_slowest_restart(case: Case) -> None:
+    for started, ready in ((5, 6.5), (8, 8.5)):
+        case.builder.event("restart", ready, started_ns=records.ns(started), ready_ns=records.ns(ready))
+    case.builder.event("restart", 9, started_ns=records.ns(9), ready_ns=None)
+    results = case.judge().results
+    assert (results["restarts"].value, results["startup.restart"].value) == (3, 1.5)
 
 
 def test_a_search_for_the_limit_is_not_invalid_for_finding_it(tmp_path: Path) -> None:

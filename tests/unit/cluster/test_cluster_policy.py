@@ -57,9 +57,10 @@ def test_the_watcher_reads_every_kind_and_writes_none() -> None:
     allowed = {
         (group, resource)
         for rule in rules("watcher.yaml")
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
+        for group in rule.get("apiGroups", ())
+        for resource in rule.get("resources", ())
     }
+    assert {path for rule in rules("watcher.yaml") for path in rule.get("nonResourceURLs", ())} == {"/metrics"}
     assert allowed == {(kind.group, kind.plural) for kind in KINDS}
     assert {verb for rule in rules("watcher.yaml") for verb in rule["verbs"]} == {"get", "list", "watch"}
 

@@ -171,3 +171,62 @@ def _status(pid: int) -> dict[str, int]:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     pairs = (line.split(":", 1) for line in lines if line.endswith("kB"))
     return {name: int(value.split()[0]) * 1024 for name, value in pairs}
+
+
+def test_kills_and_peaks_over_incarnations() -> None:
+    async def scenario() -> ListSink:
+        sink, first, second = ListSink(), FakeCgroup(), FakeCgroup()
+        subject = ProcessSubject(cgroup=first)
+        oom, memory = OomCollector(), MemoryCollector()
+        first.kills, first.hits = 3, 7
+        run = context(sink, subject)
+        await oom.attach(run)
+        await memory.attach(run)
+        await asyncio.sleep(0.15)
+        first.kills, first.hits, first.peak = 4, 10, 60 << 20  # after the last look at the first, before the restart
+        second.kills, second.hits, second.peak = 1, 2, 40 << 20  # of a fresh cgroup: all of it counts
+        subject.cgroup = second
+        await asyncio.sleep(0.15)
+        assert oom.kills == 2
+        second.kills = 2
+        await oom.detach()
+        await memory.detach()
+        return sink
+
+    sink = asyncio.run(scenario())
+    assert [kill["number"] for kill in sink.of("oom_kill")] == [1, 2, 3]
+    assert (sink.last("oom.kills"), sink.last("oom.limit_hits")) == (3, 5)
+    assert sink.last("memory.cgroup.peak") == 60 << 20
+
+
+class FakeCpu:
+    """A CPU limit whose counters a test sets."""
+
+    cpus = 0.5
+
+    def __init__(self) -> None:
+        self.seconds, self.periods = 0.0, 0
+
+    def throttling(self) -> FakeCpu:
+        return self
+
+
+def test_throttling_and_pressure(tmp_path: Path) -> None:
+    async def scenario() -> ListSink:
+        sink, cgroup, first, second = ListSink(), FakeCgroup(), FakeCpu(), FakeCpu()
+        cgroup.path = tmp_path
+        (tmp_path / "cpu.pressure").write_text("some avg10=0.00 avg60=0.00 total=1500000\nfull avg10=0.00 total=7\n")
+        subject = ProcessSubject(cgroup=cgroup, cpu=first)
+        collector = MemoryCollector()
+        await collector.attach(context(sink, subject))
+        await asyncio.sleep(0.15)
+        first.seconds, first.periods = 2.0, 20
+        subject.cpu, second.seconds, second.periods = second, 0.5, 5
+        await collector.detach()
+        return sink
+
+    sink = asyncio.run(scenario())
+    assert sink.values("cpu.throttled")[0] == 0
+    assert (sink.last("cpu.throttled"), sink.last("cpu.throttled.periods")) == (2.5, 25)
+    assert sink.last("pressure.cpu") == 1.5
+    assert sink.values("pressure.memory") == []

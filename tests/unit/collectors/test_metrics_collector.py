@@ -136,3 +136,29 @@ def test_filter_and_parser_agree() -> None:
 def test_no_url_is_a_clear_error() -> None:
     with pytest.raises(EnvironmentFault, match="no metrics URL"):
         asyncio.run(MetricsCollector().attach(context(ListSink(), ProcessSubject())))
+
+
+def test_counters_go_on_over_a_restart() -> None:
+    counted = [10]
+    sink, collector = ListSink(), MetricsCollector()
+
+    def body() -> web.Response:
+        return web.Response(text=f"controller_runtime_reconcile_total {counted[0]}\nworkqueue_depth 4\n")
+
+    async def use(url: str) -> None:
+        await collector.attach(context(sink, ProcessSubject(runtime="go", metrics_url=url)))
+        counted[0] = 12
+        await collector.restarting()
+        counted[0] = 99  # nothing is believed of what comes meanwhile
+        await collector.settle()
+        assert collector.queue_depth() is None
+        counted[0] = 3
+        await collector.restarted()
+        await collector.settle()
+        assert collector.queue_depth() == 4
+        await collector.detach()
+
+    asyncio.run(_serving(body, use))
+    assert sink.last("reconciles.total") == 15
+    assert 99 not in [value - 12 for value in sink.values("reconciles.total")]
+    assert sink.warnings == []

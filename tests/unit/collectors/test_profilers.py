@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gzip
 import json
+import socket
 from pathlib import Path
 
 import aiohttp
@@ -309,15 +310,20 @@ def test_pyroscope_with_a_server_of_ones_own_starts_none(tmp_path: Path, monkeyp
     monkeypatch.setattr("harness.toolchain.inject.ensure", ensure)
     monkeypatch.setattr(pyroscope, "IngestServer", None)
     sink = ListSink()
-    (collector,) = create([], pyroscope="http://pyroscope.example:4040")
-    plan = launch(["python", "-m", "pkg"], sink, tmp_path)
+    with socket.socket() as nobody:  # bound and not listening: connections are refused
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://somebody:s3cret@127.0.0.1:{nobody.getsockname()[1]}"
+        (collector,) = create([], pyroscope=url)
+        plan = launch(["python", "-m", "pkg"], sink, tmp_path)
 
-    async def scenario() -> None:
-        await collector.prepare(plan)
-        await collector.detach()
+        async def scenario() -> None:
+            await collector.prepare(plan)
+            await collector.detach()
 
-    asyncio.run(scenario())
+        asyncio.run(scenario())
     settings = json.loads(plan.env[SETTINGS_ENV])
-    assert settings["server_address"] == "http://pyroscope.example:4040"
+    assert settings["server_address"] == url
     assert settings["flush_at_exit"] is False
-    assert sink.events == []
+    (warning,) = sink.warnings
+    assert "does not answer: its profiles will be lost" in warning
+    assert "s3cret" not in warning

@@ -111,7 +111,7 @@ def test_many_sightings_before_the_cause_are_bounded() -> None:
 
 
 def test_target_that_meets_everything_is_refused() -> None:
-    with pytest.raises(ValueError, match="neither labels nor a name"):
+    with pytest.raises(ValueError, match="neither labels, a name nor an owner"):
         _propagation(None, Target("c1"))
 
 

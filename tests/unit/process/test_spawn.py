@@ -51,6 +51,21 @@ def alive(pid: int) -> bool:
         return False
 
 
+def test_a_child_runs_on_the_cpus_it_was_given() -> None:
+    one = max(os.sched_getaffinity(0))
+    code = "import os; print(sorted(os.sched_getaffinity(0)))"
+
+    async def body() -> None:
+        for cpus, expected in (({one}, [one]), (None, sorted(os.sched_getaffinity(0)))):
+            child = await spawn(python(code), name="c", env=ENV, stdout=PIPE, cpus=cpus)
+            assert await line(child) == str(expected)
+            await child.stop()
+        with pytest.raises(EnvironmentFault, match=r"cannot be pinned to the CPUs 4000: .*; use --no-pin"):
+            await spawn(python(code), name="c", env=ENV, cpus=[4000])
+
+    run(body)
+
+
 def test_streams_environment_and_exit(tmp_path: Path) -> None:
     async def body() -> None:
         code = "import os,sys; print(os.environ['X'], os.getcwd(), flush=True); print(input()[::-1]); print('e', file=sys.stderr)"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from harness.core.errors import UsageError
 from harness.process.ports import claim_port
-from harness.subject.readiness import Watch
+from harness.subject.readiness import HttpWatch, LeaseWatch, LogWatch, MetricWatch
 
 
 async def serve(port: int, statuses: list[int]) -> web.AppRunner:
@@ -30,7 +31,7 @@ async def serve(port: int, statuses: list[int]) -> web.AppRunner:
 def test_ready_only_with_a_2xx_answer() -> None:
     async def body() -> None:
         port = claim_port()
-        watch = Watch(f"http://127.0.0.1:{port}/healthz")
+        watch = HttpWatch(f"http://127.0.0.1:{port}/healthz")
         waiting = asyncio.create_task(watch.until_ready())
         await asyncio.sleep(0.1)  # nobody listens yet
         assert not waiting.done()
@@ -50,7 +51,7 @@ def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.subject.readiness.TRY_LIMIT_S", 0.05)
 
     async def body(url: str) -> None:
-        watch = Watch(url)
+        watch = HttpWatch(url)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(watch.until_ready(), 0.3)
         assert watch.last == "no answer within 0.05 s"
@@ -63,4 +64,95 @@ def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_other_schemes() -> None:
     with pytest.raises(UsageError, match="readiness URL 'tcp://x' is not"):
-        Watch("tcp://x")
+        HttpWatch("tcp://x")
+
+
+def test_a_line_of_the_log(tmp_path: Path) -> None:
+    async def body() -> None:
+        log = tmp_path / "subject.log"
+        log.write_text("serving on 1\n")
+        watch = LogWatch(log, log.stat().st_size, r"^serving on \d+$")
+        waiting = asyncio.create_task(watch.until_ready())
+        await asyncio.sleep(0.15)
+        assert not waiting.done()  # that line was an earlier incarnation's
+        with log.open("a") as file:
+            file.write("warming up\nserving on 2")
+            file.flush()
+            await asyncio.sleep(0.15)
+            assert not waiting.done()  # half a line
+            assert watch.last == "no line matches yet"
+            file.write("\n")
+        async with asyncio.timeout(10):
+            await waiting
+
+    asyncio.run(body())
+
+
+def test_a_metric() -> None:
+    async def body() -> None:
+        pages = [
+            "up 1\n",
+            'workqueue_depth{name="a"} 1\nworkqueue_depth{name="b"} 1\n',
+            'workqueue_depth{name="a"} 3\n',
+        ]
+
+        async def metrics(_: web.Request) -> web.Response:
+            return web.Response(text=pages[0])
+
+        app = web.Application()
+        app.router.add_get("/metrics", metrics)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/metrics"
+        watch = MetricWatch(url, "workqueue_depth", 3)
+        waiting = asyncio.create_task(watch.until_ready())
+        async with asyncio.timeout(20):
+            for said in ("there is no such sample", "it is 2"):
+                while watch.last != said:
+                    assert not waiting.done()
+                    await asyncio.sleep(0.02)
+                pages.pop(0)
+            await waiting
+        await runner.cleanup()
+
+    asyncio.run(body())
+
+
+def test_a_lease_that_is_held(tmp_path: Path) -> None:
+    async def body() -> None:
+        answers: list[tuple[int, object]] = [
+            (404, {"kind": "Status", "message": "not found", "reason": "NotFound"}),
+            (200, {"metadata": {}, "spec": {}}),
+            (200, {"metadata": {}, "spec": {"holderIdentity": "me"}}),
+        ]
+        asked = []
+
+        async def lease(request: web.Request) -> web.Response:
+            asked.append(request.path)
+            status, answer = answers[0]
+            return web.json_response(answer, status=status)
+
+        app = web.Application()
+        app.router.add_get("/{path:.*}", lease)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        config = tmp_path / "config"
+        config.write_text(
+            f"{{clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{runner.addresses[0][1]}'}}}}], "
+            "users: [{name: u, user: {}}], contexts: [{name: x, context: {cluster: c, user: u}}], current-context: x}"
+        )
+        watch = LeaseWatch(config, "run-x", "leader")
+        waiting = asyncio.create_task(watch.until_ready())
+        async with asyncio.timeout(20):
+            for said in ("it does not exist", "nobody holds it"):
+                while watch.last != said:
+                    assert not waiting.done()
+                    await asyncio.sleep(0.02)
+                answers.pop(0)
+            await waiting
+        assert set(asked) == {"/apis/coordination.k8s.io/v1/namespaces/run-x/leases/leader"}
+        await runner.cleanup()
+
+    asyncio.run(body())

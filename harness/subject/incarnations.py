@@ -1,0 +1,141 @@
+"""The subject over all its incarnations: what a run holds on to while the process behind it is replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from harness.core.handles import Ending, SubjectRuntime
+from harness.subject.cgroups import MemoryCgroup
+from harness.subject.cpu import CpuCgroup
+from harness.subject.process import STOP_GRACE_S, ProcessSubject
+
+Starter = Callable[[int, Callable[[ProcessSubject], None]], Awaitable[ProcessSubject]]
+"""Starts the incarnation of that number, tells of it as soon as its process is there, and returns it when it is ready."""
+
+
+class Incarnations:
+    """Implements `core.handles.Subject` by the incarnation that runs now.
+
+    While a restart is under way the subject counts as living: `ending` is None and `wait_ended` goes on waiting. Its cgroup
+    and pids are those of the new incarnation from the moment its process is there, so what a cold start needs is seen.
+    """
+
+    kind = "process"
+
+    def __init__(self, starter: Starter) -> None:
+        self._starter = starter
+        self._current: ProcessSubject | None = None
+        self._steady = asyncio.Event()
+        self._steady.set()
+        self.command: Sequence[str] = ()
+        self.user = ""
+        self.kubeconfig = Path()
+        self.runtime: SubjectRuntime = "other"
+        self.started_ns = 0
+        self.pid = 0
+        self.metrics_url: str | None = None
+        self.pprof_url: str | None = None
+        self.agent_socket: Path | None = None
+        self.memory_limit: int | None = None
+
+    @classmethod
+    async def start(cls, starter: Starter) -> Incarnations:
+        """The first incarnation, ready. Raises what the starter raises."""
+        incarnations = cls(starter)
+        await starter(0, incarnations._adopt)
+        return incarnations
+
+    @property
+    def current(self) -> ProcessSubject:
+        """The incarnation that runs now, or ran last."""
+        assert self._current is not None
+        return self._current
+
+    @property
+    def cgroup(self) -> MemoryCgroup | None:
+        """The memory cgroup of the current incarnation, None without a limit."""
+        return self.current.cgroup
+
+    @property
+    def cpu(self) -> CpuCgroup | None:
+        """The CPU limit of the current incarnation, None without one."""
+        return self.current.cpu
+
+    @property
+    def incarnation(self) -> int:
+        """0 for the first, 1 after the first restart."""
+        return self.current.incarnation
+
+    @property
+    def ready_ns(self) -> int | None:
+        """Run time at which the current incarnation was ready."""
+        return self.current.ready_ns
+
+    @property
+    def log(self) -> Path:
+        """Where all incarnations write."""
+        return self.current.log
+
+    @property
+    def thrashed_s(self) -> float:
+        """See `ProcessSubject.thrashed_s`."""
+        return self.current.thrashed_s
+
+    @thrashed_s.setter
+    def thrashed_s(self, value: float) -> None:
+        self.current.thrashed_s = value
+
+    def pids(self) -> list[int]:
+        """Every live process of the subject."""
+        return self.current.pids()
+
+    def ending(self) -> Ending | None:
+        """How it ended; None while it lives or is being restarted."""
+        return self.current.ending() if self._steady.is_set() else None
+
+    async def wait_ended(self) -> Ending:
+        """Wait until it has ended for good: the end of an incarnation that is replaced does not count."""
+        while True:
+            await self._steady.wait()
+            current = self.current
+            ending = await current.wait_ended()
+            if self._steady.is_set() and current is self._current:
+                return ending
+
+    async def restart(self, number: int, between: Callable[[], Awaitable[None]]) -> Ending:
+        """End this incarnation with a signal, do what is to be done `between`, start the next; how this one ended.
+
+        Where it turns out to have died of something else (killed for memory just then) nothing is started, and `ending` tells.
+        Raises SubjectNotReady where the next does not become ready; then it has ended.
+        """
+        before = self.current
+        if (found := before.ending()) is not None:
+            return found
+        self._steady.clear()
+        try:
+            if number == signal.SIGTERM:
+                ending = await before.stop(STOP_GRACE_S)
+            else:
+                before.send_signal(number)
+                await before.wait_ended(STOP_GRACE_S)
+                ending = await before.stop(0)
+            if ending.kind == "our_signal":
+                await between()
+                await self._starter(before.incarnation + 1, self._adopt)
+            return ending
+        finally:
+            self._steady.set()
+
+    async def stop(self, grace_s: float = STOP_GRACE_S) -> Ending:
+        """End the current incarnation; again is harmless."""
+        return await self.current.stop(grace_s)
+
+    def _adopt(self, subject: ProcessSubject) -> None:
+        self._current = subject
+        self.command, self.user, self.kubeconfig = subject.command, subject.user, subject.kubeconfig
+        self.runtime, self.started_ns, self.pid = subject.runtime, subject.started_ns, subject.pid
+        self.metrics_url, self.pprof_url = subject.metrics_url, subject.pprof_url
+        self.agent_socket, self.memory_limit = subject.agent_socket, subject.memory_limit
