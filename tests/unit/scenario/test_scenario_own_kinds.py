@@ -196,3 +196,77 @@ load:
     assert (len(named.targets), named.targets[1]) == (2, Target(name, name=name))
     assert labelled.targets[1] == Target(name, {"of": name})
     assert copied.targets[1] == Target(name, {"a": "b"}, name=name), "as Fleet's rules have it"
+
+
+MORE = """\
+  - parallel:
+      - patch: {kind: Widget, spec: {size: 5}}
+      - create: {template: widget.yaml, count: 2}
+      - list: {kind: Widget}
+      - watch: {kind: Widget, watchers: 1}
+  - read: {kind: Widget, count: 5}
+  - delete: {kind: Widget, count: 2}
+  - churn: {kind: Widget, percentage: 50%}
+expect:"""
+
+
+def _more(place: Path, *, deleted: bool = False) -> None:
+    text = SCENARIO.replace("expect:", MORE)
+    if deleted:
+        text = text.replace("{kind: Widget, condition: Ready}", "{kind: Widget, deleted: true}")
+    (place / "x.yaml").write_text(text)
+
+
+def test_steps_that_work_on_what_is_there_work_on_own_kinds(place: Path) -> None:
+    _more(place)
+    made = _resolved()
+    (widget,) = made.kinds
+    assert set(rights.of_load(made)[widget]) == {"create", "patch", "list", "watch", "get", "delete"}
+    (expected,) = [item for item in fanout.expected(made, RUN_ID) if item.kind == widget]
+    assert (expected.count, expected.final, expected.remaining) == (4, True, True)
+    again = Scenario.model_validate(made.model_dump(mode="json"))
+    assert rights.of_load(again) == rights.of_load(made)
+
+
+def test_a_read_alone_gives_no_right_to_change(place: Path) -> None:
+    (place / "x.yaml").write_text(SCENARIO.replace("expect:", "  - read: {kind: Widget, count: 1}\nexpect:"))
+    made = _resolved()
+    assert rights.of_load(made) == {made.kinds[0]: ("create", "get")}
+
+
+def test_a_template_among_parallel_steps_is_checked_where_it_stands(place: Path) -> None:
+    _more(place)
+    path = place / "x.yaml"
+    path.write_text(path.read_text().replace("{template: widget.yaml, count: 2}", "{template: gone.yaml, count: 2}"))
+    with pytest.raises(HarnessError, match=r"x\.yaml:\d+.*gone\.yaml: there is no such file"):
+        _resolved()
+
+
+def test_objects_whose_deletion_is_awaited_cannot_be_taken(place: Path) -> None:
+    _more(place, deleted=True)
+    with pytest.raises(HarnessError, match=r"a probe waits until Widget\.example\.com is deleted"):
+        _resolved()
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ("{template: widget.yaml, count: 2, namespaces: 2}", "namespaces says nothing where a template does"),
+        (
+            "{template: widget.yaml, count: 9, rate: {step_until_failure: [1/s, 2/s], by: 1/s, each: 1s}}",
+            "create Secrets with it",
+        ),
+    ],
+)
+def test_what_a_template_cannot_have(place: Path, step: str, message: str) -> None:
+    (place / "x.yaml").write_text(SCENARIO.replace("expect:", f"  - create: {step}\nexpect:"))
+    with pytest.raises(HarnessError, match=message):
+        _resolved()
+
+
+@pytest.mark.parametrize("step", ["restart: {}", "hook: {command: ['true']}"])
+def test_nothing_runs_beside_a_restart_or_a_hook(place: Path, step: str) -> None:
+    parallel = f"  - parallel:\n      - {step}\n      - list: {{kind: Widget}}\nexpect:"
+    (place / "x.yaml").write_text(SCENARIO.replace("expect:", parallel))
+    with pytest.raises(HarnessError, match="nothing can run beside it"):
+        _resolved()
