@@ -31,6 +31,8 @@ MARK = "never-to-be-written"
 async def fill(kubeconfig: Path) -> None:
     async with await Api.connect(kubeconfig) as api:
         await prepare(api, RUN_ID)
+        # cluster-scoped, so those that other tests left behind would be counted too
+        await api.delete_collection(find("Cluster.management.cattle.io"))
         for number, size in enumerate([100] * 45 + [40_000] * 5):
             payload = (MARK * 4000)[:size].encode()
             await api.create(
