@@ -93,7 +93,7 @@ def test_identity_has_no_rights_until_bound_and_is_named_in_the_audit_log(embedd
                 await rbac.bind(admin, user, rbac.LOADGEN, run_id)
                 await api.create(SECRET, secret("mine"), namespace)
                 with pytest.raises(ApiError, match="forbidden"):
-                    await api.list(SECRET, namespace)
+                    await api.list(find("ImageScan"), namespace)
                 made = await api.create(CLUSTER, {
                     "apiVersion": CLUSTER.api_version, "kind": CLUSTER.kind, "metadata": {"name": f"c-{run_id}"}, "spec": {}
                 })  # fmt: skip
@@ -107,7 +107,7 @@ def test_identity_has_no_rights_until_bound_and_is_named_in_the_audit_log(embedd
     assert seen == [
         ("create", "secrets", 403, "Metadata"),
         ("create", "secrets", 201, "Metadata"),
-        ("list", "secrets", 403, "Metadata"),
+        ("list", "imagescans", 403, "Metadata"),
         ("create", "clusters", 201, "RequestResponse"),
         ("patch", "clusters", 200, "RequestResponse"),
     ]
