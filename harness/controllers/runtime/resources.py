@@ -61,12 +61,6 @@ def key_of(obj: Object) -> str:
     return f"{namespace}/{metadata['name']}" if namespace else str(metadata["name"])
 
 
-def split_key(key: str) -> tuple[str | None, str]:
-    """The inverse of `key_of`."""
-    namespace, slash, name = key.rpartition("/")
-    return (namespace if slash else None), name
-
-
 def labels_of(obj: Object) -> dict[str, str]:
     """`metadata.labels`; empty where there are none. Not to be changed."""
     return obj["metadata"].get("labels") or {}
