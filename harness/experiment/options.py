@@ -27,6 +27,10 @@ class RunOptions:
     """`on` or a URL; None leaves it to the scenario."""
     pin: bool = True
     """Keep subject and load generator on CPUs of their own, where there are enough."""
+    commit: str | None = None
+    """The commit the subject was built from; None: that of the working tree."""
+    history: Path | None = None
+    """The store that each run is added to; None: none."""
 
 
 class Observer(Protocol):

@@ -15,7 +15,7 @@ from harness.analysis.verdict import judge
 from harness.core import ids
 from harness.core.clock import RunClock
 from harness.core.errors import ExitCode, HarnessError
-from harness.experiment import machine, pinning, subjects
+from harness.experiment import machine, pinning, source, subjects
 from harness.experiment.options import Observer, RunOptions
 from harness.experiment.session import Session, SetupRefused
 from harness.record import owner
@@ -68,6 +68,7 @@ async def run_one(
             cpu_limit=scenario.subject.cpu_limit,
             user=ids.subject_user(run_id),
         ),
+        source=source.describe(controller=command.controller, commit=options.commit),
         machine=machine.describe(),
         pinning=pinning.plan(wanted=options.pin),
         versions=machine.versions(),
