@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from harness.record.gate import Gate
 from harness.record.models import Experiment, Run, Show, Verdict
 
 SCHEMAS: dict[str, type[BaseModel]] = {
@@ -14,6 +15,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "verdict.v1": Verdict,
     "show.v1": Show,
     "experiment.v1": Experiment,
+    "gate.v1": Gate,
 }
 DIRECTORY = Path(__file__).parent / "schemas"
 
