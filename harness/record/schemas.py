@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from harness.record.gate import Gate
+from harness.record.history_models import HistoryDocument
 from harness.record.models import Experiment, Run, Show, Verdict
 
 SCHEMAS: dict[str, type[BaseModel]] = {
@@ -16,6 +17,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "show.v1": Show,
     "experiment.v1": Experiment,
     "gate.v1": Gate,
+    "history.v1": HistoryDocument,
 }
 DIRECTORY = Path(__file__).parent / "schemas"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,17 +40,22 @@ class Figure:
 
 
 def write(record: RunRecord, verdict: Verdict, path: Path) -> Path:
-    """Write the page to `path`, whole or not at all. Raises EnvironmentFault where it cannot be written.
+    """Write the page of a run to `path`, whole or not at all. Raises EnvironmentFault where it cannot be written."""
+    return publish(path, lambda: render(record, verdict, path))
+
+
+def publish(path: Path, make: Callable[[], str]) -> Path:
+    """Write what `make` returns to `path`, whole or not at all. Raises EnvironmentFault where it cannot be written.
 
     A device or a pipe is written to, never replaced: root could otherwise put a file in the place of /dev/null.
     """
     try:
         target = path.resolve()  # a link, such as /dev/stdout, stays what it is
-        page = render(record, verdict, path)
+        text = make()
         if target.exists() and not target.is_file():
-            target.write_text(page)
+            target.write_text(text)
         else:
-            write_atomically(target, page)
+            write_atomically(target, text)
     except OSError as error:
         raise EnvironmentFault(
             f"the report cannot be written: {error.strerror or error}",
@@ -69,10 +74,10 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
     stacks = profiles.read_stacks(record)
     if stacks is not None:
         sections["profile"] = [profiles.icicle(stacks)]
-    from plotly.offline import get_plotlyjs  # 5 MB of text: read only where a page is written
-
-    scripts = [_script(get_plotlyjs()), _script((_TEMPLATES / "report.js").read_text())]
-    return _environment().get_template("report.html.j2").render(
+    return page(
+        "report.html.j2",
+        timeline,
+        [chart for section in sections.values() for chart in section],
         run=run,
         verdict=verdict,
         title=results.title_of(run),
@@ -100,11 +105,21 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
         environment=tables.environment(run),
         scenario=yaml.safe_dump(run.scenario.resolved, sort_keys=False, allow_unicode=True, width=110),
         events=tables.events(record),
+    )  # fmt: skip
+
+
+def page(template: str, timeline: Timeline, drawn: Sequence[Chart], **values: object) -> str:
+    """A template with our style, our scripts and the charts they draw, closed to everything else."""
+    from plotly.offline import get_plotlyjs  # 5 MB of text: read only where a page is written
+
+    scripts = [_script(get_plotlyjs()), _script((_TEMPLATES / "report.js").read_text())]
+    return _environment().get_template(template).render(
+        **values,
         style=Markup((_TEMPLATES / "report.css").read_text()),  # noqa: S704 # our own file, not text of a run
         scripts=[script for script, _ in scripts],
         policy=f"default-src 'none'; script-src {' '.join(digest for _, digest in scripts)}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'",
-        payload=_payload(timeline, [chart for section in sections.values() for chart in section]),
+        payload=_payload(timeline, drawn),
         clean=results.clean,
     )  # fmt: skip
 
