@@ -64,7 +64,9 @@ def _in_order(entries: Iterable[Entry]) -> list[Entry]:
     for entry in sorted(entries, key=lambda entry: (entry.started_at, entry.id)):
         groups.setdefault(entry.commit or f"run {entry.id}", []).append(entry)
     dated = all(entry.committed_at is not None for group in groups.values() for entry in group)
-    ordered = sorted(groups.values(), key=lambda group: (group[0].committed_at if dated else None) or group[0].started_at)
+    ordered = sorted(
+        groups.values(), key=lambda group: (group[0].committed_at if dated else None) or group[0].started_at
+    )
     return [entry for group in ordered for entry in group]
 
 

@@ -37,7 +37,7 @@ class _Group(TyperGroup):
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override] # typer's own context
         if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help")):
             args = ["show", *args]
-        return super().parse_args(ctx, args)  # type: ignore[arg-type]
+        return super().parse_args(ctx, args)
 
 
 app = typer.Typer(
@@ -135,7 +135,9 @@ def export(
 
 @app.command()
 def merge(
-    others: Annotated[list[Path], typer.Argument(metavar="DIR|FILE…", help="Other stores, or exported .parquet files.")],
+    others: Annotated[
+        list[Path], typer.Argument(metavar="DIR|FILE…", help="Other stores, or exported .parquet files.")
+    ],
     directory: _Store = None,
 ) -> None:
     """Add everything that other stores have and this one has not.

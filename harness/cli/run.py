@@ -43,6 +43,14 @@ def run(
         bool, typer.Option("--pin/--no-pin", help="Keep subject and load on CPUs of their own, from 4 CPUs on.")
     ] = True,
     out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
+    commit: Annotated[
+        str | None, typer.Option("--commit", help="Commit the subject was built from; default that of the work tree.")
+    ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option("--history", metavar="DIR", help="The history to add to; default history/ beside the runs."),
+    ] = None,
+    no_history: Annotated[bool, typer.Option("--no-history", help="Do not add the runs to a history.")] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print each run as JSON (harness.show/v1), a line each; progress to stderr.")
     ] = False,
@@ -53,6 +61,8 @@ def run(
     """
     options = RunOptions(
         out=out or paths.runs_dir(),
+        commit=commit,
+        history=None if no_history else history or paths.history_dir(out or paths.runs_dir()),
         provider=cluster,
         profile=profile,
         sets=_parse_sets(sets or []),

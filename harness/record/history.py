@@ -72,7 +72,11 @@ class Entry:
         """The entry as `history_parts` writes it: facts, and a row for each result."""
         facts: dict[str, object] = {item.name: getattr(self, item.name) for item in fields(self)}
         del facts["results"]
-        facts |= {"started_at": _utc(self.started_at), "committed_at": _utc(self.committed_at), "added_at": _utc(added_at)}
+        facts |= {
+            "started_at": _utc(self.started_at),
+            "committed_at": _utc(self.committed_at),
+            "added_at": _utc(added_at),
+        }
         results = self.results or {WITHOUT_RESULTS: Value(None, "")}
         names = [item.name for item in fields(Value)]
         rows = [
@@ -156,7 +160,9 @@ class History:
         results = [item.name for item in fields(Value)] if metric is not None else []
         names = ", ".join(f'"{name}"' for name in [*columns, *results])
         distinct = "" if metric is not None else "DISTINCT "
-        rows = self._query(f"SELECT {distinct}{names} FROM entries {where} ORDER BY started_at, id", list(used.values()))
+        rows = self._query(
+            f"SELECT {distinct}{names} FROM entries {where} ORDER BY started_at, id", list(used.values())
+        )
         return [_entry(dict(zip([*columns, *results], row, strict=True)), metric) for row in rows]
 
     def metrics(self) -> dict[str, int]:

@@ -21,7 +21,9 @@ class HistoryPoint(_Model):
     commit: str | None = None
     committed_at: datetime | None = None
     dirty: bool | None = None
-    value: float | None = Field(default=None, description="of the metric; of a gate its effect, candidate against baseline")
+    value: float | None = Field(
+        default=None, description="of the metric; of a gate its effect, candidate against baseline"
+    )
     low: float | None = Field(default=None, description="of a gate: lower end of the effect's interval")
     high: float | None = None
     reason: str | None = Field(default=None, description="why there is no value")
@@ -43,7 +45,9 @@ class HistoryChange(_Model):
     runs_before: int
     runs_after: int
     p: float = Field(description="of a permutation test: share of random orders with as clear a change anywhere")
-    also: list[str] = Field(default=[], description="what else changed there: the load, the harness, working-tree changes")
+    also: list[str] = Field(
+        default=[], description="what else changed there: the load, the harness, working-tree changes"
+    )
 
 
 class HistorySeries(_Model):

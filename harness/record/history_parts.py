@@ -33,7 +33,7 @@ COLUMNS: dict[str, str] = {
 """Columns and their SQL types: a row for each metric of each entry; documented in docs/history.md."""
 RESULT = ("metric", "value", "low", "high", "unit", "reason")
 """Those that differ from row to row of one entry."""
-_REQUIRED = ("id", "kind", "at", "added_at", "scenario", "verdict", "metric", "value", "unit")
+_REQUIRED = ("id", "kind", "started_at", "added_at", "scenario", "verdict", "metric", "value", "unit")
 
 _NAME = re.compile(r"part-v(?P<version>\d+)-(?P<level>\d)-[0-9a-f]{32}\.parquet")
 PARTS_OF_A_LEVEL = 64
@@ -67,7 +67,8 @@ def write(directory: Path, entries: Iterable[tuple[Mapping[str, object], Iterabl
             f"the history cannot be written: {error.strerror or error}", place=str(directory)
         ) from error
     finally:
-        lines.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            lines.unlink()
 
 
 def absorb(directory: Path, other: Path | None, file: Path | None = None) -> tuple[int, list[str]]:
@@ -103,7 +104,8 @@ def copy_out(directory: Path, sql: str, target: Path, options: str) -> list[str]
     except OSError as error:
         raise EnvironmentFault(f"cannot be written: {error.strerror or error}", place=str(target)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     return warnings
 
 
@@ -238,7 +240,8 @@ def _publish(connection: duckdb.DuckDBPyConnection, directory: Path, select: str
         temporary.replace(part)
         _sync(directory)
     except (duckdb.Error, OSError) as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise EnvironmentFault(f"the history cannot be written: {error}", place=str(directory)) from error
     return part
 

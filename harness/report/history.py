@@ -28,7 +28,9 @@ def render(document: HistoryDocument, console: Console, *, limit: int) -> None:
         _print(console, Text(f"warning: {clean(warning)}", "yellow"))
     if not document.series:
         what = f"nothing of {document.metric}" if document.metric else "nothing"
-        _print(console, Text(f"{clean(document.store)} has {what}; `harness run` and `harness history import` add to it"))
+        _print(
+            console, Text(f"{clean(document.store)} has {what}; `harness run` and `harness history import` add to it")
+        )
         return
     if document.metric is None:
         _overview(document, console)
@@ -128,7 +130,10 @@ def _overview(document: HistoryDocument, console: Console) -> None:
         for series in document.series
     ]  # fmt: skip
     _table([head, *rows], (4, 5), console)
-    _print(console, Text("\nharness history METRIC shows one, such as memory.rss.peak; --metrics lists those there are", "dim"))
+    _print(
+        console,
+        Text("\nharness history METRIC shows one, such as memory.rss.peak; --metrics lists those there are", "dim"),
+    )
 
 
 def verdicts(points: Sequence[HistoryPoint]) -> str:

@@ -65,7 +65,9 @@ def chart(series: HistorySeries, id_: str) -> Chart:
         traces.append(_level(ends, level / scale, series, level))
     layout = {
         "hovermode": "closest",
-        "xaxis": {"title": {"text": "runs, in the order of their commits"}, "tickmode": "auto", "range": [-0.6, len(points) - 0.4]},
+        "xaxis": {
+            "title": {"text": "runs, in the order of their commits"}, "tickmode": "auto", "range": [-0.6, len(points) - 0.4],
+        },
         "yaxis": {"rangemode": "tozero", "ticksuffix": f" {unit}" if unit else ""},
         "margin": {"l": 76, "r": 14, "t": 24, "b": 44},
     }  # fmt: skip
