@@ -21,6 +21,8 @@ class RunOptions:
     sets: dict[str, str] = field(default_factory=dict)
     subject: str | None = None
     """A command line that replaces the scenario's subject."""
+    subject_env: dict[str, str] = field(default_factory=dict)
+    """Environment variables added to the subject's."""
     memray: str | None = None
     """`launch` or `off`; None leaves it to the scenario."""
     pyroscope: str | None = None

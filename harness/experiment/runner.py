@@ -42,6 +42,7 @@ async def run_one(
     run_id = ids.new_run_id(clock.started_at)
     directory = options.out / run_id
     command = subjects.build(scenario.subject, options.subject)
+    command.env.update(options.subject_env)
     facts = Run(
         run_id=run_id,
         experiment_id=experiment_id,
