@@ -27,6 +27,8 @@ class RunOptions:
     """`launch` or `off`; None leaves it to the scenario."""
     pyroscope: str | None = None
     """`on` or a URL; None leaves it to the scenario."""
+    report: bool = True
+    """Write each run's report.html; `harness report RUN` makes it later too."""
     pin: bool = True
     """Keep subject and load generator on CPUs of their own, where there are enough."""
 

@@ -89,8 +89,9 @@ async def run_one(
     record = RunRecord(directory)
     verdict = judge(record)
     record.save_verdict(verdict)
-    observer.step("writing the report")
-    await asyncio.to_thread(html.write, record, verdict, directory / "report.html")
+    if options.report:
+        observer.step("writing the report")
+        await asyncio.to_thread(html.write, record, verdict, directory / "report.html")
     observer.run_ended(record, verdict)
     return record
 
