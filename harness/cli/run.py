@@ -55,7 +55,7 @@ def run(
         out=out or paths.runs_dir(),
         provider=cluster,
         profile=profile,
-        sets=_parse_sets(sets or []),
+        sets=parse_sets(sets or []),
         subject=subject,
         memray=memray,
         pyroscope=pyroscope,
@@ -78,7 +78,8 @@ def run(
     raise typer.Exit(outcome.exit_code)
 
 
-def _parse_sets(pairs: list[str]) -> dict[str, str]:
+def parse_sets(pairs: list[str]) -> dict[str, str]:
+    """`--set KEY=VALUE`, repeated, as a mapping. Raises UsageError."""
     sets: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

@@ -1,0 +1,98 @@
+"""`harness gate`: is this build worse than that one, by how much, and what is to blame?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.console import CliConsole
+from harness.cli.gate_progress import GateObserver
+from harness.cli.run import parse_sets
+from harness.core import paths
+from harness.core.errors import UsageError
+from harness.experiment import gating
+from harness.experiment.options import RunOptions
+from harness.report import gate_terminal
+from harness.scenario.load import load
+from harness.subject import scope
+
+_SPEC = "options:KEY=VALUE,…, set:KEY=VALUE,…, scenario, command:'PROGRAM …', or git:REVISION"
+
+
+def gate(
+    scenario: Annotated[
+        str | None, typer.Argument(metavar="SCENARIO", help="A shipped scenario's name or a file.")
+    ] = None,
+    baseline: Annotated[str | None, typer.Option("--baseline", metavar="SPEC", help=f"What is good: {_SPEC}.")] = None,
+    candidate: Annotated[str | None, typer.Option("--candidate", metavar="SPEC", help="What is to be judged.")] = None,
+    build: Annotated[
+        str | None, typer.Option("--build", metavar="CMD", help="Builds a git:REVISION, in its checkout.")
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option("--subject", metavar="CMD", help="Command of git arms; {worktree} is their checkout."),
+    ] = None,
+    pairs: Annotated[int | None, typer.Option("--pairs", min=2, max=100, help="Pairs at most; default 12.")] = None,
+    primary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--primary", metavar="METRIC=THRESHOLD", help="What decides, in place of the scenario's; twice at most."
+        ),
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter of both arms; repeatable.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option("--profile", help="A profile of the scenario, such as quick.")] = None,
+    cluster: Annotated[str, typer.Option("--cluster", help="Where Kubernetes comes from: embedded.")] = "embedded",
+    seed: Annotated[int | None, typer.Option("--seed", help="Order and seeds of the pairs are drawn from it.")] = None,
+    all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Do not end early, however clear it is.")] = False,
+    every: Annotated[bool, typer.Option("--every", help="Show all metrics, not only those that moved.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON (harness.gate/v1); progress to stderr.")
+    ] = False,
+) -> None:
+    """Compare two subjects in interleaved pairs. 0 pass or improve, 1 regress, 3 inconclusive or advice only.
+
+    Example: harness gate label-flip --baseline options:status_patch=changed --candidate options:status_patch=always
+    """
+    options = RunOptions(out=out or paths.runs_dir(), provider=cluster, profile=profile, sets=parse_sets(sets or []))
+    if scenario is None or baseline is None or candidate is None:
+        raise UsageError(
+            "a gate needs a scenario, --baseline and --candidate",
+            remedy="see harness gate --help",
+        )
+    request = gating.Request(
+        baseline=baseline,
+        candidate=candidate,
+        build=build,
+        subject=subject,
+        pairs=pairs,
+        primary=[_threshold(text) for text in primary or []],
+        seed=seed,
+        early=not all_pairs,
+    )
+    file = load(scenario)
+    scope.enter_if_needed()
+    console = CliConsole(stderr=json)
+    with GateObserver(console) as watcher:
+        result = gating.run_gate(file, options, request, watcher)
+    if json:
+        sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
+    else:
+        console.print()
+        gate_terminal.render(result, console, every=every)
+        console.print()
+        directory = paths.experiments_dir(options.out) / result.experiment_id
+        console.print(f"  {directory / 'gate.json'}", soft_wrap=True, markup=False)
+    raise typer.Exit(result.exit_code)
+
+
+def _threshold(text: str) -> tuple[str, str]:
+    metric, equals, threshold = text.partition("=")
+    if not equals or not metric or not threshold:
+        raise UsageError(f"--primary {text!r} is not METRIC=THRESHOLD", remedy="write memory.heap.settled=3%")
+    return metric.strip(), threshold.strip()
