@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -13,9 +14,9 @@ from harness.cli.gate_progress import GateObserver
 from harness.cli.run import parse_sets
 from harness.core import paths
 from harness.core.errors import UsageError
-from harness.experiment import gating
+from harness.experiment import gating, selftest
 from harness.experiment.options import RunOptions
-from harness.report import gate_terminal
+from harness.report import gate_terminal, selftest_terminal
 from harness.scenario.load import load
 from harness.subject import scope
 
@@ -50,6 +51,10 @@ def gate(
     seed: Annotated[int | None, typer.Option("--seed", help="Order and seeds of the pairs are drawn from it.")] = None,
     all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Do not end early, however clear it is.")] = False,
     every: Annotated[bool, typer.Option("--every", help="Show all metrics, not only those that moved.")] = False,
+    self_test: Annotated[
+        bool,
+        typer.Option("--self-test", help="Let the gate judge known regressions; --profile quick or full (default)."),
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON (harness.gate/v1); progress to stderr.")
@@ -60,11 +65,11 @@ def gate(
     Example: harness gate label-flip --baseline options:status_patch=changed --candidate options:status_patch=always
     """
     options = RunOptions(out=out or paths.runs_dir(), provider=cluster, profile=profile, sets=parse_sets(sets or []))
+    if self_test:
+        _refuse_beside_self_test(scenario, baseline, candidate, build, subject, pairs, primary, sets)
+        raise typer.Exit(_self_test(replace(options, profile=None), profile or "full", seed, json=json))
     if scenario is None or baseline is None or candidate is None:
-        raise UsageError(
-            "a gate needs a scenario, --baseline and --candidate",
-            remedy="see harness gate --help",
-        )
+        raise UsageError("a gate needs SCENARIO, --baseline and --candidate", remedy="see harness gate --help")
     request = gating.Request(
         baseline=baseline,
         candidate=candidate,
@@ -89,6 +94,32 @@ def gate(
         directory = paths.experiments_dir(options.out) / result.experiment_id
         console.print(f"  {directory / 'gate.json'}", soft_wrap=True, markup=False)
     raise typer.Exit(result.exit_code)
+
+
+def _self_test(options: RunOptions, profile: str, seed: int | None, *, json: bool) -> int:
+    if profile not in selftest.PAIRS:
+        raise UsageError(f"--self-test has no profile {profile!r}", remedy="write --profile quick or --profile full")
+    chosen = cast("selftest.Profile", profile)
+    scope.enter_if_needed()
+    console = CliConsole(stderr=json)
+    with GateObserver(console) as watcher:
+        result = selftest.run_self_test(options, chosen, 1 if seed is None else seed, watcher)
+    if json:
+        sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
+    else:
+        console.print()
+        selftest_terminal.render(result, console)
+        directory = paths.experiments_dir(options.out) / result.experiment_id
+        console.print(f"\n  {directory / selftest.FILE}", soft_wrap=True, markup=False)
+    return result.exit_code
+
+
+def _refuse_beside_self_test(*given: object) -> None:
+    if any(given):
+        raise UsageError(
+            "--self-test measures a subject of its own",
+            remedy="give it no scenario and no options but --profile, --seed, --out",
+        )
 
 
 def _threshold(text: str) -> tuple[str, str]:

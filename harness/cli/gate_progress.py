@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -33,7 +32,6 @@ class GateObserver(TerminalObserver):
         self._pairs = 0
         self._done: list[float] = []
         self._primary: Sequence[PrimaryMetric] = ()
-        self._started = time.monotonic()
 
     # -- Watcher -------------------------------------------------------------------------------------------------------
 
@@ -50,11 +48,7 @@ class GateObserver(TerminalObserver):
         """See `Watcher`."""
         nth = "first" if item.order[0] == arm else "second"
         self._where = f"pair {item.number} of {self._pairs} · {arm} ({nth})"
-        if self._done:
-            left = max(0, self._pairs - len(self._done)) * sum(self._done) / len(self._done)
-            if nth == "second":
-                left -= sum(self._done) / len(self._done) / 2
-            self._where += f" · about {format_value(max(left, 0.0), 'seconds')} left"
+        self._where += self._left()
         self._show(self._where)
 
     def pair_ended(self, pair: Pair, seconds: float, note: str) -> None:
@@ -72,6 +66,32 @@ class GateObserver(TerminalObserver):
         before, after = (value_of(pair.sides[arm], item.metric) for arm in ARMS)
         unit = pair.sides["baseline"].results[item.metric].unit if item.metric in pair.sides["baseline"].results else ""
         return f"{value_text(before, unit)} -> {value_text(after, unit)}"
+
+    # -- Watcher of a self-test ----------------------------------------------------------------------------------------
+
+    def blocks(self, experiment_id: str, arms: Mapping[str, Arm], blocks: int) -> None:
+        """See `selftest.Watcher`."""
+        self._pairs = blocks
+        title = f"  {blocks} blocks of {len(arms)} runs, {blocks * len(arms)} runs"
+        self._print(Text.assemble("\n", (f"experiment {experiment_id}", "bold"), title))
+        for name, arm in arms.items():
+            self._print(Text(f"  {name:<10} {clean(arm.facts.words)}"))
+
+    def run_of_block(self, number: int, arm: str) -> None:
+        """See `selftest.Watcher`."""
+        self._where = f"block {number} of {self._pairs} · {arm}{self._left()}" if number else f"{arm} run"
+        self._show(self._where)
+
+    def block_ended(self, number: int, seconds: float, note: str) -> None:
+        """See `selftest.Watcher`."""
+        self._done.append(seconds)
+        self._print(Text(f"  block {number:<3} {format_value(seconds, 'seconds'):>7}  {clean(note)}{self._left()}"))
+
+    def _left(self) -> str:
+        if not self._done:
+            return ""
+        left = max(0, self._pairs - len(self._done)) * sum(self._done) / len(self._done)
+        return f" · about {format_value(left, 'seconds')} left"
 
     # -- Observer ------------------------------------------------------------------------------------------------------
 

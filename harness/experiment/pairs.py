@@ -6,7 +6,7 @@ Each run has a cluster of its own, so that no state of one arm is met by the oth
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -77,7 +77,13 @@ class Measuring:
 
 
 def begin(
-    file: ScenarioFile, options: RunOptions, arms: dict[ArmName, Arm], *, kind: str, seed: int, pairs: int
+    file: ScenarioFile,
+    options: RunOptions,
+    arms: Mapping[ArmName, Arm] | Mapping[str, Arm],
+    *,
+    kind: str,
+    seed: int,
+    pairs: int,
 ) -> Measuring:
     """A new experiment, on disk before its first run."""
     experiment_id = ids.new_run_id()
@@ -108,41 +114,53 @@ def measure_pair(
     item: Schedule,
     file: ScenarioFile,
     options: RunOptions,
-    arms: dict[ArmName, Arm],
+    arms: Mapping[ArmName, Arm],
     observer: Observer,
     announce: Callable[[Schedule, ArmName], None],
 ) -> Pair:
     """Measure one pair and add it to the experiment. After an interruption its second side may be missing."""
     sides: dict[ArmName, Side] = {}
     for name in item.order:
-        arm = arms[name]
-        sets = {**options.sets, **arm.sets, "seed": str(item.seed)}
-        its_options = replace(
-            options, sets=sets, subject=arm.subject or options.subject, subject_env={**options.subject_env, **arm.env}
-        )
-        scenario = resolve(file, profile=options.profile, sets=sets)
         announce(item, name)
-        run = run_one(
-            file, scenario, arm=name, options=its_options, observer=observer,
-            experiment_id=measuring.facts.experiment_id,
-        )  # fmt: skip
-        record = run_until_signal(run)
-        verdict = record.verdict
-        assert verdict is not None
-        sides[name] = Side(RunRecord(record.path), verdict)  # afresh: what judged it keeps the tables open
-        measuring.facts.runs.append(
-            ExperimentRun(
-                run_id=verdict.run_id, arm=name, order=len(measuring.facts.runs), verdict=verdict.verdict,
-                exit_code=verdict.exit_code, pair=item.number, seed=item.seed,
-            )
-        )  # fmt: skip
-        measuring.save()
-        if verdict.verdict == "interrupted":
-            measuring.interrupted = True
+        sides[name] = measure_run(measuring, item.number, item.seed, name, file, options, arms[name], observer)
+        if measuring.interrupted:
             break
     pair = Pair(item.number, item.seed, item.order, sides)
     measuring.pairs.append(pair)
     return pair
+
+
+def measure_run(
+    measuring: Measuring,
+    pair: int,
+    seed: int,
+    name: str,
+    file: ScenarioFile,
+    options: RunOptions,
+    arm: Arm,
+    observer: Observer,
+) -> Side:
+    """Measure one run of one arm, on a cluster of its own, and add it to the experiment."""
+    sets = {**options.sets, **arm.sets, "seed": str(seed)}
+    its_options = replace(
+        options, sets=sets, subject=arm.subject or options.subject, subject_env={**options.subject_env, **arm.env}
+    )
+    scenario = resolve(file, profile=options.profile, sets=sets)
+    run = run_one(
+        file, scenario, arm=name, options=its_options, observer=observer, experiment_id=measuring.facts.experiment_id
+    )
+    record = run_until_signal(run)
+    verdict = record.verdict
+    assert verdict is not None
+    measuring.facts.runs.append(
+        ExperimentRun(
+            run_id=verdict.run_id, arm=name, order=len(measuring.facts.runs), verdict=verdict.verdict,
+            exit_code=verdict.exit_code, pair=pair, seed=seed,
+        )
+    )  # fmt: skip
+    measuring.save()
+    measuring.interrupted |= verdict.verdict == "interrupted"
+    return Side(RunRecord(record.path), verdict)  # afresh: what judged it keeps the tables open
 
 
 def end(measuring: Measuring, exit_code: int, message: str | None = None) -> None:
@@ -152,21 +170,3 @@ def end(measuring: Measuring, exit_code: int, message: str | None = None) -> Non
     measuring.facts.exit_code = exit_code
     measuring.facts.message = message
     measuring.save()
-
-
-def stored_pairs(record: ExperimentRecord) -> list[Pair]:
-    """The pairs of an experiment on disk, in the order of execution."""
-    pairs: dict[int, Pair] = {}
-    for item in record.experiment.runs:
-        if item.pair is None or item.arm not in ARMS:
-            continue
-        arm: ArmName = "baseline" if item.arm == "baseline" else "candidate"
-        run = record.run(item.run_id)
-        verdict = run.verdict
-        if verdict is None:
-            continue
-        known = pairs.get(item.pair)
-        order = (*known.order, arm) if known else (arm,)
-        sides = {**(known.sides if known else {}), arm: Side(run, verdict)}
-        pairs[item.pair] = Pair(item.pair, item.seed or 0, order, sides)
-    return list(pairs.values())

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from harness.record.comparison import Comparison
 from harness.record.gate import Gate
 from harness.record.models import Experiment, Run, Show, Verdict
+from harness.record.selftest import SelfTest
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "run.v1": Run,
@@ -16,6 +18,8 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "show.v1": Show,
     "experiment.v1": Experiment,
     "gate.v1": Gate,
+    "compare.v1": Comparison,
+    "selftest.v1": SelfTest,
 }
 DIRECTORY = Path(__file__).parent / "schemas"
 
