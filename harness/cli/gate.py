@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -99,11 +99,10 @@ def gate(
 def _self_test(options: RunOptions, profile: str, seed: int | None, *, json: bool) -> int:
     if profile not in selftest.PAIRS:
         raise UsageError(f"--self-test has no profile {profile!r}", remedy="write --profile quick or --profile full")
-    chosen = cast("selftest.Profile", profile)
     scope.enter_if_needed()
     console = CliConsole(stderr=json)
     with GateObserver(console) as watcher:
-        result = selftest.run_self_test(options, chosen, 1 if seed is None else seed, watcher)
+        result = selftest.run_self_test(options, profile, 1 if seed is None else seed, watcher)
     if json:
         sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
     else:

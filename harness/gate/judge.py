@@ -61,8 +61,10 @@ def stand(question: Question, pairs: Sequence[Pair], *, ended: bool) -> Standing
     looks: list[Look] = []
     for step in plan:
         last = step is plan[-1]
-        if len(valid) < step.pairs and not (ended and last):
+        if len(valid) < step.pairs and not ended:
             break
+        if len(valid) < step.pairs and not last:
+            continue
         seen = valid if last else valid[: step.pairs]
         upto = pairs if last else pairs[: pairs.index(seen[-1]) + 1]
         lines, found = _lines(question, seen, step.alpha), decide.findings(seen)
