@@ -34,6 +34,12 @@ class Arm:
     """Of a git arm that is not checked out yet: what was asked for."""
 
 
+def is_spec(text: str) -> bool:
+    """Whether a text has the form of a SPEC, right or wrong; names of runs and experiments have not."""
+    form, colon, _ = text.partition(":")
+    return text == "scenario" or (bool(colon) and form in ("command", "git", "set", "options", *controllers()))
+
+
 def parse(spec: str, file: ScenarioFile, *, side: str, build: str | None, subject: str | None) -> Arm:
     """The arm that a SPEC means, for this scenario. Raises UsageError; `side` is the option that it came from.
 

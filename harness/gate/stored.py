@@ -37,13 +37,24 @@ def find(name: str, runs_dir: Path) -> Stored:
     return Stored(Compared(name, words, [_side(run)]))
 
 
-def pairs_of(record: ExperimentRecord) -> list[Pair]:
-    """The pairs of an experiment on disk, in the order of execution."""
+def pairs_between(a: Stored, b: Stored) -> list[Pair] | None:
+    """The valid pairs of an experiment whose two arms these are, A as the baseline; None where they are no such arms."""
+    if a.experiment is None or b.experiment is None or a.arm == b.arm:
+        return None
+    if a.experiment.experiment.experiment_id != b.experiment.experiment.experiment_id:
+        return None
+    found = [pair for pair in pairs_of(a.experiment, str(a.arm), str(b.arm)) if pair.valid]
+    return found or None
+
+
+def pairs_of(record: ExperimentRecord, baseline: str = ARMS[0], candidate: str = ARMS[1]) -> list[Pair]:
+    """The pairs of two arms of an experiment on disk, in the order of execution; empty where it has none."""
     pairs: dict[int, Pair] = {}
+    names: dict[str, ArmName] = {baseline: "baseline", candidate: "candidate"}
     for item in record.experiment.runs:
-        if item.pair is None or item.arm not in ARMS:
+        arm = names.get(str(item.arm))
+        if item.pair is None or arm is None:
             continue
-        arm: ArmName = "baseline" if item.arm == "baseline" else "candidate"
         known = pairs.get(item.pair)
         order = (*known.order, arm) if known else (arm,)
         sides = {**(known.sides if known else {}), arm: _side(record.run(item.run_id))}
