@@ -11,6 +11,7 @@ from harness.experiment import gating, pairs
 from harness.experiment.options import RunOptions
 from harness.gate.compare import Compared, compare
 from harness.gate.judge import Question
+from harness.gate.pairing import ARMS
 from harness.record.comparison import Comparison
 from harness.scenario.load import ScenarioFile
 from harness.scenario.resolve import resolve
@@ -42,11 +43,10 @@ def compare_subjects(
     if not valid:
         why = "; ".join(reason for pair in measuring.pairs for reason in pair.reasons()[:1])
         raise RunFault(message or f"no pair is a valid measurement: {why}", place=str(measuring.record.path))
-    sides = [
-        Compared(spec, arms[name].facts.words, [pair.sides[name] for pair in valid])
-        for name, spec in (("baseline", request.baseline), ("candidate", request.candidate))
-    ]  # fmt: skip
-    found = compare(*sides, valid, across_machines=False, experiment_id=measuring.facts.experiment_id)
+    a, b = (
+        Compared(arms[name].facts.spec, arms[name].facts.words, [pair.sides[name] for pair in valid]) for name in ARMS
+    )
+    found = compare(a, b, valid, across_machines=False, experiment_id=measuring.facts.experiment_id)
     if message is not None:
         found.warnings.insert(0, message)
     return found

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from harness.record.comparison import ComparedMetric, Comparison
-from harness.report.gate_terminal import effect_text, interval_text
+from harness.report import aligned
+from harness.report.gate_terminal import BETTER, effect_text, interval_text
 from harness.report.results import clean, value_text
 
 _REPEATS = {
     "pairs": "interleaved pairs: each run against its neighbour",
     "groups": "runs that were not made in pairs: what else differed between them is in the differences too",
-    "none": "one run each: no interval, a difference may be chance",
+    "none": "too few runs for an interval: a difference may be chance",
 }
 _ELSEWHERE = "other machine"
 
@@ -34,25 +33,25 @@ def render(found: Comparison, console: Console) -> None:
     else:
         _line(console, Text("The environments are the same"))
     console.print()
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     confidence = next((line.confidence for line in found.metrics if line.confidence), None)
     interval = "interval" if confidence is None else f"interval ({confidence * 100:.3g} %)"
-    for name in ("metric", "A", "B", "B against A", interval, "p", "better", ""):
-        table.add_column(name, justify="left" if name in ("metric", "") else "right", no_wrap=True)
-    for line in found.metrics:
-        table.add_row(*_row(line))
-    console.print(table)
+    lines = [line for line in found.metrics if line.effect is not None]
+    heads = ("metric", "A", "B", "B against A", interval, "p", "better", "")
+    aligned.table(console, heads, [_row(line) for line in lines], left=("",))
+    if missing := [line for line in found.metrics if line.effect is None]:
+        console.print()
+        _line(console, Text("Nothing to compare", "bold"))
+        for line in missing:
+            elsewhere = f" ({_ELSEWHERE})" if line.across_machines else ""
+            _line(console, Text(f"  - {clean(line.metric)}: {clean(line.reason or 'no value')}{elsewhere}"))
 
 
 def _row(line: ComparedMetric) -> list[str]:
-    better = {"lower": "less", "higher": "more", "none": "–"}[line.direction]
     p = "–" if line.low is None or line.p_difference is None else f"{line.p_difference:.2g}"
-    note = [_ELSEWHERE] if line.across_machines else []
-    if line.effect is None and line.reason:
-        note.append(clean(line.reason))
     return [
         clean(line.metric), value_text(line.baseline, line.unit), value_text(line.candidate, line.unit),
-        effect_text(line, line.effect), interval_text(line), p, better, "; ".join(note),
+        effect_text(line, line.effect), interval_text(line), p, BETTER[line.direction],
+        _ELSEWHERE if line.across_machines else "",
     ]  # fmt: skip
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from harness.core import metrics
 from harness.core.units import format_value
 from harness.record.gate import Effect, Gate, GateVerdict, Primary
+from harness.report import aligned
 from harness.report.results import clean, value_text
 
 STYLES: dict[GateVerdict, str] = {
@@ -21,6 +20,7 @@ STYLES: dict[GateVerdict, str] = {
     "inconclusive": "bold yellow",
 }
 _NONE = "–"
+BETTER = {"lower": "less", "higher": "more", "none": _NONE}
 _LEAST_SHOWN = 0.0005
 
 
@@ -75,16 +75,16 @@ def _primary(console: Console, gate: Gate) -> None:
     after = f", {look.pairs} pairs" if look else ""
     early = ", ended early" if gate.stopped_early else ""
     _heading(console, f"What decides ({_sides(confidence)}{after}{early})")
-    table = _table(
-        "metric", "baseline", "candidate", "effect", "interval", "too much", "p worse", "p within", "MDE", ""
-    )
-    for line in gate.primary:
-        table.add_row(
-            clean(line.metric), value_text(line.baseline, line.unit), value_text(line.candidate, line.unit),
-            effect_text(line, line.effect), interval_text(line), line.threshold_text, p_text(line.p_regress_holm),
-            p_text(line.p_pass), _mde(line), Text(line.verdict, STYLES[line.verdict]),
-        )  # fmt: skip
-    console.print(table)
+    heads = ("metric", "", "baseline", "candidate", "effect", "interval", "too much", "p worse", "p within", "MDE")
+    rows = [
+        (
+            clean(line.metric), Text(line.verdict, STYLES[line.verdict]), value_text(line.baseline, line.unit),
+            value_text(line.candidate, line.unit), effect_text(line, line.effect), interval_text(line),
+            line.threshold_text, p_text(line.p_regress_holm), p_text(line.p_pass), _mde(line),
+        )
+        for line in gate.primary
+    ]  # fmt: skip
+    aligned.table(console, heads, rows, left=("",))
 
 
 def _mde(line: Primary) -> str:
@@ -100,14 +100,15 @@ def _secondary(console: Console, lines: Sequence[Effect], *, every: bool) -> Non
     _heading(console, f"Other metrics{left} (each on its own, nothing adjusted: of many some move by chance)")
     if not shown:
         return
-    table = _table("metric", "baseline", "candidate", "effect", "interval", "better")
-    for line in shown:
-        better = {"lower": "less", "higher": "more", "none": _NONE}[line.direction]
-        table.add_row(
+    heads = ("metric", "baseline", "candidate", "effect", "interval", "better")
+    rows = [
+        (
             clean(line.metric), value_text(line.baseline, line.unit), value_text(line.candidate, line.unit),
-            effect_text(line, line.effect), interval_text(line), better,
-        )  # fmt: skip
-    console.print(table)
+            effect_text(line, line.effect), interval_text(line), BETTER[line.direction],
+        )
+        for line in shown
+    ]  # fmt: skip
+    aligned.table(console, heads, rows)
 
 
 def _moved(line: Effect) -> bool:
@@ -127,14 +128,6 @@ def _environment(console: Console, gate: Gate) -> None:
 
 def _sides(confidence: float | None) -> str:
     return "no interval" if confidence is None else f"intervals of {confidence * 100:.3g} %"
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for number, name in enumerate(columns):
-        left = number == 0 or name == ""
-        table.add_column(name, justify="left" if left else "right", no_wrap=True, overflow="fold")
-    return table
 
 
 def _heading(console: Console, title: str) -> None:

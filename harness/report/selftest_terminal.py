@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from harness.core.units import format_value
 from harness.record.selftest import AlarmRate, SelfTest
+from harness.report import aligned
 from harness.report.gate_terminal import STYLES, effect_text, interval_text
 from harness.report.results import clean
 
@@ -35,32 +34,34 @@ def render(result: SelfTest, console: Console) -> None:
 def _rates(result: SelfTest, console: Console) -> None:
     console.print()
     console.print(Text(f"Alarms in gates of {result.pairs_per_gate} pairs, one primary metric each", "bold"))
-    table = _table(
-        "condition", "pairs", "metric", "too much", "alarms", "95 % interval", "experiments", "first gate", ""
-    )
+    heads = ("condition", "", "pairs", "metric", "too much", "alarms", "95 % interval", "experiments", "first gate")
+    rows: list[list[aligned.Cell]] = []
     for condition in result.conditions:
-        for number, rate in enumerate(condition.rates):
+        first: list[aligned.Cell] = [condition.name, _word(ok=condition.ok), str(condition.pairs)]
+        for rate in condition.rates:
             verdict = condition.verdicts[f"{rate.metric} {rate.threshold}"]
-            table.add_row(
-                condition.name if number == 0 else "", str(condition.pairs) if number == 0 else "", rate.metric,
-                rate.threshold, f"{rate.share:.1%}", f"{rate.low:.1%} … {rate.high:.1%}", _experiments(rate),
-                Text(verdict, STYLES[verdict]), _word(ok=condition.ok) if number == 0 else "",
-            )  # fmt: skip
+            rows.append([
+                *first, rate.metric, rate.threshold, f"{rate.share:.1%}", f"{rate.low:.1%} … {rate.high:.1%}",
+                _experiments(rate), Text(verdict, STYLES[verdict]),
+            ])  # fmt: skip
+            first = ["", "", ""]
         if not condition.rates:
-            table.add_row(condition.name, str(condition.pairs), "", "", "", "", "", "", _word(ok=False))
-    console.print(table)
+            rows.append([*first, *[""] * (len(heads) - len(first))])
+    aligned.table(console, heads, rows, left=("", "metric"))
 
 
 def _effects(result: SelfTest, console: Console) -> None:
     console.print()
     console.print(Text("What was measured, over all pairs", "bold"))
-    table = _table("condition", "metric", "effect", "interval", "noise of a pair")
-    for condition in result.conditions:
-        for number, line in enumerate(condition.effects):
-            noise = "–" if line.noise is None else effect_text(line, line.noise).lstrip("+")
-            name = condition.name if number == 0 else ""
-            table.add_row(name, line.metric, effect_text(line, line.effect), interval_text(line), noise)
-    console.print(table)
+    rows = [
+        (
+            condition.name, line.metric, effect_text(line, line.effect), interval_text(line),
+            "–" if line.noise is None else effect_text(line, line.noise).lstrip("+"),
+        )
+        for condition in result.conditions
+        for line in condition.effects
+    ]  # fmt: skip
+    aligned.table(console, ("condition", "metric", "effect", "interval", "noise of a pair"), rows, left=("metric",))
 
 
 def _experiments(rate: AlarmRate) -> str:
@@ -70,10 +71,3 @@ def _experiments(rate: AlarmRate) -> str:
 
 def _word(*, ok: bool) -> Text:
     return Text("ok", "green") if ok else Text("FAILED", "bold red")
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for number, name in enumerate(columns):
-        table.add_column(name, justify="left" if number == 0 or name in ("", "metric") else "right", no_wrap=True)
-    return table
