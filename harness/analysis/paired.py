@@ -6,6 +6,7 @@ baseline of the pair was; one in the metric's own unit works on the difference.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from scipy import optimize, stats
 
 Scale = Literal["relative", "absolute"]
 Direction = Literal["lower", "higher"]
+Verdict = Literal["pass", "regress", "improve", "inconclusive"]
 
 
 class Test(Protocol):
@@ -122,6 +124,42 @@ def decide(test: Test, threshold: Threshold) -> Decision:
     return Decision(test.p_below(worse), test.p_above(worse), test.p_above(better))
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One metric of a family, decided."""
+
+    decision: Decision
+    worse: float
+    """`decision.worse`, adjusted over the family."""
+    better: float
+    verdict: Verdict
+
+
+def family(tests: Mapping[str, tuple[Test, Threshold]], alpha: float, *, silent: int = 0) -> dict[str, Outcome]:
+    """Decide all metrics of a family at the one-sided level `alpha`.
+
+    That any of them is called worse without being so, or better, has at most that chance (Holm). All of them must be
+    shown to be within their thresholds for the family to pass, so for that each is held against `alpha` by itself.
+    `silent` are metrics of the family that have no test: leaving them out would lower the bar of the others.
+    """
+    decisions = {name: decide(test, threshold) for name, (test, threshold) in tests.items()}
+    none = {f"silent {number}": 1.0 for number in range(silent)}
+    worse = holm({name: decision.worse for name, decision in decisions.items()} | none)
+    better = holm({name: decision.better for name, decision in decisions.items()} | none)
+    return {
+        name: Outcome(decision, worse[name], better[name], _word(worse[name], better[name], decision.within, alpha))
+        for name, decision in decisions.items()
+    }
+
+
+def _word(worse: float, better: float, within: float, alpha: float) -> Verdict:
+    if worse <= alpha:
+        return "regress"
+    if better <= alpha:
+        return "improve"
+    return "pass" if within <= alpha else "inconclusive"
+
+
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """p-values adjusted by Holm's step-down procedure: each may be held against the level of the whole family."""
     adjusted: dict[str, float] = {}
@@ -140,12 +178,16 @@ def minimum_detectable(test: Test, threshold: Threshold, alpha: float, power: fl
     deviation = test.deviation
     if deviation is None or test.n < 3:
         return None
-    freedom = test.n - 1
-    critical = stats.t.ppf(1 - alpha, freedom)
-    needed = optimize.brentq(lambda shift: stats.nct.sf(critical, freedom, shift) - power, 0.0, critical * 3 + 20.0)
-    step = needed * deviation / math.sqrt(test.n)
+    step = _needed(test.n, alpha, power) * deviation / math.sqrt(test.n)
     worse = threshold.worse
     return abs(to_stated(worse + math.copysign(step, worse), threshold.scale))
+
+
+@functools.cache
+def _needed(n: int, alpha: float, power: float) -> float:
+    """How many standard errors off the border an effect must be for that power."""
+    critical = stats.t.ppf(1 - alpha, n - 1)
+    return float(optimize.brentq(lambda shift: stats.nct.sf(critical, n - 1, shift) - power, 0.0, critical * 3 + 20.0))
 
 
 def pairs_needed(test: Test, threshold: Threshold, alpha: float, power: float) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from scipy import stats
 
 from harness.analysis import paired
-from harness.analysis.paired import Decision, NoEffect, Threshold
+from harness.analysis.paired import NoEffect, Threshold
 from harness.analysis.signflip import least_pairs
 from harness.core import metrics
 from harness.core.units import format_value
@@ -26,17 +26,14 @@ def primaries(
 ) -> list[Primary]:
     """The primary metrics, each with its verdict at the one-sided level `alpha` (of the whole family: Holm)."""
     tests: dict[str, Test] = {}
-    decisions: dict[str, Decision] = {}
     failures: dict[str, str] = {}
     for item in stated:
         try:
-            tests[item.metric] = test = test_of(values[item.metric], item.scale, in_pairs=in_pairs)
-            decisions[item.metric] = paired.decide(test, threshold_of(item))
+            tests[item.metric] = test_of(values[item.metric], item.scale, in_pairs=in_pairs)
         except NoEffect as error:
             failures[item.metric] = str(error)
-    # A metric that says nothing still counts as one of the family: leaving it out would make the others' bar lower.
-    worse = paired.holm({item.metric: _p(decisions, item.metric, "worse") for item in stated})
-    better = paired.holm({item.metric: _p(decisions, item.metric, "better") for item in stated})
+    asked = {item.metric: (tests[item.metric], threshold_of(item)) for item in stated if item.metric in tests}
+    outcomes = paired.family(asked, alpha, silent=len(failures))
     found = []
     for item in stated:
         line = effect_of(item.metric, values[item.metric], scale=item.scale, in_pairs=in_pairs, alpha=alpha)
@@ -45,22 +42,23 @@ def primaries(
             sentence = f"nothing can be said: {failures[item.metric]}"
             found.append(Primary(**whole, verdict="inconclusive", sentence=sentence))
             continue
-        test, decision = tests[item.metric], decisions[item.metric]
-        complete = all(row.baseline is not None and row.candidate is not None for row in values[item.metric])
-        verdict = _verdict(decision, worse[item.metric], better[item.metric], alpha, complete=complete or not in_pairs)
+        test, outcome = tests[item.metric], outcomes[item.metric]
+        complete = not in_pairs or all(None not in (row.baseline, row.candidate) for row in values[item.metric])
+        # Runs without a value may be those in which it was worst: what is left of the others must not pass.
+        verdict = outcome.verdict if complete or outcome.verdict == "regress" else "inconclusive"
         share = alpha / len(stated)
         found.append(
             Primary(
                 **whole,
-                p_regress=decision.worse,
-                p_regress_holm=worse[item.metric],
-                p_pass=decision.within,
-                p_improve=decision.better,
-                p_improve_holm=better[item.metric],
+                p_regress=outcome.decision.worse,
+                p_regress_holm=outcome.worse,
+                p_pass=outcome.decision.within,
+                p_improve=outcome.decision.better,
+                p_improve_holm=outcome.better,
                 mde=paired.minimum_detectable(test, threshold_of(item), share, POWER),
                 mde_power=POWER,
                 verdict=verdict,
-                sentence=_sentence(line, item, test, verdict, share, complete=complete or not in_pairs),
+                sentence=_sentence(line, item, test, verdict, share, complete=complete),
             )
         )
     return found
@@ -99,21 +97,6 @@ def overall(lines: Sequence[Primary], found: Findings, alpha: float, doubts: Seq
     if doubts or found.candidate > found.baseline or any(line.verdict == "inconclusive" for line in lines):
         return "inconclusive"
     return "improve" if any(line.verdict == "improve" for line in lines) else "pass"
-
-
-def _p(decisions: Mapping[str, Decision], metric: str, which: str) -> float:
-    decision = decisions.get(metric)
-    return 1.0 if decision is None else float(getattr(decision, which))
-
-
-def _verdict(decision: Decision, worse: float, better: float, alpha: float, *, complete: bool) -> GateVerdict:
-    if worse <= alpha:
-        return "regress"
-    if not complete:
-        return "inconclusive"
-    if better <= alpha:
-        return "improve"
-    return "pass" if decision.within <= alpha else "inconclusive"
 
 
 def _sentence(

@@ -66,9 +66,8 @@ def stand(question: Question, pairs: Sequence[Pair], *, ended: bool) -> Standing
         if len(valid) < step.pairs and not last:
             continue
         seen = valid if last else valid[: step.pairs]
-        upto = pairs if last else pairs[: pairs.index(seen[-1]) + 1]
         lines, found = _lines(question, seen, step.alpha), decide.findings(seen)
-        verdict = decide.overall(lines, found, step.alpha, _doubts(question, upto, counted=last))
+        verdict = decide.overall(lines, found, step.alpha, _doubts(question, pairs, counted=last))
         looks.append(Look(pairs=len(seen), alpha=step.alpha, verdict=verdict))
         if last or verdict != "inconclusive":
             return Standing(looks, lines, found, decided=not last)
