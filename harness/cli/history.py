@@ -22,7 +22,7 @@ from harness.record import history as store
 from harness.record.gate import Gate
 from harness.record.history import Entry, History
 from harness.record.models import Experiment
-from harness.record.reader import RunRecord, parse
+from harness.record.reader import RunRecord, parse_model
 from harness.report import history as terminal
 from harness.scenario.hints import suggest
 
@@ -195,7 +195,7 @@ def _entries(name: str, out: Path | None) -> Iterator[Entry]:
         return
     paired: set[str] = set()
     for path in sorted(folder.rglob("experiment.json")):
-        experiment = _told(functools.partial(parse, path, Experiment))
+        experiment = _told(functools.partial(parse_model, path, Experiment))
         if experiment is not None and experiment.kind != "arms":
             paired |= {run.run_id for run in experiment.runs}  # they are in the gate's entry; alone they say little
     records = [path.parent for path in sorted(folder.rglob("run.json"))]
@@ -218,7 +218,7 @@ def _of_folder(directory: Path) -> Entry:
 
 
 def _of_gate(path: Path) -> Entry:
-    return store.of_gate(parse(path, Gate))
+    return store.of_gate(parse_model(path, Gate))
 
 
 def _of_record(record: RunRecord) -> Entry:

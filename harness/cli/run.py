@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import show
+from harness.cli import outputs, show
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.core import paths
 from harness.core.errors import UsageError
 from harness.experiment import arms
 from harness.experiment.options import RunOptions
+from harness.gate.checks import of_run
 from harness.report import terminal
 from harness.scenario.load import load
 from harness.subject import scope
@@ -51,6 +52,11 @@ def run(
         typer.Option("--history", metavar="DIR", help="The history to add to; default history/ beside the runs."),
     ] = None,
     no_history: Annotated[bool, typer.Option("--no-history", help="Do not add the runs to a history.")] = False,
+    junit: outputs.JUnit = None,
+    markdown: outputs.Markdown = None,
+    github: outputs.GitHub = False,
+    checks: outputs.ChecksFile = None,
+    acks: outputs.AcksFile = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print each run as JSON (harness.show/v1), a line each; progress to stderr.")
     ] = False,
@@ -59,13 +65,14 @@ def run(
 
     Example: harness run label-flip --profile quick --set status_patch=changed
     """
+    wanted = outputs.parse(junit, markdown, github, checks, acks)
     options = RunOptions(
         out=out or paths.runs_dir(),
         commit=commit,
         history=None if no_history else history or paths.history_dir(out or paths.runs_dir()),
         provider=cluster,
         profile=profile,
-        sets=_parse_sets(sets or []),
+        sets=parse_sets(sets or []),
         subject=subject,
         memray=memray,
         pyroscope=pyroscope,
@@ -85,10 +92,14 @@ def run(
     if len(outcome.records) > 1 and not json:
         console.print()
         terminal.summary([(record, show.stored_or_judged(record)) for record in outcome.records], console)
-    raise typer.Exit(outcome.exit_code)
+    verdicts = [(record.run, show.stored_or_judged(record)) for record in outcome.records]
+    found = wanted.together([of_run(run, verdict, wanted.known) for run, verdict in verdicts])
+    wanted.emit(found, to_stderr=json)
+    raise typer.Exit(found.exit_code if found.suites else outcome.exit_code)
 
 
-def _parse_sets(pairs: list[str]) -> dict[str, str]:
+def parse_sets(pairs: list[str]) -> dict[str, str]:
+    """`--set KEY=VALUE`, repeated, as a mapping. Raises UsageError."""
     sets: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

@@ -21,10 +21,14 @@ class RunOptions:
     sets: dict[str, str] = field(default_factory=dict)
     subject: str | None = None
     """A command line that replaces the scenario's subject."""
+    subject_env: dict[str, str] = field(default_factory=dict)
+    """Environment variables added to the subject's."""
     memray: str | None = None
     """`launch` or `off`; None leaves it to the scenario."""
     pyroscope: str | None = None
     """`on` or a URL; None leaves it to the scenario."""
+    report: bool = True
+    """Write each run's report.html; `harness report RUN` makes it later too."""
     pin: bool = True
     """Keep subject and load generator on CPUs of their own, where there are enough."""
     commit: str | None = None

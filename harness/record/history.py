@@ -22,6 +22,8 @@ from harness.record.models import Result, Run, Verdict
 Kind = Literal["run", "gate"]
 WITHOUT_RESULTS = ""
 """Metric of the one row of an entry that has no results, so that its verdict is in the history too."""
+RETRIED = " (retried)"
+"""End of `detail` of a gate that was inconclusive and was followed by another in the same night."""
 _JUDGEMENT = ("expect", "engaged", "summary", "name")  # keys of a scenario that do not change what is measured
 
 
@@ -109,8 +111,11 @@ def of_run(run: Run, verdict: Verdict) -> Entry:
     )  # fmt: skip
 
 
-def of_gate(gate: Gate) -> Entry:
-    """The entry of a gate: the effect of the candidate on each metric, with its interval."""
+def of_gate(gate: Gate, *, retried: bool = False) -> Entry:
+    """The entry of a gate: the effect of the candidate on each metric, with its interval.
+
+    `retried`: it was inconclusive, and another followed in the same night.
+    """
     machines = gate.environment.fingerprints
     effects = [*gate.primary, *gate.secondary]
     return Entry(
@@ -118,7 +123,7 @@ def of_gate(gate: Gate) -> Entry:
         exit_code=gate.exit_code, profile=gate.profile, commit=gate.candidate.revision,
         machine=machines[0] if len(machines) == 1 else ", ".join(machines) or None, cluster=gate.environment.cluster,
         harness=gate.environment.versions.get("harness"), experiment_id=gate.experiment_id,
-        detail=f"{gate.baseline.words} -> {gate.candidate.words}{' (advisory)' if gate.advisory else ''}",
+        detail=f"{gate.baseline.words} -> {gate.candidate.words}{' (advisory)' if gate.advisory else ''}{RETRIED if retried else ''}",
         results={
             item.metric: Value(item.effect, "ratio" if item.scale == "relative" else item.unit, item.low, item.high, item.reason)
             for item in effects

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from harness.record.checks import Checks
+from harness.record.comparison import Comparison
 from harness.record.gate import Gate
 from harness.record.history_models import HistoryDocument
 from harness.record.models import Experiment, Run, Show, Verdict
+from harness.record.selftest import SelfTest
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "run.v1": Run,
@@ -18,6 +21,9 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "experiment.v1": Experiment,
     "gate.v1": Gate,
     "history.v1": HistoryDocument,
+    "checks.v1": Checks,
+    "compare.v1": Comparison,
+    "selftest.v1": SelfTest,
 }
 DIRECTORY = Path(__file__).parent / "schemas"
 

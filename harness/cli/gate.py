@@ -1,0 +1,152 @@
+"""`harness gate`: is this build worse than that one, by how much, and what is to blame?"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli import night, outputs
+from harness.cli.console import CliConsole
+from harness.cli.gate_progress import GateObserver
+from harness.cli.run import parse_sets
+from harness.core import paths
+from harness.core.errors import UsageError
+from harness.experiment import gating, selftest
+from harness.experiment.options import RunOptions
+from harness.gate import nights as nights_policy
+from harness.gate.checks import of_gate
+from harness.report import gate_terminal, selftest_terminal
+from harness.scenario.load import load
+from harness.subject import scope
+
+_SPEC = "options:KEY=VALUE,…, set:KEY=VALUE,…, scenario, command:'PROGRAM …', or git:REVISION"
+
+
+def gate(
+    scenario: Annotated[
+        str | None, typer.Argument(metavar="SCENARIO", help="A shipped scenario's name or a file.")
+    ] = None,
+    baseline: Annotated[str | None, typer.Option("--baseline", metavar="SPEC", help=f"What is good: {_SPEC}.")] = None,
+    candidate: Annotated[str | None, typer.Option("--candidate", metavar="SPEC", help="What is to be judged.")] = None,
+    build: Annotated[
+        str | None, typer.Option("--build", metavar="CMD", help="Builds a git:REVISION, in its checkout.")
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option("--subject", metavar="CMD", help="Command of git arms; {worktree} is their checkout."),
+    ] = None,
+    pairs: Annotated[int | None, typer.Option("--pairs", min=2, max=100, help="Pairs at most; default 12.")] = None,
+    primary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--primary", metavar="METRIC=THRESHOLD", help="What decides, in place of the scenario's; twice at most."
+        ),
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter of both arms; repeatable.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option("--profile", help="A profile of the scenario, such as quick.")] = None,
+    cluster: Annotated[str, typer.Option("--cluster", help="Where Kubernetes comes from: embedded.")] = "embedded",
+    seed: Annotated[int | None, typer.Option("--seed", help="Order and seeds of the pairs are drawn from it.")] = None,
+    all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Do not end early, however clear it is.")] = False,
+    every: Annotated[bool, typer.Option("--every", help="Show all metrics, not only those that moved.")] = False,
+    self_test: Annotated[
+        bool,
+        typer.Option("--self-test", help="Let the gate judge known regressions; --profile quick or full (default)."),
+    ] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
+    nightly: Annotated[
+        bool, typer.Option("--nightly", help="Try an inconclusive gate once more; alert after three such nights.")
+    ] = False,
+    history: Annotated[
+        Path | None,
+        typer.Option("--history", metavar="DIR", help="The history to add to; default history/ beside the runs."),
+    ] = None,
+    no_history: Annotated[bool, typer.Option("--no-history", help="Do not add the gate to a history.")] = False,
+    junit: outputs.JUnit = None,
+    markdown: outputs.Markdown = None,
+    github: outputs.GitHub = False,
+    checks: outputs.ChecksFile = None,
+    acks: outputs.AcksFile = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON (harness.gate/v1); progress to stderr.")
+    ] = False,
+) -> None:
+    """Compare two subjects in interleaved pairs. 0 pass or improve, 1 regress, 3 inconclusive or advice only.
+
+    Example: harness gate label-flip --baseline options:status_patch=changed --candidate options:status_patch=always
+    """
+    wanted = outputs.parse(junit, markdown, github, checks, acks)
+    if nightly and no_history:
+        raise UsageError("--nightly counts nights in the history", remedy="leave out --no-history")
+    options = RunOptions(out=out or paths.runs_dir(), provider=cluster, profile=profile, sets=parse_sets(sets or []))
+    if self_test:
+        _refuse_beside_self_test(scenario, baseline, candidate, build, subject, pairs, primary, sets)
+        raise typer.Exit(_self_test(replace(options, profile=None), profile or "full", seed, json=json))
+    if scenario is None or baseline is None or candidate is None:
+        raise UsageError("a gate needs SCENARIO, --baseline and --candidate", remedy="see harness gate --help")
+    request = gating.Request(
+        baseline=baseline,
+        candidate=candidate,
+        build=build,
+        subject=subject,
+        pairs=pairs,
+        primary=[_threshold(text) for text in primary or []],
+        seed=seed,
+        early=not all_pairs,
+    )
+    file = load(scenario)
+    scope.enter_if_needed()
+    console = CliConsole(stderr=json)
+    directory = None if no_history else history or paths.history_dir(options.out)
+    with GateObserver(console) as watcher:
+        result, nights = night.judge(
+            lambda: gating.run_gate(file, options, request, watcher), directory, nightly=nightly
+        )
+    if json:
+        sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
+    else:
+        console.print()
+        gate_terminal.render(result, console, every=every)
+        console.print()
+        directory = paths.experiments_dir(options.out) / result.experiment_id
+        console.print(f"  {directory / 'gate.json'}", soft_wrap=True, markup=False)
+    found = nights_policy.apply(wanted.together([of_gate(result, wanted.known)]), nights)
+    wanted.emit(found, to_stderr=json)
+    raise typer.Exit(found.exit_code)
+
+
+def _self_test(options: RunOptions, profile: str, seed: int | None, *, json: bool) -> int:
+    if profile not in selftest.PAIRS:
+        raise UsageError(f"--self-test has no profile {profile!r}", remedy="write --profile quick or --profile full")
+    scope.enter_if_needed()
+    console = CliConsole(stderr=json)
+    with GateObserver(console) as watcher:
+        result = selftest.run_self_test(options, profile, 1 if seed is None else seed, watcher)
+    if json:
+        sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
+    else:
+        console.print()
+        selftest_terminal.render(result, console)
+        directory = paths.experiments_dir(options.out) / result.experiment_id
+        console.print(f"\n  {directory / selftest.FILE}", soft_wrap=True, markup=False)
+    return result.exit_code
+
+
+def _refuse_beside_self_test(*given: object) -> None:
+    if any(given):
+        raise UsageError(
+            "--self-test measures a subject of its own",
+            remedy="give it no scenario and no options but --profile, --seed, --out",
+        )
+
+
+def _threshold(text: str) -> tuple[str, str]:
+    metric, equals, threshold = text.partition("=")
+    if not equals or not metric or not threshold:
+        raise UsageError(f"--primary {text!r} is not METRIC=THRESHOLD", remedy="write memory.heap.settled=3%")
+    return metric.strip(), threshold.strip()
