@@ -35,10 +35,13 @@ def of_run(run: Run, verdict: Verdict, acks: Acks) -> CheckSuite:
     checks.append(_whole(whole, verdict.verdict, verdict.reasons))
     commit = run.source.commit if run.source else ""
     seconds = (run.ended_at - run.started_at).total_seconds() if run.ended_at else None
+    rows = [
+        [name, _text(name, item.value, item.unit)] for name, item in verdict.results.items() if item.value is not None
+    ]
     return CheckSuite(
         id=run.run_id, kind="run", scenario=scenario.name, title=title, started_at=run.started_at, seconds=seconds,
         verdict=verdict.verdict, exit_code=code, checks=checks, warnings=verdict.warnings,
-        table=[["metric", "value"], *([name, _text(name, item.value, item.unit)] for name, item in verdict.results.items() if item.value is not None)],
+        table=[["metric", "value"], *rows],
         facts=_facts(machine=run.machine.fingerprint, commit=commit, harness=run.versions.get("harness", "")),
     )  # fmt: skip
 

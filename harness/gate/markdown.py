@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from harness.record.checks import Check, Checks, CheckSuite
 
 _MOST_ROWS = 60  # of a table; a summary holds 1 MiB on GitHub, a comment 64 KiB
-_MARK = {"passed": "ok", "failed": "**FAILED**", "unclear": "**unclear**", "acknowledged": "acknowledged", "not judged": "not judged"}  # fmt: skip
+_MARK = {
+    "passed": "ok", "failed": "**FAILED**", "unclear": "**unclear**", "acknowledged": "acknowledged", "not judged": "not judged",
+}  # fmt: skip
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@$:-])")
 
 

@@ -118,12 +118,13 @@ def of_gate(gate: Gate, *, retried: bool = False) -> Entry:
     """
     machines = gate.environment.fingerprints
     effects = [*gate.primary, *gate.secondary]
+    marks = f"{' (advisory)' if gate.advisory else ''}{RETRIED if retried else ''}"
     return Entry(
         id=gate.experiment_id, kind="gate", started_at=gate.started_at, scenario=gate.scenario, verdict=gate.verdict,
         exit_code=gate.exit_code, profile=gate.profile, commit=gate.candidate.revision,
         machine=machines[0] if len(machines) == 1 else ", ".join(machines) or None, cluster=gate.environment.cluster,
         harness=gate.environment.versions.get("harness"), experiment_id=gate.experiment_id,
-        detail=f"{gate.baseline.words} -> {gate.candidate.words}{' (advisory)' if gate.advisory else ''}{RETRIED if retried else ''}",
+        detail=f"{gate.baseline.words} -> {gate.candidate.words}{marks}",
         results={
             item.metric: Value(item.effect, "ratio" if item.scale == "relative" else item.unit, item.low, item.high, item.reason)
             for item in effects
