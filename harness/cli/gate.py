@@ -14,8 +14,9 @@ from harness.cli.gate_progress import GateObserver
 from harness.cli.run import parse_sets
 from harness.core import paths
 from harness.core.errors import UsageError
-from harness.experiment import gating, selftest
+from harness.experiment import gating, selftest, specs, stored_baseline
 from harness.experiment.options import RunOptions
+from harness.gate import stored
 from harness.report import gate_terminal, selftest_terminal
 from harness.scenario.load import load
 from harness.subject import scope
@@ -27,7 +28,14 @@ def gate(
     scenario: Annotated[
         str | None, typer.Argument(metavar="SCENARIO", help="A shipped scenario's name or a file.")
     ] = None,
-    baseline: Annotated[str | None, typer.Option("--baseline", metavar="SPEC", help=f"What is good: {_SPEC}.")] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline",
+            metavar="SPEC",
+            help=f"What is good: {_SPEC}; a stored RUN or EXPERIMENT:ARM gives advice only.",
+        ),
+    ] = None,
     candidate: Annotated[str | None, typer.Option("--candidate", metavar="SPEC", help="What is to be judged.")] = None,
     build: Annotated[
         str | None, typer.Option("--build", metavar="CMD", help="Builds a git:REVISION, in its checkout.")
@@ -84,7 +92,10 @@ def gate(
     scope.enter_if_needed()
     console = CliConsole(stderr=json)
     with GateObserver(console) as watcher:
-        result = gating.run_gate(file, options, request, watcher)
+        if specs.is_spec(baseline):
+            result = gating.run_gate(file, options, request, watcher)
+        else:
+            result = stored_baseline.run_stored(file, options, request, stored.find(baseline, options.out), watcher)
     if json:
         sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
     else:
