@@ -46,7 +46,7 @@ def test_an_arm_has_no_gate() -> None:
     [
         ("{primary: {memory.heap.setled: 3%}}", "unknown metric 'memory.heap.setled'; did you mean memory.heap.settled"),
         ("{primary: {memory.heap.settled: 3}, pears: 2}", "unknown key 'pears'; did you mean 'pairs'?"),
-        ("{primary: {latency.flip.p99: 3}}", "'3' lacks a unit; write one of ns, us, µs, ms, s, m, min, h"),
+        ("{primary: {latency.flip.p99: 3}}", "3 lacks a unit; write one of ns, us, µs, ms, s, m, min, h"),
         ("{primary: {latency.flip.p99: 0%}}", "'0%' is not between 0% and 90%"),
         ("{primary: {latency.flip.p99: [1]}}", "expected a threshold such as 3% or 50ms, got a list"),
         ("{primary: {load.requests: 3%}}", "load.requests cannot decide: neither more nor less of it is better"),
