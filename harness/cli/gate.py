@@ -15,10 +15,12 @@ from harness.cli.gate_progress import GateObserver
 from harness.cli.run import parse_sets
 from harness.core import paths
 from harness.core.errors import UsageError
-from harness.experiment import gating, selftest
+from harness.experiment import gating, selftest, specs, stored_baseline
 from harness.experiment.options import RunOptions
 from harness.gate import nights as nights_policy
+from harness.gate import stored
 from harness.gate.checks import of_gate
+from harness.record.gate import Gate
 from harness.report import gate_terminal, selftest_terminal
 from harness.scenario.load import load
 from harness.subject import scope
@@ -30,7 +32,14 @@ def gate(
     scenario: Annotated[
         str | None, typer.Argument(metavar="SCENARIO", help="A shipped scenario's name or a file.")
     ] = None,
-    baseline: Annotated[str | None, typer.Option("--baseline", metavar="SPEC", help=f"What is good: {_SPEC}.")] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline",
+            metavar="SPEC",
+            help=f"What is good: {_SPEC}; a stored RUN or EXPERIMENT:ARM gives advice only.",
+        ),
+    ] = None,
     candidate: Annotated[str | None, typer.Option("--candidate", metavar="SPEC", help="What is to be judged.")] = None,
     build: Annotated[
         str | None, typer.Option("--build", metavar="CMD", help="Builds a git:REVISION, in its checkout.")
@@ -104,9 +113,13 @@ def gate(
     console = CliConsole(stderr=json)
     directory = None if no_history else history or paths.history_dir(options.out)
     with GateObserver(console) as watcher:
-        result, nights = night.judge(
-            lambda: gating.run_gate(file, options, request, watcher), directory, nightly=nightly
-        )
+
+        def measure() -> Gate:
+            if specs.is_spec(baseline):
+                return gating.run_gate(file, options, request, watcher)
+            return stored_baseline.run_stored(file, options, request, stored.find(baseline, options.out), watcher)
+
+        result, nights = night.judge(measure, directory, nightly=nightly)
     if json:
         sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
     else:

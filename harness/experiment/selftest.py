@@ -24,6 +24,7 @@ from harness.gate.conditions import (
     LOAD,
     PAIRS_PER_GATE,
     SAME,
+    UNTIMED,
     Injected,
     judge_condition,
 )
@@ -80,8 +81,9 @@ class Watcher(Observer, Protocol):
 def run_self_test(options: RunOptions, profile: Profile, seed: int, watcher: Watcher) -> SelfTest:
     """Measure and judge. Raises EnvironmentFault where the trial run does not work."""
     file = load(SCENARIO)
-    options = replace(options, sets=dict(LOAD), report=False)
     chosen = [item for item in CONDITIONS if item.name in NAMES[profile]]
+    timed = any(item.metric.startswith("latency.") for item in chosen)
+    options = replace(options, sets=LOAD | ({} if timed else UNTIMED), report=False)
     arms = {BASELINE: _arm(file, {}), SAME: _arm(file, {})}
     preflight.check([resolve(file, sets=options.sets)], options, file.path.parent)
     planned = PAIRS[profile]

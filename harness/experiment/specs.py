@@ -37,6 +37,8 @@ class Arm:
 def is_spec(text: str) -> bool:
     """Whether a text has the form of a SPEC, right or wrong; names of runs and experiments have not."""
     form, colon, _ = text.partition(":")
+    if "=" in text or " " in text:
+        return True
     return text == "scenario" or (bool(colon) and form in ("command", "git", "set", "options", *controllers()))
 
 

@@ -2,7 +2,8 @@
 
 Blame is about the same pairs as the verdict, and has no error rate of its own: it says where to look first. Something is
 blamed only where it grew in nearly all pairs. What it grew by is held against the baseline's total of its kind (all
-requests, all tasks, all sites; a metric against itself), so that lists of different units can be ranked together.
+requests, all tasks, all sites; a metric against itself). Requests, tasks and sites come before metrics: they are what
+the subject did, metrics are what came of it.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def rank(pairs: Sequence[Pair], lines: Sequence[Effect]) -> list[Blamed]:
         found += _grown(source, pairs)
     found += [scored for line in lines if (scored := _metric(line)) is not None]
     found = _without_repeats(found)
-    ordered = sorted(found, key=lambda item: -item[0])[:MOST]
+    ordered = _one_of_each_family(sorted(found, key=lambda item: (item[1].kind == "metric", -item[0])))[:MOST]
     return [blamed.model_copy(update={"rank": number}) for number, (_, blamed) in enumerate(ordered, 1)]
 
 
@@ -151,6 +152,19 @@ def _without_repeats(found: Sequence[tuple[float, Blamed]]) -> list[tuple[float,
         for score, item in found
         if item.kind != "request" or noop.get(item.name, 0.0) < _EXPLAINED * item.growth
     ]
+
+
+def _one_of_each_family(found: Sequence[tuple[float, Blamed]]) -> list[tuple[float, Blamed]]:
+    """Of metrics such as `latency.flip.p50` to `max` only the one that grew most."""
+    seen: set[str] = set()
+    kept = []
+    for score, item in found:
+        family = item.name.rpartition(".")[0]
+        if item.kind == "metric" and family in seen:
+            continue
+        seen |= {family} if item.kind == "metric" else set()
+        kept.append((score, item))
+    return kept
 
 
 def _text(value: float, unit: str) -> str:

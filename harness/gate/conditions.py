@@ -26,6 +26,8 @@ SAME = "same"
 
 LOAD = {"items": str(ITEMS), "rate": "100/s", "bytes_per_object": "1KiB", "latency": "500ms"}
 """Parameters of scenario `calibrated`: the least that shows each condition well above the noise of its metric."""
+UNTIMED = {"rate": "max"}
+"""Over these, where no condition is about time: a busy machine then makes a run longer, not invalid."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,12 @@ def judge(
 
 
 def judge_stored(
-    question: Question, baseline: Sequence[Side], candidate: Sequence[Side], *, ended_at: datetime
+    question: Question,
+    baseline: Sequence[Side],
+    candidate: Sequence[Side],
+    *,
+    ended_at: datetime,
+    interrupted: str | None = None,
 ) -> Gate:
     """The advisory result against runs that were measured before: not interleaved, so it informs and decides nothing."""
     sound = {"baseline": [s for s in baseline if s.sound], "candidate": [s for s in candidate if s.sound]}
@@ -133,7 +138,7 @@ def judge_stored(
         for side in sides
         if not side.sound
     ]
-    verdict = decide.overall(lines, nothing, ALPHA, doubts)
+    verdict: GateVerdict = "inconclusive" if interrupted else decide.overall(lines, nothing, ALPHA, doubts)
     names = _names([*before, *after])
     primary_names = {item.metric for item in question.primary}
     secondary = [
@@ -154,8 +159,9 @@ def judge_stored(
         candidate=question.candidate,
         verdict=verdict,
         advisory=True,
-        exit_code=ExitCode.INVALID,
-        reasons=[advice, *_reasons(lines, nothing, verdict, doubts)],
+        exit_code=ExitCode.INTERRUPTED if interrupted else ExitCode.INVALID,
+        interrupted=interrupted is not None,
+        reasons=[*([interrupted] if interrupted else []), advice, *_reasons(lines, nothing, verdict, doubts)],
         alpha=ALPHA,
         pairs_planned=question.pairs,
         pairs_valid=0,

@@ -50,12 +50,20 @@ def test_what_grew_is_ranked_and_what_changed_nothing_is_named(tmp_path: Path) -
     assert gate.verdict == "regress"
     assert [(item.rank, item.kind, item.name) for item in gate.blame] == [
         (1, "request", "patch BundleDeployment/status (changed nothing)"),
-        (2, "metric", HEAP),
-        (3, "task", "Status.patch"),
+        (2, "task", "Status.patch"),
+        (3, "metric", HEAP),
     ]
     first = gate.blame[0]
     assert (first.baseline, first.candidate, first.growth, first.pairs_grown) == (0, 300, 300, 9)
-    assert gate.blame[2].sentence == "Status.patch: 10 -> 12, 1.2 times, in 9 of 9 pairs"
+    assert gate.blame[1].sentence == "Status.patch: 10 -> 12, 1.2 times, in 9 of 9 pairs"
+
+
+def test_of_a_family_of_metrics_one_is_named(tmp_path: Path) -> None:
+    names = ["latency.flip.p50", "latency.flip.p99", "tasks.peak"]
+    before = [dict.fromkeys(names, 1.0) | {HEAP: 100.0 + i} for i in range(12)]
+    after = [{"latency.flip.p50": 2.0, "latency.flip.p99": 3.0, "tasks.peak": 1.5, HEAP: 150.0 + i} for i in range(12)]
+    gate = judge(question(), gate_pairs.pairs(tmp_path, before, after), ended_at=NOW)
+    assert [item.name for item in gate.blame] == ["latency.flip.p99", "tasks.peak", HEAP]
 
 
 def test_what_grew_only_now_and_then_is_not_blamed(tmp_path: Path) -> None:
