@@ -19,6 +19,7 @@ from harness.experiment.launch import start_subject
 from harness.experiment.leases import Leases
 from harness.experiment.load import LoadGenerator
 from harness.experiment.options import Observer, RunOptions, Status
+from harness.experiment.pauses import no_long_pauses
 from harness.experiment.stage import Stage
 from harness.experiment.thrash import ThrashGuard
 from harness.experiment.timeline import StepFailed, SubjectGone, Timeline
@@ -93,6 +94,7 @@ class Session:
         """From attaching the collectors to taking them off, whether or not the subject lived that long."""
         stage = self._stage
         await stage.witnesses.attach(await bringup.context(stage, api, cluster, subject))
+        stack.enter_context(no_long_pauses())
         helpers = [
             asyncio.create_task(self._tick_forever(subject), name="ticker"),
             asyncio.create_task(ThrashGuard(subject, stage.writer, self._progress).watch(), name="thrash-guard"),

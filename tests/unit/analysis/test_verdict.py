@@ -201,6 +201,26 @@ def test_a_kill_by_the_node_is_no_finding_about_the_subject(case: Case) -> None:
     assert case.judge().verdict == "invalid"
 
 
+@pytest.mark.parametrize("log", [[], [{"limit_of": "/", "killed_in": "/run/subject-0"}], [{"limit_of": None, "killed_in": "/s"}]])
+def test_a_kill_by_the_node_is_not_the_expected_one_although_the_cgroup_counts_it(
+    case: Case, log: list[dict[str, str | None]]
+) -> None:
+    changes = {"kind": "oom_node", "sentence": "OOM-killed by the node", "evidence": {"kernel_log": log} if log else {}}
+    case.kill_at, case.overrides["ending"] = 12.0, _KILL.model_copy(update=changes)
+    case.expect = ["oom.kills >= 1"]
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.reasons) == ("invalid", ["OOM-killed by the node"])
+    assert verdict.results["oom.kills"].value == 0
+
+
+def test_a_kill_of_a_child_at_the_limit_counts_though_the_node_ended_the_subject(case: Case) -> None:
+    own, node = ({"limit_of": limit, "killed_in": "/s"} for limit in ("/s", "/"))
+    changes = {"kind": "oom_node", "sentence": "OOM-killed by the node", "evidence": {"kernel_log": [own, node]}}
+    case.builder.samples("oom", "oom.kills", [(12.5, 2)])
+    case.kill_at, case.overrides["ending"] = 12.0, _KILL.model_copy(update=changes)
+    assert case.judge().results["oom.kills"].value == 1
+
+
 def test_a_crash_fails_with_its_sentence(case: Case) -> None:
     case.overrides["ending"] = _CRASH
     verdict = case.judge()
