@@ -30,8 +30,9 @@ class Facts:
     def series(
         self, metric: str, aggregate: str, *, phase: str | None = None, source: str | None = None
     ) -> float | None:
-        """An aggregate (`max`, `avg`, `last`) of an unlabelled series, over the run or one phase."""
-        function = "arg_max(value, t_ns)" if aggregate == "last" else f"{aggregate}(value)"
+        """An aggregate (`max`, `avg`, `median`, `last`) of an unlabelled series, over the run or one phase."""
+        special = {"last": "arg_max(value, t_ns)", "median": "quantile_disc(value, 0.5)"}
+        function = special.get(aggregate, f"{aggregate}(value)")
         where, parameters = "metric = ? AND labels = '{}'", [metric]
         for column, wanted in (("phase", phase), ("source", source)):
             if wanted is not None:
@@ -81,7 +82,7 @@ class Facts:
 
     @functools.cached_property
     def oom_kills(self) -> int:
-        """Kills at the subject's own limit. Its cgroup also counts those that the node or an enclosing limit was the reason for."""
+        """Kills at the subject's own limit. Its cgroup also counts those for which another limit, or the node, was the reason."""
         counted = int(self.series("oom.kills", "max", source="oom") or 0)
         by_ending = self.run.ending is not None and self.run.ending.kind == "oom_limit"
         return max(counted - self.foreign_oom_kills, int(by_ending))

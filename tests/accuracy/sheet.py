@@ -41,7 +41,15 @@ class Row:
         shown = [_shown(value, self.unit) for value in (self.true, self.measured)]
         goal = "" if self.goal is None else "exact" if self.goal == 0 else f"<= {_shown(self.goal, self.error_unit)}"
         verdict = "" if self.goal is None else "ok" if self.met else "MISSED"
-        return (self.collector, self.quantity, f"{self.n:,}", *shown, _shown(self.error, self.error_unit), goal, verdict)
+        return (
+            self.collector,
+            self.quantity,
+            f"{self.n:,}",
+            *shown,
+            _shown(self.error, self.error_unit),
+            goal,
+            verdict,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Values in base units."""
@@ -81,7 +89,12 @@ def render(rows: Iterable[Row]) -> list[str]:
 
 def as_json(rows: Sequence[Row], matrix: Matrix, **more: object) -> str:
     """Everything, for programs."""
-    document = {"schema": "harness.accuracy/v1", **more, "rows": [row.as_json() for row in rows], "endings": matrix.counts}
+    document = {
+        "schema": "harness.accuracy/v1",
+        **more,
+        "rows": [row.as_json() for row in rows],
+        "endings": matrix.counts,
+    }
     return json.dumps(document, indent=1)
 
 

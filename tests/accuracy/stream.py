@@ -44,7 +44,9 @@ async def measure(rate: float = RATE, seconds: float = 10.0, *, content: bool = 
     how = f"seen_ns of the propagation rows minus the replay's own clock at sending; {count / spent:,.0f} events/s sent"
 
     def row(quantity: str, value: float, goal: float | None) -> Row:
-        return Row("latency", f"{quantity}, {what}, {rate:,.0f}/s", count, "seconds", None, None, value, "seconds", goal, how)
+        return Row(
+            "latency", f"{quantity}, {what}, {rate:,.0f}/s", count, "seconds", None, None, value, "seconds", goal, how
+        )
 
     return [
         row("stamp error p99", nearest_rank([abs(error) for error in errors], 0.99), GOAL_S),
@@ -75,14 +77,16 @@ async def _collect(
         assert child.stdout is not None
         async with asyncio.timeout(_DEADLINE_S + 2 * count / rate):
             port = int(await child.stdout.readline())
-            context = _context(writer, clock, authority.kubeconfig(f"https://127.0.0.1:{port}", "replay", "w"), count, content)
+            context = _context(
+                writer, clock, authority.kubeconfig(f"https://127.0.0.1:{port}", "replay", "w"), count, content
+            )
             writer.start()
             await host.attach(context)
             causing = asyncio.create_task(_cause(latency, clock, count, rate))
             await latency.attach(context)
             assert await child.stdout.readline() == b"sent\n"
             await causing
-            while latency.missing():
+            while latency.missing():  # noqa: ASYNC110  # a plain value
                 await asyncio.sleep(0.05)
             await host.detach()
             await latency.detach()
@@ -92,7 +96,7 @@ async def _collect(
     sent = array("q")
     sent.frombytes((directory / "pki" / replay.SENT).read_bytes())
     found = RunRecord(record)
-    seen = {name: at for name, at in found.sql("SELECT name, seen_ns FROM propagation")}
+    seen = dict(found.sql("SELECT name, seen_ns FROM propagation"))
     lag_s = found.sql("SELECT max(value) FROM samples WHERE metric = 'overhead.loop_lag'")[0][0]
     return sent, [seen[replay.NAME.format(index)] + clock.origin_ns for index in range(count)], float(lag_s)
 

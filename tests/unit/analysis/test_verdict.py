@@ -201,7 +201,9 @@ def test_a_kill_by_the_node_is_no_finding_about_the_subject(case: Case) -> None:
     assert case.judge().verdict == "invalid"
 
 
-@pytest.mark.parametrize("log", [[], [{"limit_of": "/", "killed_in": "/run/subject-0"}], [{"limit_of": None, "killed_in": "/s"}]])
+@pytest.mark.parametrize(
+    "log", [[], [{"limit_of": "/", "killed_in": "/run/subject-0"}], [{"limit_of": None, "killed_in": "/s"}]]
+)
 def test_a_kill_by_the_node_is_not_the_expected_one_although_the_cgroup_counts_it(
     case: Case, log: list[dict[str, str | None]]
 ) -> None:
