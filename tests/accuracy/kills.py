@@ -181,8 +181,9 @@ def _row(quantity: str, n: int, true: int, measured: int, how: str) -> Row:
 async def _several(cause: Cause, times: int) -> list[Seen]:
     """A few at a time: a process in a cgroup of its own disturbs nobody else's."""
     found: list[Seen] = []
-    for first in range(0, times, _AT_ONCE):
-        found += await asyncio.gather(*(_one(cause) for _ in range(first, min(times, first + _AT_ONCE))))
+    with nullcontext() if cause.log else mock.patch.object(witness, "KernelLog", _Unreadable):
+        for first in range(0, times, _AT_ONCE):
+            found += await asyncio.gather(*(_one(cause) for _ in range(first, min(times, first + _AT_ONCE))))
     return found
 
 
@@ -201,8 +202,7 @@ async def _one(cause: Cause) -> Seen:
                 ready=Ready(log="^ready$"), incarnation=number, started=started,
             )  # fmt: skip
 
-        with nullcontext() if cause.log else mock.patch.object(witness, "KernelLog", _Unreadable):
-            subject = await Incarnations.start(starter)
+        subject = await Incarnations.start(starter)
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 return await _watched(cause, subject, sink)
