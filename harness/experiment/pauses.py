@@ -11,19 +11,30 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from harness.core.sinks import Sink
+
 _NEVER = 2**31 - 1
 """Collections of the middle generation before a full one."""
 
 
 @contextmanager
-def no_long_pauses() -> Iterator[None]:
-    """While this lasts no full collection takes place by itself; cycles that live long wait until it is over."""
+def no_long_pauses(sink: Sink | None = None) -> Iterator[None]:
+    """While this lasts no full collection takes place by itself; cycles that live long wait until it is over.
+
+    An event `garbage` says how many there were all the same: somebody else may ask for one.
+    """
     gc.collect()
     gc.freeze()
-    before = gc.get_threshold()
-    gc.set_threshold(before[0], before[1], _NEVER)
+    thresholds, before = gc.get_threshold(), _full_collections()
+    gc.set_threshold(thresholds[0], thresholds[1], _NEVER)
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        gc.set_threshold(*thresholds)
         gc.unfreeze()
+        if sink is not None:
+            sink.event("garbage", full_collections=_full_collections() - before)
+
+
+def _full_collections() -> int:
+    return int(gc.get_stats()[-1]["collections"])

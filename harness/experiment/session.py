@@ -94,7 +94,7 @@ class Session:
         """From attaching the collectors to taking them off, whether or not the subject lived that long."""
         stage = self._stage
         await stage.witnesses.attach(await bringup.context(stage, api, cluster, subject))
-        stack.enter_context(no_long_pauses())
+        stack.enter_context(no_long_pauses(stage.writer))
         helpers = [
             asyncio.create_task(self._tick_forever(subject), name="ticker"),
             asyncio.create_task(ThrashGuard(subject, stage.writer, self._progress).watch(), name="thrash-guard"),
