@@ -20,15 +20,33 @@ _DURATIONS = (
 )
 
 
+DOSES = Doses(tasks_left=Fraction(1, 10), noop_writes=Fraction(2), extra_writes=Fraction(1, 2))
+"""Each reconcile writes 3.5 times, of which 2 change nothing, and each tenth leaves a task."""
+
+
 async def measure(directory: Path, detail: Callable[[str], None], items: int = ITEMS) -> list[Row]:
-    """One run in which each reconcile writes 3.5 times, of which 2 change nothing, and each tenth leaves a task."""
+    """One run with DOSES."""
     detail(f"counts: a run of {items} Items at {RATE}")
-    doses = Doses(tasks_left=Fraction(1, 10), noop_writes=Fraction(2), extra_writes=Fraction(1, 2))
-    run = await runs.run(
-        directory / "counts", items, "--set", f"rate={RATE}", tasks_left="1/10", noop_writes=2, extra_writes="1/2",
+    return compare(await run(directory / "counts", items, RATE), items)
+
+
+async def run(directory: Path, items: int, rate: str) -> runs.Run:
+    """The run to compare."""
+    return await runs.run(
+        directory,
+        items,
+        "--set",
+        f"rate={rate}",
+        tasks_left="1/10",
+        noop_writes=2,
+        extra_writes="1/2",
         bytes_per_object=0,
-    )  # fmt: skip
-    true = doses.total(range(items), items)
+    )
+
+
+def compare(run: runs.Run, items: int) -> list[Row]:
+    """Every count against the truth of DOSES, and the stamps of the effects."""
+    true = DOSES.total(range(items), items)
     idle = run.record.sql(
         "SELECT quantile_disc(value, 0.5) FROM samples WHERE metric = 'tasks' AND labels = '{}' AND phase = 'idle'"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.controllers.calibrated.truth import Doses
@@ -18,33 +18,43 @@ MEMRAY_HELD = Doses(seed=11, bytes_per_object=(1024, 10240))
 GOAL = 0.03
 
 
+NAMES = ("memory.heap.settled", "memory.rss.settled", "memory.anon.settled", "memory.cgroup.settled")
+
+
 async def measure(
     directory: Path, detail: Callable[[str], None], *, pairs: int = PAIRS, items: int = ITEMS
 ) -> list[Row]:
     """A subject needs memory for an object beside what it holds on purpose: the blank of each pair takes that out."""
-    true = HELD.total(range(items), items).held_bytes / items
-    names = ("memory.heap.settled", "memory.rss.settled", "memory.anon.settled", "memory.cgroup.settled")
-    found: dict[str, list[float]] = {name: [] for name in names}
+    found: list[dict[str, float]] = []
     for pair in range(pairs):
-        values: dict[str, runs.Run] = {}
+        made: dict[str, runs.Run] = {}
         for held in ("0", "100..10KiB") if pair % 2 == 0 else ("100..10KiB", "0"):  # whatever drifts hits both alike
             detail(f"memory: pair {pair + 1} of {pairs}, {held} bytes per Item")
             place = directory / f"memory-{pair}-{'blank' if held == '0' else 'held'}"
-            values[held] = await runs.run(place, items, bytes_per_object=held, seed=HELD.seed)
-        for name in names:
-            grown = values["100..10KiB"].result(name) - values["0"].result(name)
-            found[name].append(grown / items)
+            made[held] = await runs.run(place, items, bytes_per_object=held, seed=HELD.seed)
+        found.append(per_object(made["0"], made["100..10KiB"], items))
+    return rows(found, items)
+
+
+def per_object(blank: runs.Run, held: runs.Run, items: int) -> dict[str, float]:
+    """By how many bytes per Item the run that holds is above its blank, by metric."""
+    return {name: (held.result(name) - blank.result(name)) / items for name in NAMES}
+
+
+def rows(found: Sequence[Mapping[str, float]], items: int) -> list[Row]:
+    """The median over the pairs, with the error of the worst."""
+    true = HELD.total(range(items), items).held_bytes / items
     how = (
-        f"{pairs} pairs of runs of {items:,} Items, one holding 100 B to 10 KiB per Item and one none: the difference per "
+        f"{len(found)} pairs of runs of {items:,} Items, one holding 100 B to 10 KiB per Item and one none: the difference per "
         "Item, median; the error is that of the worst pair"
     )
     return [
         Row(
             "tasks" if name == "memory.heap.settled" else "memory", f"bytes per object, {name}", items, "bytes", true,
-            statistics.median(values), max(abs(value / true - 1) for value in values), "ratio",
+            statistics.median(pair[name] for pair in found), max(abs(pair[name] / true - 1) for pair in found), "ratio",
             GOAL if name == "memory.heap.settled" else None, how,
         )
-        for name, values in found.items()
+        for name in NAMES
     ]  # fmt: skip
 
 
