@@ -31,6 +31,7 @@ class Case:
         self.overrides: dict[str, Any] = {"expected": [ExpectedObjects(kind="BundleDeployment", count=10)]}
         self.kill_at: float | None = None
         self.asked = True
+        self.collectors = ["memory", "oom", "metrics", "latency", "audit"]
 
     def resolved(self, *, expect: list[str]) -> dict[str, Any]:
         return {
@@ -66,8 +67,7 @@ class Case:
         if self.kill_at is not None:
             builder.samples("oom", "oom.kills", [(self.kill_at, 1)])
             builder.event("oom_kill", self.kill_at)
-        names = ("memory", "oom", "metrics", "latency", "audit")
-        collectors = [CollectorFacts(name=name, state="on") for name in names]
+        collectors = [CollectorFacts(name=name, state="on") for name in self.collectors]
         scenario = {
             "name": "case",
             "path": "case.yaml",
@@ -86,6 +86,13 @@ def case(tmp_path: Path) -> Case:
 def test_a_run_in_which_all_holds_passes(case: Case) -> None:
     verdict = case.judge()
     assert (verdict.verdict, verdict.exit_code, verdict.reasons) == ("passed", 0, [])
+
+
+def test_settled_tasks_do_not_hold_the_one_that_our_own_scrape_makes(case: Case) -> None:
+    case.builder.samples("tasks", "tasks", [(16.1, 35), (16.6, 35), (17.1, 36), (17.6, 35)])
+    case.collectors.append("tasks")
+    results = case.judge().results
+    assert (results["tasks.settled"].value, results["tasks.peak"].value) == (35, 36)
 
 
 def test_an_expectation_that_does_not_hold_fails(case: Case) -> None:
