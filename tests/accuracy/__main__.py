@@ -144,12 +144,12 @@ def _say(text: str) -> None:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     names = list(parts(quick=False, first=False))
     parser = argparse.ArgumentParser(
-        prog="python -m tests.accuracy", description="What the harness measures against what is true; about 10 minutes."
+        prog="python -m tests.accuracy", description="What the harness measures against what is true, part by part."
     )
     parser.add_argument(
         "--only", action="append", choices=names, metavar="NAME", help=f"only this part: {', '.join(names)}"
     )
-    parser.add_argument("--quick", action="store_true", help="fewer of each: two minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer of each")
     parser.add_argument(
         "--first", action="store_true",
         help="get the CPU before all others where times are judged (SCHED_RR, needs root): for a machine that is shared",
