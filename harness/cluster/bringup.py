@@ -64,6 +64,7 @@ class Bringup:
         binary: Path,
         port: int | None,
         lift_inflight: bool,
+        inflight: tuple[int, int] | None = None,
         audit_groups: Sequence[str],
     ) -> None:
         self._name = name
@@ -71,6 +72,7 @@ class Bringup:
         self._binary = binary
         self._port = port
         self._lift_inflight = lift_inflight
+        self._inflight = inflight
         self._audit_groups = audit_groups
         self._layout = flags.Layout(_private_dir())
         self._children: dict[str, Child] = {}
@@ -112,6 +114,7 @@ class Bringup:
                 server=certificate,
                 service_account_key=authority.service_account_key,
                 lift_inflight=self._lift_inflight,
+                inflight=self._inflight,
             )
             await self._spawn(APISERVER, command)
             try:

@@ -81,8 +81,11 @@ def apiserver(
     server: tuple[Path, Path],
     service_account_key: Path,
     lift_inflight: bool,
+    inflight: tuple[int, int] | None = None,
 ) -> list[str]:
     """kube-apiserver on loopback: TLS and client certificates only, RBAC, audit log written before each answer.
+
+    `inflight`: most requests at a time (mutating, reading), without priority and fairness, which would queue instead of refuse.
 
     `blocking` audit: the default batches, which come up to 30 s late and are dropped under load.
     """
@@ -111,10 +114,12 @@ def apiserver(
         "--v=1",
     ]
     if lift_inflight:
+        inflight = (0, 0)  # of either, none
+    if inflight is not None:
         command += [
             "--enable-priority-and-fairness=false",
-            "--max-requests-inflight=0",
-            "--max-mutating-requests-inflight=0",
+            f"--max-mutating-requests-inflight={inflight[0]}",
+            f"--max-requests-inflight={inflight[1]}",
         ]
     return command
 

@@ -80,6 +80,10 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("startup.synced", "seconds", "from start to ready", "lower", "subject"),
     Metric("startup.restart", "seconds", "from the start of a restarted subject to ready, the slowest restart", "lower",
            "subject"),
+    Metric("failover.lease", "seconds", "from the signal that ends the leader to the other replica holding the Lease, the "
+           "slowest failover", "lower", "subject"),
+    Metric("failover.first_reconcile", "seconds", "from the signal that ends the leader to the first reconcile of the other "
+           "replica, the slowest failover", "lower", "subject"),
     *_quantiles("api.VERB.KIND", ("p50", "p99"), "the load's requests, from intended time to answer", "load"),
     Metric("load.requests", "count", "requests the load sent", "none", "load"),
     Metric("load.failures", "count", "requests of the load that failed", "lower", "load"),

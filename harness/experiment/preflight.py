@@ -10,9 +10,11 @@ from pathlib import Path
 from harness.cluster import provider
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.experiment.options import RunOptions
-from harness.experiment.subjects import build
+from harness.experiment.subjects import SubjectCommand, build
 from harness.scenario.model import Hook, Restart, Scenario
+from harness.scenario.subject_checks import WEBHOOK_FILES
 from harness.subject import limits, webhooks
+from harness.subject.placeholders import Placeholders
 
 _MEMRAY = ("launch", "off")
 
@@ -52,12 +54,28 @@ def _out(directory: Path) -> None:
 
 
 def _command(scenario: Scenario, options: RunOptions) -> None:
-    command = build(scenario.subject, options.subject).command
+    built = build(scenario.subject, options.subject)
+    command = built.command
+    _placeholders(scenario, built)
     if not command:
         raise UsageError("the subject's command is empty", remedy="write --subject 'PROGRAM ARGUMENTS…'")
     if shutil.which(command[0]) is None:
         where = "in this folder" if "/" in command[0] else "on PATH"
         raise UsageError(f"the subject's program {command[0]!r} is not {where}, or not executable", place=scenario.name)
+
+
+def _placeholders(scenario: Scenario, built: SubjectCommand) -> None:
+    """Fill all of them once with stand-ins: `--subject` was not looked at when the file was read."""
+    fill = Placeholders(kubeconfig=Path("kubeconfig"), namespace="namespace", run_id="run-id", new_port=lambda: 1)
+    if scenario.subject.webhooks is not None:
+        fill.webhook.update(dict.fromkeys(WEBHOOK_FILES, "file"))
+    fill.fill_command(built.command, place="subject.command")
+    fill.fill_env(built.env, place="subject.env")
+    for place, url in (("subject.metrics", built.metrics), ("subject.pprof", built.pprof)):
+        if url is not None:
+            fill.fill(url, place=place)
+    if built.ready is not None:
+        built.ready.filled(lambda text: fill.fill(text, place="subject.ready"))
 
 
 def _steps(scenario: Scenario, options: RunOptions) -> None:

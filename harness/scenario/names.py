@@ -18,6 +18,7 @@ from harness.scenario.steps import (
     MANAGEMENT_CLUSTER,
     SECRET,
     Create,
+    Failover,
     Flip,
     Hook,
     Parallel,
@@ -34,7 +35,7 @@ BUNDLE_NAMESPACE_LABEL = "fleet.cattle.io/bundle-namespace"
 CLUSTER_LABEL = "fleet.cattle.io/cluster"
 
 
-AnyStep: TypeAlias = Create | Settle | Flip | Restart | Hook | Traffic | Pause
+AnyStep: TypeAlias = Create | Settle | Flip | Restart | Failover | Hook | Traffic | Pause
 StepT = TypeVar("StepT", bound=AnyStep, covariant=True)
 
 

@@ -1,9 +1,9 @@
-"""The steps of a load: create objects, wait until all is quiet, flip labels, restart the subject, run a command.
+"""The steps of a load: create objects, wait until all is quiet, flip labels, restart or fail over, run a command.
 
 What works on what is there, and the pause, is in `traffic`.
 
 In a file a step is a mapping with one action, as `create: {kind: Secret, count: 10}`; a flip has its `probes` beside it.
-In Python it is one flat `Create`, `Settle`, `Flip`, `Restart` or `Hook`. Reading flattens, dumping restores the file's form.
+In Python it is one flat `Create`, `Settle`, `Flip`, `Restart`, `Failover` or `Hook`. Reading flattens, dumping restores the file's form.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from harness.scenario.stepform import PACE, PARALLEL, Labels, OfAKind, StepForm
 from harness.scenario.traffic import Churn, Delete, List, Patch, Pause, Read, Watch
 
 ACTIONS = (
-    *("create", "settle", "flip", "restart", "hook"),
+    *("create", "settle", "flip", "restart", "failover", "hook"),
     *("delete", "patch", "read", "list", "churn", "watch", "pause", "parallel"),
 )
-BARE = ("settle", "restart")
+BARE = ("settle", "restart", "failover")
 """Actions that need no values: `settle:` is `settle: {}`."""
 SECRET, GITREPO, BUNDLE = find("Secret"), find("GitRepo"), find("Bundle")
 DEPLOYMENT = find("BundleDeployment")
@@ -246,6 +246,18 @@ class Restart(StepForm):
     wait: Literal["ready"] = Field(default="ready", description="what the step waits for, up to subject.ready_timeout")
 
 
+class Failover(StepForm):
+    """End the replica that is leader, measure how long the other takes over, and start it again as a standby."""
+
+    action: Literal["failover"] = "failover"
+    signal: Literal["TERM", "KILL"] = Field(
+        default="KILL", description="how the leader is ended; TERM lets it give up its Lease"
+    )
+    timeout: Seconds = Field(
+        default=60.0, description="by when the other must hold the Lease", json_schema_extra={"default": "1m"}
+    )
+
+
 class Hook(StepForm):
     """Run a command of the user's; where it fails the run is invalid."""
 
@@ -309,6 +321,7 @@ _Single = (
     | Annotated[Settle, Tag("<settle>")]
     | Annotated[Flip, Tag("<flip>")]
     | Annotated[Restart, Tag("<restart>")]
+    | Annotated[Failover, Tag("<failover>")]
     | Annotated[Hook, Tag("<hook>")]
     | Annotated[Delete, Tag("<delete>")]
     | Annotated[Patch, Tag("<patch>")]
@@ -333,7 +346,7 @@ class Parallel(StepForm):
     @model_validator(mode="after")
     def _requests_only(self) -> Self:
         for step in self.steps:
-            if isinstance(step, Settle | Restart | Hook | Pause):
+            if isinstance(step, Settle | Restart | Failover | Hook | Pause):
                 raise fault(
                     f"{step.action} sends no requests, so nothing can run beside it; put it after the parallel steps"
                 )
@@ -345,6 +358,7 @@ MODELS: dict[str, type[StepForm]] = {
     "settle": Settle,
     "flip": Flip,
     "restart": Restart,
+    "failover": Failover,
     "hook": Hook,
     "delete": Delete,
     "patch": Patch,
