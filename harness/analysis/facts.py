@@ -80,6 +80,12 @@ class Facts:
         return list(self.record.events("oom_kill"))
 
     @functools.cached_property
+    def restarts(self) -> list[dict[str, Any]]:
+        """Every time the subject, or one of its replicas, was started again."""
+        failovers = [event for event in self.record.events("failover") if event.get("started_ns") is not None]
+        return [*self.record.events("restart"), *failovers]
+
+    @functools.cached_property
     def oom_kills(self) -> int:
         """Kills the counters witnessed."""
         counted = self.series("oom.kills", "max", source="oom") or 0

@@ -142,7 +142,7 @@ def _oom(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     if thrash is None and why is None and limited:
         thrash = 0.0
     yield "oom.thrash_seconds", (thrash, None if thrash is not None else why or "no memory limit was set")
-    yield "restarts", (float(sum(1 for _ in facts.record.events("restart"))), None)
+    yield "restarts", (float(len(facts.restarts)), None)
 
 
 def _tasks(facts: Facts) -> Iterator[tuple[str, Outcome]]:
@@ -197,9 +197,17 @@ def _startup(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     synced = None if start is None or start.ended_ns is None else (start.ended_ns - start.started_ns) / 1e9
     yield "startup.synced", (synced, None if synced is not None else "the subject never became ready")
 
-    restarts = [event for event in facts.record.events("restart") if event.get("ready_ns") is not None]
+    restarts = [event for event in facts.restarts if event.get("ready_ns") is not None]
     slowest = max(((event["ready_ns"] - event["started_ns"]) / 1e9 for event in restarts), default=None)
     yield "startup.restart", (slowest, None if slowest is not None else "the subject was not restarted")
+
+    if facts.run.subject.replicas > 1:
+        failovers = list(facts.record.events("failover"))
+        for name, until in (("failover.lease", "lease_ns"), ("failover.first_reconcile", "reconcile_ns")):
+            unseen = next((event["reason"] for event in failovers if event[until] is None), None)
+            times = [(event[until] - event["killed_ns"]) / 1e9 for event in failovers if event[until] is not None]
+            value = None if unseen is not None else max(times, default=None)
+            yield name, (value, None if value is not None else unseen or "there was no failover")
 
     def first() -> float | None:
         moment = facts.scalar("SELECT min(value) FROM samples WHERE metric = 'startup.first_read'")

@@ -14,6 +14,7 @@ from harness.analysis.results import compute
 from harness.analysis.trust import distrust
 from harness.core import metrics
 from harness.core.errors import ExitCode
+from harness.core.handles import EndKind
 from harness.core.units import format_value
 from harness.record.models import ExpectationResult, Phase, Result, Verdict, VerdictName
 from harness.record.reader import RunRecord
@@ -61,9 +62,11 @@ def _verdict(
     facts: Facts, results: Mapping[str, Result], expectations: list[ExpectationResult]
 ) -> tuple[VerdictName, list[str]]:
     run = facts.run
-    if run.outcome is not None and run.outcome.state == "error" and not _killed_before_ready(facts):
+    if run.outcome is not None and run.outcome.state == "error" and not _ended_before_ready(facts, "oom_limit"):
         return "error", [run.outcome.message or "the run broke down"]
-    if run.outcome is not None and run.outcome.state == "invalid":
+    if run.outcome is not None and run.outcome.state == "invalid" and not facts.oom_kills:
+        if _ended_before_ready(facts, "crash", "thrashing"):
+            return "failed", [run.outcome.message or "the subject ended before it was ready"]
         return "invalid", [run.outcome.message or "the scenario could not be carried out"]
     if run.outcome is None or run.outcome.state == "interrupted":
         message = run.outcome.message if run.outcome else None
@@ -86,10 +89,10 @@ def _verdict(
     return _by_expectations(expectations)
 
 
-def _killed_before_ready(facts: Facts) -> bool:
-    """Whether the run could not go on because the limit is too small to start in, which answers what was asked."""
+def _ended_before_ready(facts: Facts, *kinds: EndKind) -> bool:
+    """Whether the run could not go on because the subject ended in such a way: a finding like any later one."""
     ending = facts.run.ending
-    return ending is not None and ending.kind == "oom_limit" and facts.run.phase("start") is None
+    return ending is not None and ending.kind in kinds and facts.run.phase("start") is None
 
 
 def _after_oom(
@@ -101,7 +104,7 @@ def _after_oom(
         if ending is not None and ending.kind == "oom_limit"
         else f"OOM kills witnessed: {facts.oom_kills}"
     )
-    if _killed_before_ready(facts):
+    if _ended_before_ready(facts, "oom_limit"):
         sentence += ", before it was ready"
     about_kills = [item for item in expectations if item.expr.split()[0] == "oom.kills"]
     if not about_kills:
@@ -159,7 +162,7 @@ def _disturbed(item: Expectation) -> bool:
 
 
 def _load_shortfall(facts: Facts) -> Iterator[str]:
-    acted = [phase for phase in facts.run.phases if phase.action in ("restart", "hook")]
+    acted = [phase for phase in facts.run.phases if phase.action in ("restart", "failover", "hook")]
     yield from (f"{phase.name}: {phase.failure}" for phase in acted if phase.failure is not None)
     if not facts.load_phases and not any(phase.action == "hook" for phase in acted):  # nobody knows what a hook does
         yield "no load was sent: these are the figures of an idle subject"

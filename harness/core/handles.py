@@ -135,12 +135,19 @@ class Subject(Protocol):
     runtime: SubjectRuntime
     started_ns: int
     """Run time at which its process was started."""
-    pid: int
     metrics_url: str | None
     pprof_url: str | None
     agent_socket: Path | None
     """Unix socket the injected agent connects to; the tasks collector listens on it. None where nothing is injected."""
     memory_limit: int | None
+
+    @property
+    def pid(self) -> int:
+        """Its main process."""
+
+    @property
+    def replicas(self) -> Sequence[Subject]:
+        """Each of its replicas, limited by itself; only itself where there is one."""
 
     @property
     def cgroup(self) -> Cgroup | None:

@@ -18,8 +18,10 @@ from harness.kube.kubeconfig import client_files
 from harness.kube.manifests import apply_files
 from harness.kube.rbac import LOADGEN, WATCHER, bind, grant
 from harness.scenario import fanout, plan, rights
+from harness.scenario.model import Scenario
 from harness.scenario.names import namespaces
-from harness.subject.incarnations import Incarnations
+from harness.scenario.server import InflightLimits
+from harness.subject.replicas import RunSubject
 
 _WATCHER_USER = "harness:watcher"
 _LOADGEN_USER = "harness:loadgen"
@@ -33,12 +35,22 @@ async def start_cluster(stage: Stage, stack: AsyncExitStack) -> EmbeddedCluster:
         run_id=stage.facts.run_id,
         work_dir=stage.directory,
         progress=stage.observer,
-        options=EmbeddedOptions(audit_groups=sorted({kind.group for kind in stage.scenario.kinds})),
+        options=_options(stage.scenario),
     )
     stack.push_async_callback(cluster.stop)
     stage.facts.cluster = dict(cluster.describe())
     stage.writer.save_run(stage.facts)
     return cluster
+
+
+def _options(scenario: Scenario) -> EmbeddedOptions:
+    """What the scenario says of its API server, and the groups that the audit log must show."""
+    inflight = scenario.apiserver.inflight
+    return EmbeddedOptions(
+        lift_inflight=inflight == "off",
+        inflight=(inflight.mutating, inflight.reading) if isinstance(inflight, InflightLimits) else None,
+        audit_groups=sorted({kind.group for kind in scenario.kinds}),
+    )
 
 
 async def apply_setup(stage: Stage, api: Api) -> None:
@@ -53,7 +65,7 @@ async def apply_setup(stage: Stage, api: Api) -> None:
         raise SetupRefused(f"setup: {error}") from error
 
 
-async def context(stage: Stage, api: Api, cluster: EmbeddedCluster, subject: Incarnations) -> RunContext:
+async def context(stage: Stage, api: Api, cluster: EmbeddedCluster, subject: RunSubject) -> RunContext:
     """What the collectors may know, with an identity that may only read what the scenario needs."""
     watcher = await cluster.identity(_WATCHER_USER)
     await bind(api, _WATCHER_USER, WATCHER, stage.facts.run_id)

@@ -59,6 +59,12 @@ def _command(scenario: Scenario, options: RunOptions) -> None:
     _placeholders(scenario, built)
     if not command:
         raise UsageError("the subject's command is empty", remedy="write --subject 'PROGRAM ARGUMENTS…'")
+    if scenario.subject.replicas > 1 and built.lease is None:
+        raise UsageError(
+            "by which Lease the replicas of --subject elect their leader is not known",
+            place=scenario.name,
+            remedy="write a scenario with subject: {command: …, replicas: 2, lease: {name: NAME}}",
+        )
     if shutil.which(command[0]) is None:
         where = "in this folder" if "/" in command[0] else "on PATH"
         raise UsageError(f"the subject's program {command[0]!r} is not {where}, or not executable", place=scenario.name)
@@ -79,6 +85,10 @@ def _placeholders(scenario: Scenario, built: SubjectCommand) -> None:
 
 
 def _steps(scenario: Scenario, options: RunOptions) -> None:
+    if scenario.subject.replicas > 1 and (options.memray or scenario.memray) == "launch":
+        raise UsageError(
+            "memray captures one process, and there are two replicas", place=scenario.name, remedy="leave one of the two out"
+        )
     for step in scenario.load:
         if isinstance(step, Restart) and (options.memray or scenario.memray) == "launch":
             raise UsageError(

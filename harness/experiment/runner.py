@@ -19,6 +19,7 @@ from harness.experiment import machine, pinning, subjects
 from harness.experiment.options import Observer, RunOptions
 from harness.experiment.session import Session
 from harness.experiment.stage import SetupRefused
+from harness.experiment.subjects import SubjectCommand
 from harness.record import owner
 from harness.record.models import ExpectedObjects, Outcome, Run, ScenarioFacts, SubjectFacts
 from harness.record.reader import RunRecord
@@ -27,6 +28,7 @@ from harness.report import html
 from harness.scenario import fanout
 from harness.scenario.load import ScenarioFile
 from harness.scenario.model import Scenario
+from harness.subject.process import SubjectNotReady
 
 
 async def run_one(
@@ -67,6 +69,8 @@ async def run_one(
             options=dict(command.options),
             memory_limit_bytes=scenario.subject.memory_limit,
             cpu_limit=scenario.subject.cpu_limit,
+            replicas=scenario.subject.replicas,
+            lease=_lease(scenario, command, run_id),
             user=ids.subject_user(run_id),
         ),
         machine=machine.describe(),
@@ -95,6 +99,12 @@ async def run_one(
     return record
 
 
+def _lease(scenario: Scenario, command: SubjectCommand, run_id: str) -> str | None:
+    if scenario.subject.replicas == 1 or command.lease is None:
+        return None
+    return "/".join(command.lease).replace("{namespace}", ids.namespace_of(run_id))
+
+
 async def _outcome(session: Session, writer: RecordWriter) -> Outcome:
     """Run the session to its end and say how it went; never raises."""
     try:
@@ -106,7 +116,7 @@ async def _outcome(session: Session, writer: RecordWriter) -> Outcome:
         task.uncancel()  # the interruption is dealt with: what follows, sealing the record, must not be cancelled too
         writer.event("interrupted")
         return Outcome(state="interrupted", message="interrupted by the user", exit_code=ExitCode.INTERRUPTED)
-    except SetupRefused as error:
+    except (SetupRefused, SubjectNotReady) as error:
         writer.event("error", message=str(error))
         return Outcome(state="invalid", message=str(error), exit_code=error.exit_code)
     except HarnessError as error:

@@ -13,7 +13,7 @@ from harness.experiment.witnesses import Witnesses
 from harness.record.models import EndingFacts, Phase, PhaseAction, Run
 from harness.record.writer import RecordWriter
 from harness.scenario.model import Scenario
-from harness.subject.incarnations import Incarnations
+from harness.subject.replicas import RunSubject
 
 
 class SetupRefused(RunFault):
@@ -68,7 +68,7 @@ class Stage:
             self.writer.event("phase", state="ended", name=phase.name)
             self.writer.save_run(self.facts)
 
-    def take_ending(self, subject: Incarnations) -> None:
+    def take_ending(self, subject: RunSubject) -> None:
         """Keep how the subject ended, if it did so before we stopped it."""
         ending = subject.ending()
         if ending is None or ending.kind == "our_signal" or self.facts.ending is not None:

@@ -22,6 +22,8 @@ _MATTERS = (
     "MALLOC_ARENA_MAX",
     "MALLOC_CONF",
 )
+_LEASE_NAMESPACE, _LEASE_NAME = "leader-elect-resource-namespace", "leader-elect-resource-name"
+_ELECTING = {"leader-elect": "true", _LEASE_NAMESPACE: "{namespace}"}
 _CONTROLLER_ADDRESS = "127.0.0.1:{port:metrics}"
 
 
@@ -38,12 +40,15 @@ class SubjectCommand:
     """ClusterRole to bind: of manifests/rbac, or `cluster-admin` of the throw-away cluster for a foreign command."""
     controller: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    lease: tuple[str, str] | None = None
+    """Namespace and name of the Lease by which replicas elect their leader; placeholders not yet filled."""
 
 
 def build(spec: Subject, override: str | None) -> SubjectCommand:
     """The command of a scenario's subject, or of `--subject`, which replaces the command and nothing else."""
     if override is None and spec.controller is not None:
-        flags = [f"--{name}={_text(value)}" for name, value in spec.options.items()]
+        switches = {**(_ELECTING if spec.replicas > 1 else {}), **spec.options}
+        flags = [f"--{name}={_text(value)}" for name, value in switches.items()]
         return SubjectCommand(
             command=[
                 *(sys.executable, "-P", "-m", f"harness.controllers.{spec.controller}", "--kubeconfig", "{kubeconfig}"),
@@ -56,6 +61,10 @@ def build(spec: Subject, override: str | None) -> SubjectCommand:
             role=f"harness-{spec.controller}",
             controller=spec.controller,
             options=dict(spec.options),
+            lease=(
+                _text(switches.get(_LEASE_NAMESPACE, "default")),
+                _text(switches.get(_LEASE_NAME, spec.controller)),
+            ),
         )
     command = _split(override) if override is not None else list(spec.command or [])
     return SubjectCommand(
@@ -65,6 +74,7 @@ def build(spec: Subject, override: str | None) -> SubjectCommand:
         pprof=spec.pprof,
         ready=_ready(spec),
         role="cluster-admin",
+        lease=None if spec.lease is None else (spec.lease.namespace or "{namespace}", spec.lease.name),
     )
 
 

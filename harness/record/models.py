@@ -24,6 +24,7 @@ PhaseAction = Literal[
     "settled",
     "end",
     "restart",
+    "failover",
     "hook",
 ]
 LOAD_ACTIONS: tuple[PhaseAction, ...] = ("create", "flip", "delete", "patch", "read", "list", "churn", "watch")
@@ -70,6 +71,8 @@ class SubjectFacts(_Model):
     runtime_version: str | None = None
     memory_limit_bytes: int | None = None
     cpu_limit: float | None = Field(default=None, description="CPUs that it may use")
+    replicas: int = Field(default=1, description="how many of it ran at once, each with limits of its own")
+    lease: str | None = Field(default=None, description="namespace/name of the Lease by which replicas elect their leader")
     webhooks: list[str] = Field(default=[], description="admission webhooks of it that the API server called")
     cgroup_version: Literal[1, 2] | None = None
     user: str
@@ -124,7 +127,7 @@ class Phase(_Model):
     sustained_per_s: float | None = Field(default=None, description="of until_failure: the highest rate that was kept")
     failed_at_per_s: float | None = Field(default=None, description="of until_failure: the rate that was not kept")
     failure: str | None = Field(
-        default=None, description="of a restart or hook: why it failed; the run is then invalid"
+        default=None, description="of a restart, failover or hook: why it failed; the run is then invalid"
     )
     settled: bool | None = Field(default=None, description="of a settle phase: quiet came before its timeout")
 

@@ -16,7 +16,7 @@ from harness.scenario.hints import suggest
 from harness.scenario.model import Scenario
 from harness.scenario.problems import Problem
 from harness.scenario.selection import selector_of
-from harness.scenario.steps import BUNDLE, CLUSTERS, EFFECTS, GITREPO, SECRET, Create, Flip
+from harness.scenario.steps import BUNDLE, CLUSTERS, EFFECTS, GITREPO, SECRET, Create, Failover, Flip
 from harness.scenario.traffic import Churn, Delete, Patch, Read
 
 _WITHOUT_COLLECTOR = ("load", "subject", "host", "apiserver")
@@ -218,5 +218,7 @@ def _witnessed(scenario: Scenario, path: Path, metric: str, name: MetricName) ->
         yield Problem(path, f"{metric} comes from collector {source!r}, which is not on", f"add {source} to collect")
     elif source == "metrics" and scenario.subject.command is not None and scenario.subject.metrics is None:
         yield Problem(path, f"{metric} is read from the subject's metrics", "say where they are: subject.metrics")
+    elif metric.startswith("failover.") and not any(isinstance(step, Failover) for step in scenario.load):
+        yield Problem(path, f"{metric} needs a failover, and the load has none", "add a step: failover:")
     elif metric == "memory.headroom.idle" and scenario.subject.memory_limit is None:
         yield Problem(path, f"{metric} needs a memory limit", "set subject.memory_limit")

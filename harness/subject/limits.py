@@ -133,7 +133,7 @@ def probe(kernel: Kernel | None = None) -> Capability:
 
 
 def create(
-    run_id: str, incarnation: int, limit_bytes: int, *, oom_group: bool = False, kernel: Kernel | None = None
+    run_id: str, incarnation: int | str, limit_bytes: int, *, oom_group: bool = False, kernel: Kernel | None = None
 ) -> MemoryCgroup:
     """A fresh cgroup `harness-RUN_ID/subject-INCARNATION` with a memory limit and without swap.
 
@@ -166,7 +166,7 @@ def create(
 
 
 def limit_cpu(
-    run_id: str, incarnation: int, cpus: float, memory: MemoryCgroup | None, *, kernel: Kernel | None = None
+    run_id: str, incarnation: int | str, cpus: float, memory: MemoryCgroup | None, *, kernel: Kernel | None = None
 ) -> CpuCgroup:
     """A CPU limit for an incarnation: on its memory cgroup where that can have one (v2), else in a fresh cgroup beside it.
 
