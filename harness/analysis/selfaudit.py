@@ -127,7 +127,7 @@ class SelfAudit:
     def rejected(self, start_ns: int = 0, end_ns: int = _EVER) -> float | None:
         """Requests that the API server refused with 429, in a stretch or from the first reading to the last."""
         return self._facts.scalar(
-            f"SELECT {_GROWN} FROM samples WHERE metric = 'apiserver.rejected'",  # noqa: S608 # a constant of ours
+            f"SELECT {_GROWN} FROM samples WHERE metric = 'apiserver.rejected'",
             start_ns,
             end_ns,
         )
@@ -138,7 +138,7 @@ class SelfAudit:
         Of what is slower than the last border, that border.
         """
         rows = self._facts.record.sql(
-            f"SELECT labels->>'verb' AS verb, (labels->>'le')::DOUBLE AS border, {_GROWN} AS n "  # noqa: S608 # as above
+            f"SELECT labels->>'verb' AS verb, (labels->>'le')::DOUBLE AS border, {_GROWN} AS n "
             "FROM samples WHERE metric = 'apiserver.duration' GROUP BY 1, 2 HAVING n IS NOT NULL ORDER BY 1, 2",
             (start_ns, end_ns),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,13 +125,17 @@ def apiserver(
     return command
 
 
-def controller_manager(binary: Path, kubeconfig: Path) -> list[str]:
+QUOTA_CONTROLLER = "resourcequota-controller"
+"""Without it every request that a ResourceQuota concerns is refused. It watches all kinds, so it runs only where one is used."""
+
+
+def controller_manager(binary: Path, kubeconfig: Path, more: Sequence[str] = ()) -> list[str]:
     """kube-controller-manager with the controllers that a cluster without nodes needs, and no port of its own."""
     return [
         str(binary),
         "kube-controller-manager",
         f"--kubeconfig={kubeconfig}",
-        f"--controllers={','.join(CONTROLLERS)}",
+        f"--controllers={','.join((*CONTROLLERS, *more))}",
         "--leader-elect=false",
         "--secure-port=0",
         "--kube-api-qps=1000",

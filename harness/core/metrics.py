@@ -100,7 +100,8 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("apiserver.rss.peak", "bytes", "resident set of the API server, highest sample", "lower", "apiserver"),
     Metric("apiserver.inflight.max", "count", "requests in flight in the API server, reading and writing, highest sample",
            "lower", "apiserver"),
-    Metric("apiserver.rejected", "count", "requests of all clients that the API server answered with 429: too many at once", "lower", "apiserver"),
+    Metric("apiserver.rejected", "count", "requests of all clients that the API server answered with 429: too many at once",
+           "lower", "apiserver"),
     Metric("apiserver.request.VERB.p99", "seconds", "requests of all clients as the API server timed them during the load, "
            "p99 (upper border of its histogram's bucket)", "lower", "apiserver"),
     Metric("writes.total", "count", "writes of the subject, by the API server's audit log", "lower", "audit"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from harness.cluster import provider
+from harness.cluster import flags, provider
 from harness.cluster.embedded import EmbeddedCluster, EmbeddedOptions
 from harness.core.errors import RunFault
 from harness.core.handles import RunContext
@@ -15,10 +15,9 @@ from harness.experiment.load import LoadGenerator
 from harness.experiment.stage import SetupRefused, Stage
 from harness.kube.api import Api
 from harness.kube.kubeconfig import client_files
-from harness.kube.manifests import apply_files
+from harness.kube.manifests import apply_files, load_manifests
 from harness.kube.rbac import LOADGEN, WATCHER, bind, grant
 from harness.scenario import fanout, plan, rights
-from harness.scenario.model import Scenario
 from harness.scenario.names import namespaces
 from harness.scenario.server import InflightLimits
 from harness.subject.replicas import RunSubject
@@ -35,7 +34,7 @@ async def start_cluster(stage: Stage, stack: AsyncExitStack) -> EmbeddedCluster:
         run_id=stage.facts.run_id,
         work_dir=stage.directory,
         progress=stage.observer,
-        options=_options(stage.scenario),
+        options=_options(stage),
     )
     stack.push_async_callback(cluster.stop)
     stage.facts.cluster = dict(cluster.describe())
@@ -43,13 +42,15 @@ async def start_cluster(stage: Stage, stack: AsyncExitStack) -> EmbeddedCluster:
     return cluster
 
 
-def _options(scenario: Scenario) -> EmbeddedOptions:
-    """What the scenario says of its API server, and the groups that the audit log must show."""
-    inflight = scenario.apiserver.inflight
+def _options(stage: Stage) -> EmbeddedOptions:
+    """What the scenario says of its API server, the groups that the audit log must show, and who counts against its quotas."""
+    inflight, setup = stage.scenario.apiserver.inflight, stage.scenario.setup
+    manifests = [] if setup is None else load_manifests([stage.base / entry for entry in setup.apply])
     return EmbeddedOptions(
         lift_inflight=inflight == "off",
         inflight=(inflight.mutating, inflight.reading) if isinstance(inflight, InflightLimits) else None,
-        audit_groups=sorted({kind.group for kind in scenario.kinds}),
+        audit_groups=sorted({kind.group for kind in stage.scenario.kinds}),
+        controllers=[flags.QUOTA_CONTROLLER] if any(each["kind"] == "ResourceQuota" for each in manifests) else [],
     )
 
 
@@ -80,8 +81,8 @@ async def context(stage: Stage, api: Api, cluster: EmbeddedCluster, subject: Run
         sink=stage.writer,
         watcher_kubeconfig=watcher,
         kinds=fanout.scenario_kinds(stage.scenario),
-        expected=fanout.expected(stage.scenario, stage.facts.run_id),
-        probes=fanout.probes(stage.scenario, stage.facts.run_id),
+        expected=[] if stage.facts.observed else fanout.expected(stage.scenario, stage.facts.run_id),
+        probes=[] if stage.facts.observed else fanout.probes(stage.scenario, stage.facts.run_id),
         labels=stage.labels,
     )
 

@@ -13,7 +13,7 @@ from harness.experiment.options import RunOptions
 from harness.experiment.subjects import SubjectCommand, build
 from harness.scenario.model import Hook, Restart, Scenario
 from harness.scenario.subject_checks import WEBHOOK_FILES
-from harness.subject import limits, webhooks
+from harness.subject import foreign, limits, webhooks
 from harness.subject.placeholders import Placeholders
 
 _MEMRAY = ("launch", "off")
@@ -25,12 +25,16 @@ def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> Non
     `base` is the folder that files of the scenario are relative to.
     """
     provider.check(options.provider)
+    _observing(scenarios, options)
     if options.memray is not None and options.memray not in _MEMRAY:
         raise UsageError(f"--memray {options.memray!r} is unknown", remedy=f"use {' or '.join(_MEMRAY)}")
     pyroscope = options.pyroscope
     if pyroscope is not None and pyroscope not in ("on", "off") and not pyroscope.startswith(("http://", "https://")):
         raise UsageError(f"--pyroscope {pyroscope!r} is not a URL", remedy="use on, off, or http://HOST:PORT")
     for scenario in scenarios:
+        if options.pid is not None or scenario.subject.pid is not None:
+            _process(scenario, options)
+            continue
         _command(scenario, options)
         if scenario.subject.memory_limit is not None:
             _memory_limit(scenario.name)
@@ -51,6 +55,32 @@ def _out(directory: Path) -> None:
         raise UsageError(cause, place=str(directory), remedy=remedy) from error
     if not os.access(directory, os.W_OK | os.X_OK):
         raise UsageError("run records cannot be kept there: it is not writable", place=str(directory), remedy=remedy)
+
+
+def _observing(scenarios: Sequence[Scenario], options: RunOptions) -> None:
+    if options.observe is not None and len(scenarios) > 1:
+        arms = ", ".join(str(scenario.arm) for scenario in scenarios)
+        raise UsageError("an observation is one run, and the scenario has several arms", remedy=f"--arm: one of {arms}")
+    if options.pid is not None and options.subject is not None:
+        raise UsageError("--pid and --subject both say what the subject is", remedy="leave one of the two out")
+
+
+def _process(scenario: Scenario, options: RunOptions) -> None:
+    """A process that runs already: it must be there, and nothing can be put into it."""
+    pid = options.pid or scenario.subject.pid
+    assert pid is not None
+    foreign.check(pid)
+    if options.observe is None:
+        raise UsageError(
+            "a process that runs already does not know the cluster that a run starts, so our load would not reach it",
+            place=f"pid {pid}",
+            remedy="add --observe and load it yourself",
+        )
+    profiled = (options.memray or scenario.memray) != "off" or (options.pyroscope or scenario.pyroscope) != "off"
+    if profiled:
+        raise UsageError(
+            "memray and Pyroscope are put into a subject when it starts", place=f"pid {pid}", remedy="switch them off"
+        )
 
 
 def _command(scenario: Scenario, options: RunOptions) -> None:
@@ -87,7 +117,9 @@ def _placeholders(scenario: Scenario, built: SubjectCommand) -> None:
 def _steps(scenario: Scenario, options: RunOptions) -> None:
     if scenario.subject.replicas > 1 and (options.memray or scenario.memray) == "launch":
         raise UsageError(
-            "memray captures one process, and there are two replicas", place=scenario.name, remedy="leave one of the two out"
+            "memray captures one process, and there are two replicas",
+            place=scenario.name,
+            remedy="leave one of the two out",
         )
     for step in scenario.load:
         if isinstance(step, Restart) and (options.memray or scenario.memray) == "launch":

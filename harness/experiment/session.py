@@ -19,7 +19,7 @@ from harness.experiment.failover import Electorate
 from harness.experiment.launch import start_subject
 from harness.experiment.leases import Leases
 from harness.experiment.load import LoadGenerator
-from harness.experiment.options import Observer, RunOptions, Status
+from harness.experiment.options import Observer, RunOptions
 from harness.experiment.stage import Stage
 from harness.experiment.thrash import ThrashGuard
 from harness.experiment.timeline import StepFailed, SubjectGone, Timeline
@@ -111,8 +111,13 @@ class Session:
         try:
             await stage.witnesses.settle()
             await timeline.rest("idle", IDLE_SECONDS)
-            self._generator = await bringup.start_load(stage, stack, api, cluster, self._on_rows)
-            await timeline.run(self._generator)
+            if stage.options.observe is not None:
+                where = f"KUBECONFIG={cluster.kubeconfig} namespace {stage.facts.namespace}"
+                stage.observer.phase_ended("load it now", where)
+                await timeline.observe(stage.options.observe)
+            else:
+                self._generator = await bringup.start_load(stage, stack, api, cluster, self._on_rows)
+                await timeline.run(self._generator)
         except (SubjectGone, StepFailed):
             for phase in stage.facts.phases:
                 stage.end_phase(phase)
@@ -166,24 +171,9 @@ class Session:
         stage = self._stage
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            phase = next((each for each in stage.facts.phases if each.ended_ns is None), stage.facts.phases[-1])
-            done = self._generator.done(phase.name) if self._generator else 0
-            seconds = (stage.clock.now_ns() - phase.started_ns) / 1e9
+            done = self._generator.done if self._generator else None
             latency = stage.witnesses.find(LatencyCollector)
-            stage.observer.tick(
-                Status(
-                    phase=phase.name,
-                    done=done,
-                    requested=phase.requested,
-                    per_s=done / seconds if phase.requested and seconds > 0 else None,
-                    rss_bytes=stage.writer.latest("memory.rss"),
-                    charged_bytes=stage.writer.latest("memory.cgroup"),
-                    limit_bytes=subject.memory_limit,
-                    tasks=stage.writer.latest("tasks"),
-                    queue_depth=stage.writer.latest("queue.depth"),
-                    waiting_for=latency.missing() if latency else None,
-                )
-            )
+            stage.observer.tick(stage.status(done, subject.memory_limit, latency.missing() if latency else None))
 
     def _progress(self) -> float | None:
         """A counter that grows while the subject gets work done, None where nobody counts."""

@@ -17,6 +17,7 @@ from harness.experiment.failover import Electorate, NoTakeover, Takeover
 from harness.experiment.hook import run_hook
 from harness.experiment.leases import Leases
 from harness.experiment.load import LoadGenerator
+from harness.experiment.observe import SETTLE_S, Observation
 from harness.experiment.settle import settle
 from harness.experiment.stage import Stage
 from harness.record.models import Phase, PhaseAction
@@ -68,6 +69,20 @@ class Timeline:
         for group in groups(self._stage.scenario):
             await self._group(group)
         await self._settled()
+
+    async def observe(self, observation: Observation) -> None:
+        """Instead of a load: watch what somebody else's does. Raises SubjectGone."""
+        phase = self._stage.begin_phase("observe", "observe")
+        await self._stage.witnesses.phase_started("observe")
+        await self._while_alive(observation.wait())
+        await self._stage.witnesses.phase_ended("observe")
+        self._stage.end_phase(phase)
+        assert phase.ended_ns is not None
+        self._stage.observer.phase_ended("observe", f"{(phase.ended_ns - phase.started_ns) / 1e9:.1f} s")
+        await self._settle("settle", Settle.model_validate({"timeout": f"{SETTLE_S:g}s"}))
+        if self._stage.facts.phases[-1].settled:
+            await self._stage.witnesses.settle()
+            await self.rest("settled", SETTLED_SECONDS)
 
     async def _group(self, group: list[Planned[AnyStep]]) -> None:
         """One step, or those that run at the same time."""

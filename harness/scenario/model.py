@@ -89,7 +89,9 @@ class Subject(Model):
     )
     go: GoEnvironment | None = Field(default=None, description="the environment of Go's runtime")
     replicas: Literal[1, 2] = Field(default=1, description="how many of it run at once, of which one is leader")
-    lease: LeaseReady | None = Field(default=None, description="the Lease by which a command's replicas elect their leader")
+    lease: LeaseReady | None = Field(
+        default=None, description="the Lease by which a command's replicas elect their leader"
+    )
     webhooks: Webhooks | None = Field(default=None, description="admission webhooks that a command serves")
     log_limit: Memory = Field(
         default=64 * 2**20, description="disk that its log may take; then the oldest lines are dropped",

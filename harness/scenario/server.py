@@ -15,7 +15,9 @@ _Seats = Annotated[int, Field(ge=1, le=100_000)]
 class InflightLimits(Model):
     """Plain limits instead of priority and fairness: what is above them is refused at once, with 429 and Retry-After."""
 
-    mutating: _Seats = Field(default=200, description="requests that change something; --max-mutating-requests-inflight")
+    mutating: _Seats = Field(
+        default=200, description="requests that change something; --max-mutating-requests-inflight"
+    )
     reading: _Seats = Field(default=400, description="requests that only read; --max-requests-inflight")
 
 

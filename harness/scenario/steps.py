@@ -3,7 +3,8 @@
 What works on what is there, and the pause, is in `traffic`.
 
 In a file a step is a mapping with one action, as `create: {kind: Secret, count: 10}`; a flip has its `probes` beside it.
-In Python it is one flat `Create`, `Settle`, `Flip`, `Restart`, `Failover` or `Hook`. Reading flattens, dumping restores the file's form.
+In Python it is one flat `Create`, `Settle`, `Flip`, `Restart`, `Failover` or `Hook`. Reading flattens, dumping restores the
+file's form.
 """
 
 from __future__ import annotations

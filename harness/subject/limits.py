@@ -93,10 +93,13 @@ class Kernel:
         return found
 
 
-def find_hierarchy(kernel: Kernel, controller: str = "memory") -> Hierarchy | None:
-    """The hierarchy of the memory controller, or of another: v2 where it is there, else v1; None when it is not mounted."""
+def find_hierarchy(kernel: Kernel, controller: str = "memory", who: str = "self") -> Hierarchy | None:
+    """The hierarchy of the memory controller, or of another: v2 where it is there, else v1; None when it is not mounted.
+
+    `who`: the process whose own cgroup it names.
+    """
     own = {}
-    for line in (kernel.proc / "self/cgroup").read_text().splitlines():
+    for line in (kernel.proc / who / "cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         own.update(dict.fromkeys(controllers.split(","), path))
     for line in (kernel.proc / "self/mountinfo").read_text().splitlines():

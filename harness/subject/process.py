@@ -154,8 +154,9 @@ async def start(
 
     Placeholders in the command and the URLs are filled; pass the run's `placeholders`, or ports differ from those filled
     in elsewhere. What it writes goes to `subject.log` in the run's directory. `incarnation` counts the restarts: each has a
-    fresh cgroup, and so has each `replica`, whose log is its own too (`log_name`). `cpus` are those it may run on, None all. `kubeconfig_of_run` is the identity that looks for a Lease
-    (default: the subject's own); `started` is told of the subject as soon as its process is there.
+    fresh cgroup, and so has each `replica`, whose log is its own too (`log_name`). `cpus` are those it may run
+    on, None all. `kubeconfig_of_run` is the identity that looks for a Lease (default: the subject's own); `started` is
+    told of the subject as soon as its process is there.
 
     Raises SubjectNotReady (a RunFault) when it does not become ready, UsageError for a command that cannot be executed,
     EnvironmentFault where no limit can be set. Nothing of it is left then.

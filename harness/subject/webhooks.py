@@ -83,7 +83,10 @@ def directed(manifest: dict[str, Any], port: int, ca_pem: bytes) -> dict[str, An
 
 
 async def install(api: Api, manifests: Sequence[dict[str, Any]], port: int, ca_pem: bytes) -> list[str]:
-    """Apply the configurations; the names of the webhooks that the API server now calls. Raises ApiError, named as in the file."""
+    """Apply the configurations; the names of the webhooks that the API server now calls.
+
+    Raises ApiError with the name that the file gives.
+    """
     called = []
     for manifest in manifests:
         try:

@@ -51,8 +51,10 @@ def test_a_killed_leader_is_followed_by_the_standby_and_a_stopped_one_by_the_fir
     assert results["failover.lease"] == slowest / 1e9
     # Each replica is witnessed by itself, under a limit of its own, and both together.
     for metric in ("memory.rss", "memory.cgroup", "tasks"):
-        seen = record.sql("SELECT DISTINCT labels->>'replica' FROM samples WHERE metric = ? ORDER BY 1 NULLS LAST", [metric])
-        assert [("0",), ("1",)] == seen[:2], metric
+        seen = record.sql(
+            "SELECT DISTINCT labels->>'replica' FROM samples WHERE metric = ? ORDER BY 1 NULLS LAST", [metric]
+        )
+        assert seen[:2] == [("0",), ("1",)], metric
     assert record.sql("SELECT DISTINCT value FROM samples WHERE metric = 'memory.limit'") == [(160 * 2**20,)]
     both = record.sql(
         "SELECT bool_and(whole.value = parts.most) FROM samples whole JOIN (SELECT t_ns, max(value) AS most FROM samples "
@@ -71,4 +73,6 @@ def test_a_lease_that_nobody_takes_makes_the_run_invalid(tmp_path: Path) -> None
     code, shown, _ = run(tmp_path, scenario)
     assert (code, shown["verdict"]) == (3, "invalid")
     (said,) = shown["reasons"]
-    assert said.startswith(f"subject.lease: nobody took the Lease {shown['namespace']}/mine within 2 s; is that the Lease")
+    assert said.startswith(
+        f"subject.lease: nobody took the Lease {shown['namespace']}/mine within 2 s; is that the Lease"
+    )

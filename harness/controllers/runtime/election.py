@@ -61,7 +61,7 @@ class Election:
     async def wait(self) -> None:
         """Until this candidate holds the Lease. Refusals and lost connections are tried again."""
         self._log.info("waiting for the lease %s/%s", self._options.namespace, self._options.name)
-        while not await self._try_safely():
+        while not await self._try_safely():  # noqa: ASYNC110 # it asks the API server
             await asyncio.sleep(self._options.retry_s * (1 + _JITTER * random.random()))  # noqa: S311  # no secret
         self.leading = True
         self._log.info("became leader as %s", self.identity)

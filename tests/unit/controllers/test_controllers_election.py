@@ -77,7 +77,7 @@ def test_a_standby_waits_while_the_leader_renews_and_takes_over_when_it_does_not
         holding = asyncio.create_task(first.hold())
         waiting = asyncio.create_task(second.wait())
         version = leases.version
-        while leases.version < version + 30:  # 30 renewals take longer than the Lease lasts
+        while leases.version < version + 30:  # noqa: ASYNC110 # 30 renewals take longer than the Lease lasts
             await asyncio.sleep(0.01)
         assert not waiting.done()
         holding.cancel()  # as if it were killed: nothing is released
@@ -136,7 +136,11 @@ def test_of_two_who_write_at_the_same_time_one_wins() -> None:
 def test_switches(capsys: pytest.CaptureFixture[str]) -> None:
     assert parse(["--kubeconfig", "k"]).election is None
     assert parse(["--kubeconfig", "k", "--leader-elect"]).election == ElectionOptions("default", "fleet", 15, 10, 2)
-    times = ["--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=500ms"]
+    times = [
+        "--leader-elect-lease-duration=3s",
+        "--leader-elect-renew-deadline=2s",
+        "--leader-elect-retry-period=500ms",
+    ]
     names = ["--leader-elect-resource-namespace=ns", "--leader-elect-resource-name=mine"]
     found = parse(["--kubeconfig", "k", "--leader-elect=true", *times, *names]).election
     assert found == ElectionOptions("ns", "mine", 3, 2, 0.5)
