@@ -134,7 +134,7 @@ def _oom(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     why = facts.unwitnessed("oom")
     if facts.oom_kills:
         yield "oom.kills", (float(facts.oom_kills), None)
-    elif limited and why is not None:
+    elif (limited or facts.run.subject.kind == "process") and why is not None:
         yield "oom.kills", (None, why)
     else:
         yield "oom.kills", (0.0, None)  # without a limit there is nothing to be killed by

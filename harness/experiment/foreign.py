@@ -74,7 +74,8 @@ class ForeignSession:
             self._blind["audit"] = _NO_IDENTITY
         witnesses = Witnesses(registry.create([name for name in names if name not in self._blind]), writer)
         self._stage = Stage(scenario, facts, writer, clock, command, options, observer, witnesses)
-        facts.collectors += [CollectorFacts(name=name, state="failed", reason=why) for name, why in self._blind.items()]
+        blind = [CollectorFacts(name=name, state="failed", reason=why) for name, why in self._blind.items()]
+        facts.collectors = [*witnesses.facts, *blind]
 
     @property
     def directory(self) -> Path:

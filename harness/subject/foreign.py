@@ -112,7 +112,7 @@ def check(pid: int, proc: Path = Path("/proc")) -> None:
         raise UsageError("that is the harness itself", place=place, remedy="name the controller's process")
     try:
         stat = (proc / str(pid) / "stat").read_text()
-        owner = (proc / str(pid)).stat().st_uid
+        owner = _owner(proc / str(pid))
     except OSError:
         raise UsageError("there is no such process", place=place, remedy="`pgrep -f NAME` tells the pid") from None
     fields = stat[stat.rindex(")") + 2 :].split()
@@ -194,6 +194,10 @@ def _has_ended(pidfd: int, pid: int) -> bool:
         return b"Pid:\t-1" in Path(f"/proc/self/fdinfo/{pidfd}").read_bytes()
     except OSError:
         return True
+
+
+def _owner(process: Path) -> int:
+    return process.stat().st_uid
 
 
 def _name(uid: int) -> str:
