@@ -9,7 +9,7 @@ from harness.core import metrics
 from harness.core.kinds import is_own
 from harness.core.metrics import MetricName
 from harness.core.paths import scenarios_dir
-from harness.scenario import fanout, names, population, subject_checks
+from harness.scenario import fanout, names, population, relations, subject_checks
 from harness.scenario.document import Path
 from harness.scenario.fields import MAX_COUNT
 from harness.scenario.hints import suggest
@@ -37,6 +37,7 @@ def check(scenario: Scenario) -> list[Problem]:
         *_flips(scenario),
         *_matching(scenario),
         *_takings(scenario),
+        *relations.check(scenario),
         *subject_checks.placeholders(scenario),
         *subject_checks.replicas(scenario),
         *subject_checks.process(scenario),

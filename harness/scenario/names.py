@@ -91,11 +91,11 @@ def steps(scenario: Scenario) -> list[tuple[str, AnyStep]]:
 
 
 def creates(scenario: Scenario, *kinds: Kind) -> list[Phase[Create]]:
-    """The create steps of the given kinds."""
+    """The create steps of the given kinds; of all kinds where none is given."""
     return [
         Phase(phase.place, phase.name, phase.step, phase.ordinal, phase.group, phase.path)
         for phase in phases(scenario)
-        if isinstance(phase.step, Create) and phase.step.resource in kinds
+        if isinstance(phase.step, Create) and (not kinds or phase.step.resource in kinds)
     ]
 
 

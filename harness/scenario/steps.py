@@ -52,7 +52,10 @@ SECRET, GITREPO, BUNDLE = find("Secret"), find("GitRepo"), find("Bundle")
 DEPLOYMENT = find("BundleDeployment")
 MANAGEMENT_CLUSTER, FLEET_CLUSTER = find("Cluster.management.cattle.io"), find("Cluster.fleet.cattle.io")
 CLUSTERS = (MANAGEMENT_CLUSTER, FLEET_CLUSTER)
-CREATABLE = (SECRET, GITREPO, BUNDLE, *CLUSTERS)
+ACCOUNT, INFERENCE_SERVICE = find("ServiceAccount"), find("InferenceService")
+CREATABLE = (SECRET, GITREPO, BUNDLE, *CLUSTERS, ACCOUNT, INFERENCE_SERVICE)
+USES = {GITREPO: SECRET, ACCOUNT: SECRET, INFERENCE_SERVICE: ACCOUNT}
+"""Which kind may refer to which."""
 BY_RULE = (GITREPO, BUNDLE, DEPLOYMENT, *CLUSTERS)
 """Kinds whose consequences are computed from how a step creates them: a template would hide that."""
 EFFECTS = (DEPLOYMENT, FLEET_CLUSTER)
@@ -127,6 +130,7 @@ class Create(OfAKind, StepForm):
         default=None, description="how many of the GitRepos or Bundles select the label of the flip; 0"
     )
     labels: Labels = Field(default={}, description="labels that the objects are created with")
+    uses: KindName | None = Field(default=None, description="kind of earlier objects that each of these refers to")
     namespaces: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         default=None, description="namespaces that Secrets are spread over, in turn; 1"
     )
@@ -161,6 +165,10 @@ class Create(OfAKind, StepForm):
             if getattr(self, key) is not None and self.resource not in kinds:
                 names = " or ".join(kind.alias for kind in kinds)
                 raise fault(f"{key} is of {names}, not of {self.kind}; remove it", key=key)
+        wanted = USES.get(self.resource)
+        if self.uses is not None and (wanted is None or self.uses != wanted.alias):
+            pairs = ", ".join(f"{kind.alias} uses {other.alias}" for kind, other in USES.items())
+            raise fault(f"{self.kind} does not use {self.uses}; {pairs}", key="uses")
         smallest = self.size[0] if isinstance(self.size, tuple) else SMALLEST_BUNDLE
         if self.resource == BUNDLE and smallest < SMALLEST_BUNDLE:
             raise fault(f"a Bundle holds a manifest of at least {SMALLEST_BUNDLE} bytes; raise size", key="size")
@@ -188,7 +196,7 @@ class Create(OfAKind, StepForm):
     def _fits_its_template(self) -> Self:
         if self.resource in BY_RULE:
             raise fault(f"{self.kind} is created without a template; write kind: {self.kind}", key="template")
-        for key in ("size", "bundles", "matching", "namespaces"):
+        for key in ("size", "bundles", "matching", "namespaces", "uses"):
             if getattr(self, key) is not None:
                 raise fault(f"{key} says nothing where a template does; remove it", key=key)
         return self

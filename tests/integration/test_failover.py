@@ -24,7 +24,8 @@ SUBJECT = {
         "leader-elect-retry-period": "300ms",
     },
 }  # fmt: skip
-REPOS = {"create": {"kind": "GitRepo", "count": 4, "bundles": 2}}
+SECRETS = {"create": {"kind": "Secret", "count": 3, "size": 100}}
+REPOS = {"create": {"kind": "GitRepo", "count": 4, "bundles": 2, "uses": "Secret"}}
 SETTLE = {"settle": {"quiet_for": "500ms", "timeout": "1m"}}
 
 
@@ -33,7 +34,17 @@ def test_a_killed_leader_is_followed_by_the_standby_and_a_stopped_one_by_the_fir
         "name": "turns",
         "summary": "Each replica leads, is ended, and comes back.",
         "subject": SUBJECT,
-        "load": [REPOS, SETTLE, {"failover": None}, REPOS, SETTLE, {"failover": {"signal": "TERM"}}, REPOS, SETTLE],
+        "load": [
+            SECRETS,
+            REPOS,
+            SETTLE,
+            {"failover": None},
+            REPOS,
+            SETTLE,
+            {"failover": {"signal": "TERM"}},
+            REPOS,
+            SETTLE,
+        ],
         "expect": ["restarts == 2", "oom.kills == 0", "completeness.Bundle == 1", "failover.first_reconcile < 1h"],
     }
     code, shown, record = run(tmp_path, scenario)

@@ -170,6 +170,9 @@ def test_own_kinds_are_the_object_of_every_step(tmp_path: Path) -> None:
         "subject": {"command": ["sleep", "600"]},
         "load": [
             create("widget.yaml", 20),
+            {"create": {"kind": "Secret", "count": 4, "size": 10}},
+            {"create": {"kind": "ServiceAccount", "count": 2, "uses": "Secret"}},
+            {"create": {"kind": "InferenceService", "count": 3, "uses": "ServiceAccount"}},
             {"watch": {"kind": "Widget.example.com", "watchers": 2}},
             {"patch": {"kind": "Widget.example.com", "spec": {"size": 0}, "labels": {"seen": "yes"}, "count": 8}},
             {"list": {"kind": "Widget.example.com", "selector": {"seen": "yes"}}},
@@ -179,13 +182,21 @@ def test_own_kinds_are_the_object_of_every_step(tmp_path: Path) -> None:
             {"settle": {"quiet_for": "500ms", "timeout": "20s"}},
         ],
         "collect": ["memory", "latency"],
-        "expect": ["completeness.Widget.example.com == 1", "load.failures == 0"],
+        "expect": [
+            "completeness.Widget.example.com == 1",
+            "completeness.ServiceAccount == 1",
+            "completeness.InferenceService == 1",
+            "load.failures == 0",
+        ],
     }
     code, shown, record = run(tmp_path, scenario)
     assert (code, shown["verdict"]) == (0, "passed"), shown["reasons"]
-    assert {item.kind: item.count for item in record.run.expected} == {"Widget.example.com": 15}
+    expected = {item.kind: item.count for item in record.run.expected}
+    assert expected == {
+        "Widget.example.com": 15, "Secret": 4, "ServiceAccount": 2, "InferenceService": 3,
+    }  # fmt: skip
     verbs = dict(record.sql("SELECT verb, count(*) FROM requests WHERE error IS NULL GROUP BY verb"))
-    assert verbs == {"create": 20 + 20, "watch": 2, "patch": 8, "list": 1, "delete": 20 + 5, "get": 5}
+    assert verbs == {"create": 20 + 20 + 9, "watch": 2, "patch": 8, "list": 1, "delete": 20 + 5, "get": 5}
     # Each watcher saw 20 made, 8 patched, and 20 deleted and made again.
     (events,) = record.sql("SELECT max(value) FROM samples WHERE metric = 'load.watch_events'")[0]
     assert events >= 2 * (20 + 8 + 40)
