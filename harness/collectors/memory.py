@@ -58,6 +58,9 @@ class MemoryCollector(Collector):
             context.sink.sample(self.name, "memory.limit", limit)
         self._sampler.start()
 
+    async def restarting(self) -> None:
+        await self._take()  # what the ending incarnation has used so far would else be that of other programs
+
     async def detach(self) -> None:
         context, self._context = self._context, None
         await self._sampler.stop()
