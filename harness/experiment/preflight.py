@@ -14,7 +14,7 @@ from harness.experiment.subjects import build
 from harness.scenario.model import Hook, Restart, Scenario
 from harness.subject import limits, webhooks
 
-_MEMRAY = ("launch", "off")
+_MEMRAY = ("launch", "attach", "off")
 
 
 def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> None:
@@ -24,7 +24,7 @@ def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> Non
     """
     provider.check(options.provider)
     if options.memray is not None and options.memray not in _MEMRAY:
-        raise UsageError(f"--memray {options.memray!r} is unknown", remedy=f"use {' or '.join(_MEMRAY)}")
+        raise UsageError(f"--memray {options.memray!r} is unknown", remedy=f"use {', '.join(_MEMRAY)}")
     pyroscope = options.pyroscope
     if pyroscope is not None and pyroscope not in ("on", "off") and not pyroscope.startswith(("http://", "https://")):
         raise UsageError(f"--pyroscope {pyroscope!r} is not a URL", remedy="use on, off, or http://HOST:PORT")
@@ -62,9 +62,9 @@ def _command(scenario: Scenario, options: RunOptions) -> None:
 
 def _steps(scenario: Scenario, options: RunOptions) -> None:
     for step in scenario.load:
-        if isinstance(step, Restart) and (options.memray or scenario.memray) == "launch":
+        if isinstance(step, Restart) and (options.memray or scenario.memray) != "off":
             raise UsageError(
-                "a restart would overwrite the capture of memray",
+                "a restart would end the capture of memray, which is of one process",
                 place=scenario.name,
                 remedy="leave one of the two out",
             )
