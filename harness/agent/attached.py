@@ -1,59 +1,63 @@
-"""What memray's attaching runs inside a Python process: a thread that tracks allocations from one word to another.
+"""What attaching memray runs inside a Python process: a thread that tracks allocations from one word to another.
 
-`ORDER` stands in front of this text: `{"socket": abstract Unix socket of the harness, "side": directory with memray}`. The
-thread connects there and obeys one JSON line after another: `start` (with `capture`), `ping`, `stop`. The end of the
-connection is a `stop` too, so that nothing stays attached when the harness goes away, however it goes.
+This text is brought in with a call of `session` behind it. The thread connects to an abstract Unix socket of the harness and
+obeys one JSON line after another: `start` (with `capture`), `ping`, `stop`. The end of the connection is a `stop` too, so
+that nothing stays attached when the harness goes away, however it goes.
 
 It is a guest: standard library only, no `threading`, no signals, and whatever goes wrong is said on the connection.
 """
-# ruff: noqa
 
-ORDER: dict  # set by what is put in front
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
-def harness_session():
+def harness_session(name: str, side: str) -> None:
+    """Serve the harness at the socket `name`; `side` is a directory with memray, where the process has none."""
     import _socket
     import _thread
     import json
     import signal
     import sys
 
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - {11, 7, 4, 8, 6})
+    synchronous = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - synchronous)
     control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    trackers = []
+    trackers: list[Any] = []
 
-    def say(**fields):
+    def say(**fields: object) -> None:
         data = json.dumps(fields).encode() + b"\n"
         while data:
             data = data[control.send(data, _socket.MSG_NOSIGNAL) :]
 
-    def stop():
+    def stop() -> None:
         while trackers:
             trackers.pop().__exit__(None, None, None)
 
-    def start(capture):
+    def start(capture: str) -> None:
         import atexit
 
         loaded = "memray" in sys.modules
         if not loaded:
-            sys.path.append(ORDER["side"])
+            sys.path.append(side)
         try:
             import memray
         finally:
             if not loaded:
-                sys.path.remove(ORDER["side"])
-        destination = memray.FileDestination(capture, overwrite=True, compress_on_exit=False)
-        tracker = memray.Tracker(destination=destination)
+                sys.path.remove(side)
+        tracker = memray.Tracker(destination=memray.FileDestination(capture, overwrite=True, compress_on_exit=False))
         tracker.__enter__()
         trackers.append(tracker)
         atexit.register(stop)
 
-    def where():
+    def where() -> str | None:
         threading = sys.modules.get("threading")
         frame = sys._current_frames().get(threading.main_thread().ident) if threading else None
         return f"{frame.f_code.co_name} ({frame.f_code.co_filename}:{frame.f_lineno})" if frame else None
 
-    def obey(order):
+    def obey(order: dict[str, str]) -> None:
         if order["do"] == "start":
             start(order["capture"])
             say(type="started")
@@ -64,7 +68,7 @@ def harness_session():
             say(type="stopped")
 
     try:
-        control.connect("\0" + ORDER["socket"])
+        control.connect("\0" + name)
         say(type="hello", python=".".join(map(str, sys.version_info[:3])), thread=_thread.get_native_id())
         rest = b""
         while True:
@@ -75,16 +79,13 @@ def harness_session():
             for line in lines:
                 try:
                     obey(json.loads(line))
-                except BaseException as error:
+                except BaseException as error:  # noqa: BLE001  # told to the harness, never to the process
                     say(type="error", message=f"{type(error).__name__}: {error}")
-    except BaseException:
+    except BaseException:  # noqa: BLE001, S110  # nothing of ours may reach the process
         pass
     finally:
-        try:
+        try:  # noqa: SIM105  # contextlib would cost the process memory
             stop()
-        except BaseException:
+        except BaseException:  # noqa: BLE001, S110  # as above
             pass
         control.close()
-
-
-harness_session()

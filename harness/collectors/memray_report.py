@@ -23,8 +23,7 @@ async def publish(capture: Path, run_dir: Path, sink: Sink, *, killed: bool, **f
     `killed`: the subject was killed, so that what was left is what it held then. Raises HarnessError where the capture
     cannot be read.
     """
-    if not capture.is_file() or capture.stat().st_size == 0:
-        raise HarnessError("memray wrote no capture", place=str(capture), remedy="see the subject's log")
+    size = _size(capture)
     deadline = time.monotonic() + _DEADLINE_S
     log = capture.with_suffix(".log")
     stacks = capture.with_suffix(".stacks.json.gz")
@@ -41,12 +40,14 @@ async def publish(capture: Path, run_dir: Path, sink: Sink, *, killed: bool, **f
         graphs["flamegraph"] = str(page.relative_to(run_dir))
         if killed:
             page = capture.with_name(f"{capture.stem}-at-kill.html")
-            graphs["flamegraph_at_kill"] = str((await _graph(capture, page, log, deadline, "--leaks")).relative_to(run_dir))
+            graphs["flamegraph_at_kill"] = str(
+                (await _graph(capture, page, log, deadline, "--leaks")).relative_to(run_dir)
+            )
     except HarnessError as error:
         sink.event("warning", source="memray", message=str(error))
     event = {
         "capture": str(capture.relative_to(run_dir)),
-        "capture_bytes": capture.stat().st_size,
+        "capture_bytes": size,
         "stacks": str(stacks.relative_to(run_dir)),
         "peak_bytes": summary["peak_bytes"],
         "top": summary["peak"],
@@ -56,9 +57,16 @@ async def publish(capture: Path, run_dir: Path, sink: Sink, *, killed: bool, **f
         **facts,
     }
     sink.event("memray", **event)
-    if log.exists() and log.stat().st_size == 0:
+    if log.stat().st_size == 0:
         log.unlink()
     return event
+
+
+def _size(capture: Path) -> int:
+    size = capture.stat().st_size if capture.is_file() else 0
+    if size == 0:
+        raise HarnessError("memray wrote no capture", place=str(capture), remedy="see the subject's log")
+    return size
 
 
 async def _graph(capture: Path, page: Path, log: Path, deadline: float, *options: str) -> Path:

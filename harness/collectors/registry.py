@@ -48,7 +48,9 @@ _MAKERS: dict[str, Callable[[_Options], Collector]] = {
     "latency": lambda _: LatencyCollector(),
     "host": lambda _: HostCollector(),
     "apiserver": lambda _: ApiServerCollector(),
-    "memray": lambda options: (MemrayAttachCollector if options.memray == "attach" else MemrayCollector)(options.progress),
+    "memray": lambda options: (MemrayAttachCollector if options.memray == "attach" else MemrayCollector)(
+        options.progress
+    ),
     "pyroscope": lambda options: PyroscopeCollector(
         options.progress, server=options.pyroscope_url, memory=options.pyroscope_memory
     ),
@@ -67,11 +69,13 @@ def create(
 ) -> list[Collector]:
     """One collector per distinct name, in the order given, then the profilers asked for beside them.
 
-    `memray` is `launch`, `attach` or `off`. `pyroscope` is `on` (profiles stay in the record) or the URL of a server. `pyroscope_memory` profiles memory too, which
-    is heavy. Raises UsageError for an unknown name.
+    `memray` is `launch`, `attach` or `off`. `pyroscope` is `on` (profiles stay in the record) or the URL of a server.
+    `pyroscope_memory` profiles memory too, which is heavy. Raises UsageError for an unknown name.
     """
     wanted = [*names, *(["memray"] if memray != "off" else []), *(["pyroscope"] if pyroscope is not None else [])]
-    options = _Options(progress or _Silent(), memray, None if pyroscope in (None, "on") else pyroscope, pyroscope_memory)
+    options = _Options(
+        progress or _Silent(), memray, None if pyroscope in (None, "on") else pyroscope, pyroscope_memory
+    )
     made = []
     for name in dict.fromkeys(wanted):
         if name not in _MAKERS:

@@ -70,7 +70,12 @@ def test_smoke_passes_in_both_arms_and_leaves_valid_records(tmp_path: Path) -> N
     assert killed["ending"]["t_ns"] > next(p for p in killed["phases"] if p["action"] == "create")["started_ns"]
     profiles = Path(killed["path"]) / "profiles"
     # memray may leave a log beside them: it complains about the record that the kill cut short
-    assert sorted(path.suffix for path in profiles.iterdir() if path.suffix != ".log") == [".bin", ".html", ".html"]
+    assert sorted(path.suffix for path in profiles.iterdir() if path.suffix != ".log") == [
+        ".bin",
+        ".gz",
+        ".html",
+        ".html",
+    ]
 
     for item in (passing, killed):
         record = Path(item["path"])

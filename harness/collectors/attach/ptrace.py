@@ -14,6 +14,7 @@ import signal
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 _CONT, _DETACH, _GETREGSET, _SETREGSET, _SEIZE, _INTERRUPT = 7, 17, 0x4204, 0x4205, 0x4206, 0x4207
 _GETSIGMASK, _SETSIGMASK = 0x420A, 0x420B
@@ -41,11 +42,11 @@ class ThreadGone(CallFailed):
 
 
 class _Registers(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_ulonglong) for name in _NAMES]  # noqa: RUF012  # ctypes wants a list
+    _fields_ = [(name, ctypes.c_ulonglong) for name in _NAMES]
 
 
 class _Block(ctypes.Structure):
-    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]  # noqa: RUF012  # ctypes wants a list
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -73,7 +74,7 @@ class Thread:
         self._extended = b""
         self._mask = ctypes.c_uint64()
 
-    def __enter__(self) -> Thread:
+    def __enter__(self) -> Self:
         """Stop it. Raises PermissionError where the kernel refuses, CallFailed where it does not stop in time."""
         _ptrace(_SEIZE, self.tid)
         try:
@@ -162,7 +163,9 @@ class Thread:
         """Put everything back and detach; a thread that is gone needs nothing."""
         try:
             if self._extended:
-                self._set(_EXTENDED, ctypes.create_string_buffer(self._extended, len(self._extended)), len(self._extended))
+                self._set(
+                    _EXTENDED, ctypes.create_string_buffer(self._extended, len(self._extended)), len(self._extended)
+                )
                 self._set(_GENERAL, self._saved, ctypes.sizeof(self._saved))
                 _ptrace(_SETSIGMASK, self.tid, 8, ctypes.addressof(self._mask))
             _ptrace(_DETACH, self.tid)

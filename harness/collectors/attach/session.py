@@ -68,9 +68,10 @@ class Attachment:
     async def attach(cls, target: Target, capture: Path, *, deadline_s: float = DEADLINE_S) -> Attachment:
         """Begin to track allocations into `capture`. Within `deadline_s` it is attached, or nothing of it is left.
 
+        `capture` is absolute: the target's working directory is another.
         Raises RunFault where the target is gone or does not let us in, EnvironmentFault where the kernel refuses.
         """
-        attachment = cls(target, capture.absolute())
+        attachment = cls(target, capture)
         deadline = time.monotonic() + deadline_s
         scripts = await asyncio.start_server(attachment._script, "127.0.0.1", 0)
         control = await asyncio.start_unix_server(attachment._connected, "\0" + attachment._name, limit=_LINE)
@@ -192,8 +193,7 @@ class Attachment:
         return answer
 
     def _code(self) -> str:
-        order = {"socket": self._name, "side": str(self.target.side)}
-        return _started(f"ORDER = {order!r}\n{attached_source()}")
+        return _started(f"{attached_source()}\nharness_session({self._name!r}, {str(self.target.side)!r})\n")
 
     async def _script(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """memray's library asks for its script, and reports an error in it."""

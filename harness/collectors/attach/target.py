@@ -11,6 +11,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.core.errors import EnvironmentFault, HarnessError, UsageError
 from harness.core.handles import Progress, PythonRuntime
@@ -80,7 +81,7 @@ def inspect(pid: int, proc: Path = _PROC, yama: Path = _YAMA) -> PythonRuntime:
         raise UsageError(f"is traced by process {tracer} already", place=place, remedy="detach that debugger first")
     if state in "Tt":
         raise UsageError("is stopped, so nothing can run in it", place=place, remedy=f"`kill -CONT {pid}` first")
-    _may_trace(pid, status, proc, yama)
+    _may_trace(pid, status, yama)
     try:
         executable = (proc / str(pid) / "exe").readlink()
         maps = (proc / str(pid) / "maps").read_text()
@@ -106,14 +107,16 @@ def _status(pid: int, proc: Path) -> dict[str, str]:
     return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
-def _may_trace(pid: int, status: dict[str, str], proc: Path, yama: Path) -> None:
+def _may_trace(pid: int, status: dict[str, str], yama: Path) -> None:
     """What can be told of the rights to trace, beforehand and in words."""
     place = f"process {pid}"
     capable = bool(int(_status(os.getpid(), _PROC).get("CapEff", "0"), 16) & _CAP_SYS_PTRACE)
     owner = int(status["Uid"].split()[0])
     if owner != os.geteuid() and not capable:
         raise EnvironmentFault(
-            f"belongs to {_user(owner)}, we are {_user(os.geteuid())}", place=place, remedy="run as that user or as root"
+            f"belongs to {_user(owner)}, we are {_user(os.geteuid())}",
+            place=place,
+            remedy="run as that user or as root",
         )
     try:
         scope = int(yama.read_text())
@@ -123,7 +126,9 @@ def _may_trace(pid: int, status: dict[str, str], proc: Path, yama: Path) -> None
         raise EnvironmentFault(
             f"the kernel forbids tracing (kernel.yama.ptrace_scope is {scope})",
             place=place,
-            remedy="`sudo sysctl kernel.yama.ptrace_scope=0`, or run as root" if scope < 3 else "it needs a reboot to lift",
+            remedy="`sudo sysctl kernel.yama.ptrace_scope=0`, or run as root"
+            if scope < 3
+            else "it needs a reboot to lift",
         )
 
 
@@ -148,7 +153,9 @@ def _python(place: str, executable: Path, maps: str) -> PythonRuntime:
         if found:
             if found[3]:
                 raise EnvironmentFault(
-                    "is a free-threaded Python, which attaching was never tried on", place=place, remedy="use --memray launch"
+                    "is a free-threaded Python, which attaching was never tried on",
+                    place=place,
+                    remedy="use --memray launch",
                 )
             return PythonRuntime(executable, (int(found[1]), int(found[2])))
     raise UsageError(
@@ -166,8 +173,9 @@ def _probe(pid: int, python: PythonRuntime, side: Path, captures: Path) -> None:
     except OSError as error:
         raise UsageError("has ended already", place=f"process {pid}") from error
     env = {key: value for key, _, value in (item.partition("=") for item in environ) if key in _KEPT_ENV}
-    other = owner.st_uid != os.geteuid()
-    user = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if other else {}
+    user: dict[str, Any] = {}
+    if owner.st_uid != os.geteuid():
+        user = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
     who = f"{_user(owner.st_uid)} with {python.executable}"
     try:
         done = subprocess.run(

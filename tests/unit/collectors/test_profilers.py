@@ -14,7 +14,7 @@ import pytest
 
 from harness.collectors import ingest, pprof, pyroscope, python_command
 from harness.collectors.ingest import Upload
-from harness.collectors.memray import MemrayAttachCollector, MemrayCollector
+from harness.collectors.memray import MemrayCollector
 from harness.collectors.memray_report import filesystem_of
 from harness.collectors.pyroscope import SETTINGS_ENV, PyroscopeCollector
 from harness.collectors.registry import NAMES, create
