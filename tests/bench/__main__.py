@@ -22,12 +22,13 @@ from rich.console import Console
 from harness.cli.progress import TerminalObserver
 from harness.core.errors import ExitCode
 from tests.bench import output, suite
+from tests.bench.attach import AttachBenchmark
 from tests.bench.cluster import ClusterBenchmark
 from tests.bench.creates import CreatesBenchmark
 from tests.bench.overhead import OverheadBenchmark
 from tests.bench.suite import Benchmark
 
-BENCHMARKS: Sequence[Benchmark] = (ClusterBenchmark(), CreatesBenchmark(), OverheadBenchmark())
+BENCHMARKS: Sequence[Benchmark] = (ClusterBenchmark(), CreatesBenchmark(), OverheadBenchmark(), AttachBenchmark())
 _T = TypeVar("_T")
 
 
