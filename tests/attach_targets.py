@@ -6,6 +6,9 @@ Whatever it does, SIGUSR1 makes its main thread print `answer N`: proof, from th
 from __future__ import annotations
 
 import asyncio
+import collections
+import ctypes
+import itertools
 import os
 import signal
 import socket
@@ -18,7 +21,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 READY_S = 20.0
-ANSWER_S = 20.0
+ANSWER_S = 60.0
 
 
 def _busy() -> None:
@@ -54,6 +57,18 @@ def _accept() -> None:
         listener.accept()
 
 
+def _deaf(seconds: float) -> None:
+    """In the kernel, and with the interpreter's lock: an injected thread waits for that lock."""
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+    threading.Event().wait()
+
+
+def _computing(items: int) -> None:
+    """In C code that looks neither at signals nor at what is queued."""
+    collections.deque(itertools.repeat(None, items), maxlen=0)
+    threading.Event().wait()
+
+
 KINDS: dict[str, Callable[[], object]] = {
     "busy": _busy,
     "spinning": _spinning,
@@ -63,6 +78,11 @@ KINDS: dict[str, Callable[[], object]] = {
     "blocked-accept": _accept,
     "blocked-read": lambda: os.read(os.pipe()[0], 1),
 }
+"""Those that must let memray in."""
+
+STUBBORN: dict[str, Callable[[], object]] = {"deaf": lambda: _deaf(4), "computing": lambda: _computing(500_000_000)}
+"""Those that let nobody in for some seconds, and are at peace afterwards."""
+
 _answers = 0
 
 
@@ -122,4 +142,4 @@ def running(kind: str) -> Iterator[Running]:
 if __name__ == "__main__":
     signal.signal(signal.SIGUSR1, _answer)
     os.write(1, b"ready\n")
-    KINDS[sys.argv[1]]()
+    (KINDS | STUBBORN)[sys.argv[1]]()

@@ -81,7 +81,7 @@ def inspect(pid: int, proc: Path = _PROC, yama: Path = _YAMA) -> PythonRuntime:
         raise UsageError(f"is traced by process {tracer} already", place=place, remedy="detach that debugger first")
     if state in "Tt":
         raise UsageError("is stopped, so nothing can run in it", place=place, remedy=f"`kill -CONT {pid}` first")
-    _may_trace(pid, status, yama)
+    _may_trace(pid, status, proc, yama)
     try:
         executable = (proc / str(pid) / "exe").readlink()
         maps = (proc / str(pid) / "maps").read_text()
@@ -99,7 +99,7 @@ def inspect(pid: int, proc: Path = _PROC, yama: Path = _YAMA) -> PythonRuntime:
     return _python(place, executable, maps)
 
 
-def _status(pid: int, proc: Path) -> dict[str, str]:
+def _status(pid: int | str, proc: Path) -> dict[str, str]:
     try:
         lines = (proc / str(pid) / "status").read_text().splitlines()
     except (OSError, ValueError) as error:
@@ -107,17 +107,15 @@ def _status(pid: int, proc: Path) -> dict[str, str]:
     return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
-def _may_trace(pid: int, status: dict[str, str], yama: Path) -> None:
+def _may_trace(pid: int, status: dict[str, str], proc: Path, yama: Path) -> None:
     """What can be told of the rights to trace, beforehand and in words."""
     place = f"process {pid}"
-    capable = bool(int(_status(os.getpid(), _PROC).get("CapEff", "0"), 16) & _CAP_SYS_PTRACE)
-    owner = int(status["Uid"].split()[0])
-    if owner != os.geteuid() and not capable:
-        raise EnvironmentFault(
-            f"belongs to {_user(owner)}, we are {_user(os.geteuid())}",
-            place=place,
-            remedy="run as that user or as root",
-        )
+    ours = _status("self", proc)
+    capable = bool(int(ours["CapEff"], 16) & _CAP_SYS_PTRACE)
+    owner, us = int(status["Uid"].split()[0]), int(ours["Uid"].split()[1])
+    if owner != us and not capable:
+        cause = f"belongs to {_user(owner)}, we are {_user(us)}"
+        raise EnvironmentFault(cause, place=place, remedy="run as that user or as root")
     try:
         scope = int(yama.read_text())
     except (OSError, ValueError):
