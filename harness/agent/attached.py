@@ -35,18 +35,16 @@ def harness_session(name: str, side: str) -> None:
     def stop() -> None:
         while trackers:
             trackers.pop().__exit__(None, None, None)
+        if side in sys.path:
+            sys.path.remove(side)
 
     def start(capture: str) -> None:
         import atexit
 
-        loaded = "memray" in sys.modules
-        if not loaded:
-            sys.path.append(side)
-        try:
-            import memray
-        finally:
-            if not loaded:
-                sys.path.remove(side)
+        if side not in sys.path:
+            sys.path.append(side)  # last: what the process has itself comes first. memray imports more as it goes
+        import memray
+
         tracker = memray.Tracker(destination=memray.FileDestination(capture, overwrite=True, compress_on_exit=False))
         tracker.__enter__()
         trackers.append(tracker)

@@ -62,15 +62,16 @@ def profile(
     if seconds <= 0:
         raise UsageError("--for must be longer than 0 s")
     folder = out or Path(f"profile-{pid}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+    new = [path for path in (folder / "profiles", folder) if not path.exists()]
     _make(folder)
     console = CliConsole(stderr=json)
     try:
         with TerminalObserver(console) as progress:
             recording = asyncio.run(_until_signal(pid, seconds, folder, progress))
     except HarnessError:
-        for empty in (folder / "profiles", folder):
+        for path in new:
             with contextlib.suppress(OSError):  # there is something in it
-                empty.rmdir()
+                path.rmdir()
         raise
     if json:
         sys.stdout.write(json_module.dumps(_document(recording), indent=1) + "\n")
