@@ -14,11 +14,11 @@ from typing import Any
 
 from memray import FileReader
 
+from harness.agent import SOURCE_NAME
 from harness.core.stacks import Frame, Held, Stack, StackProfile, dump
 
 _TOP = 10
 _FRAMES = 12
-_OURS = frozenset({"harness_session"})
 
 
 def read(path: str) -> StackProfile:
@@ -48,15 +48,15 @@ def summarise(profile: StackProfile) -> dict[str, Any]:
 def _by_stack(records: Iterable[Any]) -> dict[Stack, Held]:
     stacks: dict[Stack, Held] = {}
     for record in records:
-        stack = tuple(Frame(*frame) for frame in record.stack_trace() if not _is_launcher(frame[0], frame[1]))
+        stack = tuple(Frame(*frame) for frame in record.stack_trace() if not _is_launcher(frame[1]))
         before = stacks.get(stack, Held(0, 0))
         stacks[stack] = Held(before.bytes + record.size, before.allocations + record.n_allocations)
     return stacks
 
 
-def _is_launcher(function: str, file: str) -> bool:
+def _is_launcher(file: str) -> bool:
     """Whether a frame is of memray itself, of what starts modules, or of our own attaching: no work of the subject."""
-    return "/memray/" in file or file.endswith(("<frozen runpy>", "runpy.py")) or function in _OURS
+    return "/memray/" in file or file.endswith(("<frozen runpy>", "runpy.py", SOURCE_NAME))
 
 
 def _by_site(stacks: Mapping[Stack, Held]) -> list[dict[str, Any]]:

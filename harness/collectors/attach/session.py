@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.agent import attached_source
+from harness.agent import SOURCE_NAME, attached_source
 from harness.collectors.attach import threads
 from harness.collectors.attach.ptrace import write
 from harness.collectors.attach.target import PTRACE_REMEDY, Target
@@ -277,5 +277,6 @@ def _held(pid: int, tid: int) -> bool:
 
 def _started(code: str) -> str:
     """`code` in a thread of its own, as text that any thread may run between two bytecodes: it binds no name, raises nothing."""
-    run = f"__import__('_thread').start_new_thread(exec, ({code!r}, {{'__name__': 'harness_attached'}}))"
+    compiled = f"compile({code!r}, {SOURCE_NAME!r}, 'exec')"  # the name by which its own allocations are known
+    run = f"__import__('_thread').start_new_thread(exec, ({compiled}, {{'__name__': 'harness_attached'}}))"
     return f"try:\n {run}\nexcept BaseException:\n pass\n"
