@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.analysis.profile_places import UNKNOWN, aligned, package, short
@@ -48,7 +48,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One place of code. `share` is its part of the growth of all places together; None where nothing grew in all."""
+    """One place of code. `share` is its part of all that grew; None where it did not grow."""
 
     name: str
     package: str
@@ -92,7 +92,7 @@ def diff(before: Sequence[StackProfile], after: Sequence[StackProfile], *, momen
         after=tuple(profile.source for profile in after),
         bytes=total,
         allocations=counts,
-        rows={by: _rows(sides, stacks, by, kind, total.difference) for by in BY},
+        rows={by: _rows(sides, stacks, by, kind) for by in BY},
         stacks=stacks,
         interval=ONE_CAPTURE if min(len(before), len(after)) < 2 else None,
     )
@@ -176,7 +176,7 @@ def _key(frame: Frame, by: By, kind: Kind) -> tuple[str, ...]:
 
 
 def _rows(
-    sides: tuple[_Side, _Side], stacks: Mapping[Stack, tuple[float, float]], by: By, kind: Kind, growth: float
+    sides: tuple[_Side, _Side], stacks: Mapping[Stack, tuple[float, float]], by: By, kind: Kind
 ) -> tuple[Row, ...]:
     grown: dict[tuple[str, ...], list[tuple[float, Stack]]] = {}
     for stack, (was, now) in stacks.items():
@@ -193,11 +193,13 @@ def _rows(
             Row(
                 name=shown, package=package(frame, kind), function=frame.function if by in ("site", "function") else "",
                 file=frame.file if by != "package" else "", line=frame.line if by in ("site", "function") else 0,
-                bytes=size, allocations=count, share=size.difference / growth if growth > 0 else None,
+                bytes=size, allocations=count, share=None,
                 callers=stack[stack.index(frame) :] if frame in stack else stack,
             )
         )  # fmt: skip
-    return tuple(sorted(rows, key=lambda row: (-row.bytes.difference, row.name)))
+    growth = sum(max(0.0, row.bytes.difference) for row in rows)
+    shared = [replace(row, share=row.bytes.difference / growth) if row.bytes.difference > 0 else row for row in rows]
+    return tuple(sorted(shared, key=lambda row: (-row.bytes.difference, row.name)))
 
 
 def _shown(frame: Frame, key: tuple[str, ...], by: By) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json as json_module
 import signal
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,11 +16,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.analysis import profile_diff
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
+from harness.collectors import captures
 from harness.collectors.attach.record import Recording, record
 from harness.core import units
 from harness.core.errors import HarnessError, UsageError
+from harness.core.stacks import StackProfile
+from harness.record import profile_files
+from harness.record.profile_models import Profiled
+from harness.report import profile_diff as page
 from harness.report.results import clean
 
 _TOP = 10
@@ -74,7 +80,7 @@ def profile(
                 path.rmdir()
         raise
     if json:
-        sys.stdout.write(json_module.dumps(_document(recording), indent=1) + "\n")
+        sys.stdout.write(_document(recording).model_dump_json(by_alias=True, indent=1) + "\n")
     else:
         _show(recording, console)
 
@@ -94,12 +100,12 @@ async def _until_signal(pid: int, seconds: float, folder: Path, progress: Termin
     return await record(pid, seconds, folder, progress, stop)
 
 
-def _document(recording: Recording) -> dict[str, Any]:
-    return {
-        "schema": "harness.profile/v1", "pid": recording.pid, "folder": str(recording.folder), "how": recording.how,
-        "stopped_s": recording.stopped_s, "attached_s": recording.attached_s, "tracked_s": recording.tracked_s,
-        "main": recording.main, "ended": recording.ended, "warnings": recording.warnings, **recording.event,
-    }  # fmt: skip
+def _document(recording: Recording) -> Profiled:
+    return Profiled(
+        folder=str(recording.folder), how=recording.how, stopped_s=recording.stopped_s, attached_s=recording.attached_s,
+        tracked_s=recording.tracked_s, main=recording.main, ended=recording.ended, warnings=recording.warnings,
+        **recording.event,
+    )  # fmt: skip
 
 
 def _show(recording: Recording, console: Console) -> None:
@@ -138,3 +144,65 @@ def _sites(console: Console, title: str, rows: list[dict[str, Any]], total: floa
         place = f"{clean(row['function'])} ({clean(row['file'])}:{row['line']})"
         table.add_row(units.format_value(row["bytes"], "bytes"), share, f"{row['allocations']:,}", Text(place))
     console.print(table)
+
+
+@app.command("diff")
+def diff(
+    before: Annotated[
+        str, typer.Argument(metavar="BEFORE", help="A profile, a folder of them, a run, or EXPERIMENT:ARM.")
+    ],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="The same, for what is compared with it.")],
+    more_before: Annotated[
+        list[str] | None, typer.Option("--before", metavar="X", help="A further repeat of BEFORE; repeatable.")
+    ] = None,
+    more_after: Annotated[
+        list[str] | None, typer.Option("--after", metavar="X", help="A further repeat of AFTER; repeatable.")
+    ] = None,
+    moment: Annotated[
+        str | None, typer.Option("--moment", help="memray: peak or end; Go: inuse or alloc. Default: the first.")
+    ] = None,
+    by: Annotated[str, typer.Option("--by", help="The table's rows: site, function, file or package.")] = "function",
+    top: Annotated[int, typer.Option("--top", min=1, help="How many rows.")] = 15,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with difference flame graphs here.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object (harness.profile-diff/v1).")] = False,
+) -> None:
+    """Compare memory profiles of two runs, arms or files: bytes and allocations before, after, and whose growth it is.
+
+    Several captures on a side are repeats, and give differences an interval. Example: harness profile diff k4x7q m2b9d
+    """
+    if by not in profile_diff.BY:
+        raise UsageError(f"--by {by!r} is unknown", remedy=f"use {', '.join(profile_diff.BY)}")
+    sides = [
+        [path for name in (first, *(more or [])) for path in profile_files.find(name, out)]
+        for first, more in ((before, more_before), (after, more_after))
+    ]
+    compared = profile_diff.diff(*asyncio.run(_read(sides)), moment=moment)
+    if html is not None:
+        page.write(compared, html)
+    if json:
+        sys.stdout.write(page.document(compared).model_dump_json(by_alias=True, indent=1) + "\n")
+        return
+    console = CliConsole()
+    console.print(Text(page.headline(compared)))
+    shown = page.rows(compared, by, top)
+    table = Table(
+        box=None,
+        pad_edge=False,
+        title=f"\n{shown.title}, at {compared.moment}",
+        title_justify="left",
+        title_style="bold",
+    )
+    for number, header in enumerate(shown.headers[:-1]):
+        table.add_column(header, justify="right" if number in shown.numbers else "left", overflow="fold")
+    for row in shown.rows:
+        table.add_row(*(Text(cell) for cell in row[:-1]))
+    console.print(table)
+    if shown.note:
+        console.print(Text(f"\n{shown.note}"))
+    if html is not None:
+        console.print(Text(f"\n{html}"), soft_wrap=True)
+
+
+async def _read(sides: Sequence[Sequence[Path]]) -> list[list[StackProfile]]:
+    return [[await captures.read(path) for path in side] for side in sides]

@@ -89,6 +89,8 @@ def _heap(path: Path) -> StackProfile:
 def _by_stack(profile: pprof.Profile, space: int, objects: int) -> dict[Stack, Held]:
     found: dict[Stack, Held] = {}
     for locations, values in profile.samples:
+        if len(values) <= max(space, objects):
+            continue  # a broken sample has no share
         if not values[space] and not values[objects]:
             continue
         stack = tuple(Frame(*place) for location in locations for place in profile.places.get(location, []))
