@@ -14,6 +14,8 @@ from harness.core.stacks import Frame, Held, Stack, StackProfile
 
 _MEMRAY = (b"memray", b"\x04\x22\x4d\x18")
 """How captures begin: plain, or packed by lz4."""
+_TEXT = (b"heap profile:", b"goroutine profile:")
+"""How pprof begins with ?debug=1."""
 _READ_S = 600.0
 _HEAD = 512
 _GO_MOMENTS = {"inuse": ("inuse_space", "inuse_objects"), "alloc": ("alloc_space", "alloc_objects")}
@@ -38,6 +40,10 @@ async def read(path: Path) -> StackProfile:
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<")):
         raise UsageError(
             "is a web page, not a profile", place=str(path), remedy="fetch /debug/pprof/heap itself, without ?debug="
+        )
+    if head.startswith(_TEXT):
+        raise UsageError(
+            "is a profile as text for people", place=str(path), remedy="fetch /debug/pprof/heap without ?debug="
         )
     return _heap(path)
 

@@ -35,11 +35,10 @@ def find(name: str, runs_dir: Path | None = None) -> list[Path]:
 
 def of_run(record: RunRecord) -> Path:
     """The memory profile of a run: memray's stacks, else its last heap profile. Raises UsageError where it has none."""
+    kept = kept_stacks(record)
+    if kept is not None:
+        return kept
     directory = record.path / "profiles"
-    named = [record.path / str(event["stacks"]) for event in record.events("memray") if event.get("stacks")]
-    inside = [path for path in named if path.resolve().is_relative_to(directory.resolve()) and path.is_file()]
-    if inside:
-        return inside[-1]
     for patterns in (("memray-*.bin",), _HEAPS):
         found = [path for pattern in patterns for path in directory.glob(pattern)]
         if found:
@@ -49,6 +48,15 @@ def of_run(record: RunRecord) -> Path:
         place=record.path.name,
         remedy="run it with --memray launch or --memray attach",
     )
+
+
+def kept_stacks(record: RunRecord) -> Path | None:
+    """The stacks that memray left in a record, to be read without memray; None where there are none."""
+    directory = (record.path / "profiles").resolve()
+    named = [record.path / str(event["stacks"]) for event in record.events("memray") if event.get("stacks")]
+    # a record comes from anywhere: its events may not lead out of it
+    inside = [path for path in named if path.resolve().is_relative_to(directory) and path.is_file()]
+    return inside[-1] if inside else None
 
 
 def _folder(directory: Path) -> list[Path]:

@@ -202,7 +202,7 @@ def test_an_injected_leak_of_a_kilobyte_per_object_is_named_first(tmp_path: Path
     jsonschema.validate(document, json.loads((schemas.DIRECTORY / "profile-diff.v1.json").read_text()))
     html = page.render(found)
     assert "remember (" in html
-    assert "default-src 'none'" in html
+    assert "default-src &#39;none&#39;" in html
     assert 'src="' not in html.split("<script", 1)[0]
     assert {by: len(document[by]) > 0 for by in BY} == dict.fromkeys(BY, True)
 
