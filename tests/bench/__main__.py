@@ -25,10 +25,17 @@ from tests.bench import output, suite
 from tests.bench.attach import AttachBenchmark
 from tests.bench.cluster import ClusterBenchmark
 from tests.bench.creates import CreatesBenchmark
+from tests.bench.kills import KillsBenchmark
 from tests.bench.overhead import OverheadBenchmark
 from tests.bench.suite import Benchmark
 
-BENCHMARKS: Sequence[Benchmark] = (ClusterBenchmark(), CreatesBenchmark(), OverheadBenchmark(), AttachBenchmark())
+BENCHMARKS: Sequence[Benchmark] = (
+    ClusterBenchmark(),
+    CreatesBenchmark(),
+    OverheadBenchmark(),
+    AttachBenchmark(),
+    KillsBenchmark(),
+)
 _T = TypeVar("_T")
 
 
