@@ -112,11 +112,12 @@ def _sites(box: BlackBox) -> Table:
     for site in (top if isinstance(top, list) else [])[:_SITES]:
         held = float(site.get("bytes") or 0)
         stack = site["stack"][1:] if isinstance(site.get("stack"), list) else []
-        callers = [clean(frame) for frame in stack if "<frozen " not in str(frame)][:_CALLERS]
+        callers = [profiles.short_path(str(frame)) for frame in stack if "<frozen " not in str(frame)][:_CALLERS]
         rows.append(
             [
                 format_value(held, "bytes"), f"{held / total:.0%}" if total else NONE, f"{int(site.get('allocations') or 0):,}",
-                clean(site.get("function", "?")), clean(f"{site.get('file', '')}:{site.get('line', '')}"), " ← ".join(callers),
+                clean(site.get("function", "?")),
+                profiles.short_path(f"{site.get('file', '')}:{site.get('line', '')}"), " ← ".join(callers),
             ]
         )  # fmt: skip
     headers = ["held", "share", "allocations", "function", "place", "called from"]

@@ -66,10 +66,7 @@ async def examine(pid: int, captures: Path, progress: Progress) -> Target:
 def inspect(pid: int, proc: Path = _PROC, yama: Path = _YAMA) -> PythonRuntime:
     """The interpreter of a process that may be traced. Raises as `examine` does."""
     place = f"process {pid}"
-    if platform.machine() != "x86_64":
-        raise EnvironmentFault(
-            f"attaching is not possible on {platform.machine()} yet", place=place, remedy="use --memray launch"
-        )
+    _machine(place)
     status = _status(pid, proc)
     if pid == os.getpid():
         raise UsageError("is the harness itself", place=place)
@@ -99,6 +96,19 @@ def inspect(pid: int, proc: Path = _PROC, yama: Path = _YAMA) -> PythonRuntime:
     return _python(place, executable, maps)
 
 
+def check_machine(proc: Path = _PROC, yama: Path = _YAMA) -> None:
+    """Raises EnvironmentFault where we may attach to no process of our own user on this machine."""
+    _machine("this machine")
+    _yama("this machine", bool(int(_status("self", proc)["CapEff"], 16) & _CAP_SYS_PTRACE), yama)
+
+
+def _machine(place: str) -> None:
+    if platform.machine() != "x86_64":
+        raise EnvironmentFault(
+            f"attaching is not possible on {platform.machine()} yet", place=place, remedy="use --memray launch"
+        )
+
+
 def _status(pid: int | str, proc: Path) -> dict[str, str]:
     try:
         lines = (proc / str(pid) / "status").read_text().splitlines()
@@ -116,6 +126,10 @@ def _may_trace(pid: int, status: dict[str, str], proc: Path, yama: Path) -> None
     if owner != us and not capable:
         cause = f"belongs to {_user(owner)}, we are {_user(us)}"
         raise EnvironmentFault(cause, place=place, remedy="run as that user or as root")
+    _yama(place, capable, yama)
+
+
+def _yama(place: str, capable: bool, yama: Path) -> None:
     try:
         scope = int(yama.read_text())
     except (OSError, ValueError):
