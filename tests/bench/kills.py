@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.collectors import registry
 from harness.core.handles import Progress
+from harness.core.ids import new_run_id
 from harness.core.stacks import load
 from harness.subject import process
 from tests.bench.rounds import Rounds
@@ -55,19 +56,20 @@ class KillsBenchmark:
             for way in WAYS:
                 place = directory / f"{number}-{way}"
                 place.mkdir()
-                wrong = await _kill(way, place, sheet)
+                wrong = await kill(way, place, sheet)
                 if wrong is not None:
                     sheet.problem(f"round {number}, {way}: {wrong}")
                 else:
                     shutil.rmtree(place)
 
 
-async def _kill(way: str, directory: Path, sheet: Sheet) -> str | None:
+async def kill(way: str, directory: Path, sheet: Sheet) -> str | None:
     """Why a kill left nothing to read; None where all is well."""
     sink, go = ListSink(), directory / "go"
     program = directory / "program.py"
     program.write_text(_PROGRAM)  # a few bytes
     order = launch([sys.executable, str(program), str(go)], sink, directory)
+    order.run_id = new_run_id()  # the name of its cgroup
     (collector,) = registry.create([], memray=way)
     await collector.prepare(order)
     subject = await process.start(order, kubeconfig=directory / "none", user="x", namespace="x", memory_limit=LIMIT)

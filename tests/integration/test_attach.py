@@ -16,8 +16,13 @@ from memray import FileReader
 
 from harness.collectors.attach.session import Attachment
 from harness.collectors.attach.target import examine
+from harness.collectors.registry import create
 from harness.core.errors import RunFault
+from harness.subject import limits
 from tests.attach_targets import KINDS, STUBBORN, Running, running
+from tests.bench import kills
+from tests.bench.sheet import Sheet
+from tests.collecting import ListSink, ProcessSubject, context, launch
 from tests.integration.conftest import Printed
 
 _PROFILE = [sys.executable, "-m", "harness.cli.main", "profile"]
@@ -140,3 +145,38 @@ def test_profile_names_the_line_and_the_first_interrupt_ends_the_tracking_only(t
     assert document["ended"] is False
     for key in ("flamegraph", "stacks", "capture"):
         assert (tmp_path / "out" / document[key]).stat().st_size > 0
+
+
+def test_the_collector_is_in_from_the_load_until_settled(tmp_path: Path) -> None:
+    sink = ListSink()
+    (collector,) = create([], memray="attach")
+
+    async def run() -> None:
+        await collector.prepare(launch([sys.executable, "x.py"], sink, tmp_path))
+        await collector.attach(context(sink, ProcessSubject(target.process), tmp_path))  # type: ignore[arg-type]
+        await collector.settle()  # before the idle phase
+        assert sink.of("memray_attached") == []
+        await collector.phase_started("create-Secret")
+        await collector.phase_started("settle-1")
+        assert len(sink.of("memray_attached")) == 1
+        await asyncio.sleep(0.2)
+        await collector.settle()
+        assert len(sink.of("memray_detached")) == 1
+        assert target.answers()
+        await collector.detach()
+        await collector.detach()
+
+    with running("busy") as target:
+        asyncio.run(run())
+        assert target.answers()
+    (event,) = sink.of("memray")
+    assert event["capture"] == "profiles/memray-create-Secret-0.bin"
+    assert event["attached"] == "create-Secret"
+    assert event["top"][0]["function"] == "_busy"
+    assert sink.warnings == []
+
+
+@pytest.mark.skipif(not limits.probe().ok, reason="no memory limits here")
+@pytest.mark.parametrize("way", kills.WAYS)
+def test_a_kill_at_the_limit_leaves_a_readable_capture(way: str, tmp_path: Path) -> None:
+    assert asyncio.run(kills.kill(way, tmp_path, Sheet())) is None
