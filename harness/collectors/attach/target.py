@@ -22,6 +22,8 @@ _YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 _CAP_SYS_PTRACE = 1 << 19
 _NAMESPACES = ("pid", "mnt", "net")
 _VERSION = re.compile(r"(?:lib)?python(3)\.(\d+)(t?)\b")
+_OLDEST = 11
+"""Minor version, of those that requirements/inject.txt is pinned for."""
 _PROBE_S = 30.0
 _PROBE = """
 import json, os, sys
@@ -169,6 +171,9 @@ def _python(place: str, executable: Path, maps: str) -> PythonRuntime:
                     place=place,
                     remedy="use --memray launch",
                 )
+            if int(found[2]) < _OLDEST:
+                cause = f"runs Python 3.{found[2]}; what is injected needs 3.{_OLDEST} or newer"
+                raise UsageError(cause, place=place, remedy="run it with a newer Python")
             return PythonRuntime(executable, (int(found[1]), int(found[2])))
     raise UsageError(
         f"is no Python program, as far as can be told ({executable})",

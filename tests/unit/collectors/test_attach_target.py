@@ -73,6 +73,7 @@ def test_the_version_is_told_by_the_library_then_by_the_program(tmp_path: Path) 
         ({"exe": "/usr/bin/python3.12 (deleted)"}, 0, "was replaced since it started; restart it"),
         ({"exe": "/usr/bin/redis-server"}, 0, "is no Python program"),
         ({"libraries": ["/lib/ld-musl-x86_64.so.1"]}, 0, "uses musl"),
+        ({"exe": "/usr/bin/python3.10"}, 0, "runs Python 3.10; what is injected needs 3.11 or newer"),
         ({"exe": "/usr/bin/python3.13t"}, 0, "free-threaded"),
     ],
 )
