@@ -9,30 +9,26 @@ import os
 import secrets
 import socket
 import struct
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.agent import SOURCE_NAME, attached_source
+from harness.agent import attached_source
 from harness.collectors.attach import threads
+from harness.collectors.attach.injection import STOP_S, inject, started
 from harness.collectors.attach.ptrace import write
 from harness.collectors.attach.target import PTRACE_REMEDY, Target
-from harness.core.errors import EnvironmentFault, HarnessError, RunFault
-from harness.process import PIPE, spawn
+from harness.core.errors import EnvironmentFault, RunFault
 
 DEADLINE_S = 20.0
 """For attaching in all. On a quiet machine it takes less than a second; what is not in by then is taken back."""
 DETACH_S = 10.0
 """For the last word of the target: it closes the capture."""
 
-_STOP_S = 3.0
-"""How long one thread of the target may be stopped before it is let go."""
 _PATIENCE_S = 1.0
 """How long queued code may take to run before another way is tried."""
 _PAUSE_S = 0.2
-_HANG_S = 5.0
 _LINE = 1 << 16
 
 
@@ -126,7 +122,9 @@ class Attachment:
                     place=self._place,
                     remedy="it runs on untouched; try again when it does something else",
                 )
-            answer = await self._inject(port, min(_STOP_S, left), only_at_rest)
+            answer = await inject(
+                self.target, port=port, code=self._code(), seconds=min(STOP_S, left), only_at_rest=only_at_rest
+            )
             self.stopped_s += float(answer.get("stopped_s", 0.0))
             if "failed" in answer:
                 self._refuse(answer)
@@ -160,40 +158,8 @@ class Attachment:
         if answer["failed"] == "missing":
             raise EnvironmentFault(message, place=self._place, remedy="use --memray launch")
 
-    async def _inject(self, port: int, seconds: float, only_at_rest: bool) -> dict[str, Any]:
-        """Run the injector once. It is never killed while it may hold the target: it has a deadline of its own."""
-        order = {
-            "pid": self.target.pid,
-            "library": str(self.target.library),
-            "port": port,
-            "code": self._code(),
-            "seconds": seconds,
-            "only_at_rest": only_at_rest,
-        }
-        command = [sys.executable, "-P", "-m", "harness.collectors.attach.injector"]
-        child = await spawn(
-            command, name="attach", env=dict(os.environ), stdin=PIPE, stdout=PIPE, stderr=PIPE, kill_grace_s=_STOP_S + 2
-        )
-        assert child.stdin is not None
-        assert child.stdout is not None
-        assert child.stderr is not None
-        try:
-            child.stdin.write(json.dumps(order).encode())
-            child.stdin.close()
-            async with asyncio.timeout(seconds + _HANG_S):
-                output, said = await asyncio.gather(child.stdout.read(), child.stderr.read())
-            answer: dict[str, Any] = json.loads(output)
-        except TimeoutError:
-            return {"failed": "busy", "message": "a thread of it does not stop"}
-        except ValueError:
-            words = (said.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-            raise HarnessError(f"the injector broke: {words}", place=self._place) from None
-        finally:
-            await asyncio.shield(child.stop(_STOP_S + 1))
-        return answer
-
     def _code(self) -> str:
-        return _started(f"{attached_source()}\nharness_session({self._name!r}, {str(self.target.side)!r})\n")
+        return started(f"{attached_source()}\nharness_session({self._name!r}, {str(self.target.side)!r})\n")
 
     async def _script(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """memray's library asks for its script, and reports an error in it."""
@@ -273,10 +239,3 @@ def _held(pid: int, tid: int) -> bool:
         return False
     fields = {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
     return fields.get("State", "S")[:1] in "Tt" or fields.get("TracerPid", "0") != "0"
-
-
-def _started(code: str) -> str:
-    """`code` in a thread of its own, as text that any thread may run between two bytecodes: it binds no name, raises nothing."""
-    compiled = f"compile({code!r}, {SOURCE_NAME!r}, 'exec')"  # the name by which its own allocations are known
-    run = f"__import__('_thread').start_new_thread(exec, ({compiled}, {{'__name__': 'harness_attached'}}))"
-    return f"try:\n {run}\nexcept BaseException:\n pass\n"
