@@ -69,13 +69,15 @@ async def record(
     attachment = await Attachment.attach(target, capture, deadline_s=deadline_s)
     attached = time.monotonic()
     ended = False
+    stopped = asyncio.ensure_future(stop.wait())
     try:
         progress.step(f"tracking allocations for {seconds:g} s; Ctrl-C ends it earlier")
         while (left := attached + seconds - time.monotonic()) > 0 and not stop.is_set() and not ended:
-            await asyncio.wait({asyncio.ensure_future(stop.wait())}, timeout=min(left, _LOOK_S))
+            await asyncio.wait({stopped}, timeout=min(left, _LOOK_S))
             ended = not threads.of(pid)
     finally:
         tracked = time.monotonic() - attached
+        stopped.cancel()
         try:
             await asyncio.shield(attachment.detach())
         except RunFault:
