@@ -23,7 +23,7 @@ class RunOptions:
     subject: str | None = None
     """A command line that replaces the scenario's subject."""
     memray: str | None = None
-    """`launch` or `off`; None leaves it to the scenario."""
+    """`launch`, `attach` or `off`; None leaves it to the scenario."""
     pyroscope: str | None = None
     """`on` or a URL; None leaves it to the scenario."""
     observe: Observation | None = None

@@ -43,7 +43,7 @@ def _collectors(scenario: Scenario, options: RunOptions, observer: Observer) -> 
     pyroscope = options.pyroscope or scenario.pyroscope
     return registry.create(
         [*scenario.collect, "latency", "host", "apiserver"],
-        memray=(options.memray or scenario.memray) == "launch",
+        memray=options.memray or scenario.memray,
         pyroscope=None if pyroscope == "off" else pyroscope,
         progress=observer,
     )
