@@ -92,7 +92,7 @@ def _authority(cluster: dict[str, Any], base: Path, source: Path) -> bytes:
         if data := cluster.get("certificate-authority-data"):
             return base64.b64decode(data, validate=True)
         if name := cluster.get("certificate-authority"):
-            return (base / name).read_bytes()
+            return Path(base / name).read_bytes()
         trusted = ssl.get_default_verify_paths().openssl_cafile  # not what SSL_CERT_FILE says
         return Path(trusted).read_bytes()
     except (OSError, binascii.Error) as error:

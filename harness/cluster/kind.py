@@ -255,7 +255,7 @@ async def _ready(
 def _audit_log(owned: Owned | None) -> tuple[Path | None, str | None]:
     if owned is None:
         return None, "this kind cluster was not made by the harness, and has no audit log that can be read here"
-    log = Path(owned.directory) / kind_start.SHARED / kind_config.LOG_FILE
+    log = Path(owned.shared) / kind_config.LOG_FILE
     try:
         if log.stat().st_size:
             return log, None

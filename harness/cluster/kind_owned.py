@@ -37,6 +37,11 @@ class Owned:
     owner: ProcessId | None
 
     @property
+    def shared(self) -> str:
+        """The directory in it that the control plane mounts."""
+        return str(Path(self.directory) / "node")
+
+    @property
     def orphaned(self) -> bool:
         """Whether who should have deleted it is gone."""
         return self.owner is not None and not self.owner.lives()
@@ -72,7 +77,7 @@ def delete(owned: Owned) -> bool:
     found = tools.find()
     containers = tools.nodes(found.docker, owned.name)
     if containers:
-        if not any(owned.directory in tools.mounts(found.docker, node) for node in containers):
+        if not any(owned.shared in tools.mounts(found.docker, node) for node in containers):
             raise EnvironmentFault(
                 "this kind cluster is not the one that the harness made: it was left alone",
                 place=owned.name,

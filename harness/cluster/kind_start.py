@@ -19,8 +19,6 @@ from harness.core.ids import RUN_ENV
 from harness.kube.kubeconfig import write_private
 from harness.toolchain import run as tool
 
-SHARED = "node"
-"""Directory, inside the cluster's own, that its control plane mounts."""
 KUBECONFIG = "admin.kubeconfig"
 
 _CREATE_LIMIT_S = 600.0
@@ -45,7 +43,7 @@ async def create(
         await _have(tools, image, progress)
     progress.step(f"creating the kind cluster {owned.name}")
     directory = Path(owned.directory)
-    shared = directory / SHARED
+    shared = Path(owned.shared)
     shared.mkdir(mode=0o700)
     write_private(shared / kind_config.POLICY_FILE, json.dumps(policy(needs.audit_groups)).encode())
     # Made by us, so that it stays ours: the API server, root in its container, appends to it.

@@ -63,7 +63,7 @@ def _nodes(found: list[dict[str, Any]], wanted: int) -> Iterator[str]:
         yield f"{len(found)} of {wanted} nodes have joined"
     for node in found:
         conditions = (node.get("status") or {}).get("conditions") or []
-        ready = next((one for one in conditions if one.get("type") == "Ready"), {})
+        ready: dict[str, Any] = next((one for one in conditions if one.get("type") == "Ready"), {})
         if ready.get("status") != "True":
             yield f"node {node['metadata']['name']} is not ready ({ready.get('message') or 'no word of it yet'})"
 

@@ -43,8 +43,6 @@ class Cluster(Protocol):
     """The API server's audit log where it can be read (JSON lines, policy of DESIGN.md)."""
     audit_reason: str | None
     """Why there is no audit log; None where there is one."""
-    throwaway: bool
-    """Made for one run and deleted whole. Else what the run makes is removed by its run id, and nothing else is touched."""
     pods: bool
     """Whether it has nodes that run pods."""
     calls_host: bool
@@ -53,8 +51,13 @@ class Cluster(Protocol):
     """How far the clock of its API server is from this machine's; None where they are the same clock."""
 
     @property
+    def throwaway(self) -> bool:
+        """Whether it was made for this run and is deleted whole. Else what the run makes is removed by its run id, and
+        nothing else is touched."""
+
+    @property
     def pids(self) -> Mapping[str, int]:
-        """Processes of the control plane on this machine by program, such as `kube-apiserver`; empty where it is elsewhere."""
+        """Processes of the cluster on this machine by program, such as `kube-apiserver`; empty where it is elsewhere."""
 
     async def identity(self, user: str) -> Path:
         """A kubeconfig (mode 0600) by which the holder is `username(user)` to the API server; no rights until bound."""
