@@ -33,5 +33,5 @@ def test_a_replaced_token_is_read_again(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_file_that_is_not_there_is_a_wrong_plan(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="plan.token_file: .*No such file"):
+    with pytest.raises(PlanError, match=r"plan\.token_file: .*No such file"):
         Token(str(tmp_path / "none"))
