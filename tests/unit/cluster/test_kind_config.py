@@ -14,8 +14,8 @@ from harness.core.errors import UsageError
 SHARED = Path("/private/dir/node")
 
 
-def completed(name: str | None, *, lift_inflight: bool = False) -> dict[str, Any]:
-    text = kind_config.complete(kind_config.load(name), SHARED, lift_inflight=lift_inflight)
+def completed(name: str | None, inflight: tuple[int, int] | None = None) -> dict[str, Any]:
+    text = kind_config.complete(kind_config.load(name), SHARED, inflight=inflight)
     document: dict[str, Any] = yaml.safe_load(text)
     return document
 
@@ -49,8 +49,10 @@ def test_kubeadm_gets_its_arguments_in_either_of_its_forms() -> None:
     assert "max-requests-inflight" not in old
     etcd = {item["name"]: item["value"] for item in patches["v1beta4"]["etcd"]["local"]["extraArgs"]}
     assert etcd == {"unsafe-no-fsync": "true", "quota-backend-bytes": "8589934592"}
-    lifted = kubeadm(completed(None, lift_inflight=True))["v1beta3"]["apiServer"]["extraArgs"]
-    assert lifted["enable-priority-and-fairness"] == "false"
+    limited = kubeadm(completed(None, (5, 7)))["v1beta3"]["apiServer"]["extraArgs"]
+    assert limited["enable-priority-and-fairness"] == "false"
+    assert limited["max-mutating-requests-inflight"] == "5"
+    assert limited["max-requests-inflight"] == "7"
 
 
 def test_what_a_file_of_the_users_says_is_kept(tmp_path: Path) -> None:
