@@ -7,13 +7,13 @@ inside it, cannot be witnessed from here; the collectors that would are null wit
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from harness.collectors import registry
-from harness.core.clock import RunClock
+from harness.core.clock import ClockOffset, RunClock
 from harness.core.handles import JSON, RunContext
 from harness.experiment.options import Observer, RunOptions
 from harness.experiment.stage import Stage
@@ -40,6 +40,11 @@ class _NoCluster:
     version: str = ""
     kubeconfig: Path = field(default_factory=Path)
     audit_log: Path | None = None
+    audit_reason: str | None = "the harness knows of no cluster"
+    throwaway: bool = False
+    pods: bool = False
+    calls_host: bool = False
+    clock: ClockOffset | None = None
 
     @property
     def pids(self) -> Mapping[str, int]:
@@ -50,9 +55,21 @@ class _NoCluster:
         """Never asked for."""
         raise AssertionError(f"no cluster, so no identity for {user}")
 
+    def username(self, user: str) -> str:
+        """Never asked for."""
+        return user
+
+    def failure(self) -> str | None:
+        """What is not there does not fail."""
+        return None
+
     def describe(self) -> Mapping[str, JSON]:
         """Facts for the run record."""
         return {"provider": self.provider}
+
+    async def stop(self) -> Sequence[str]:
+        """There is nothing to stop."""
+        return ()
 
 
 class ForeignSession:

@@ -10,14 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.cluster.embedded import EmbeddedCluster
+from harness.cluster import setup
 from harness.core.errors import RunFault
-from harness.core.handles import Launch
+from harness.core.handles import Cluster, Launch
 from harness.experiment import subjects
 from harness.experiment.failover import Electorate
 from harness.experiment.stage import SetupRefused, Stage
 from harness.kube.api import Api
-from harness.kube.rbac import bind
 from harness.record.models import EndingFacts, Phase
 from harness.scenario.subject_parts import Webhooks
 from harness.subject import process, webhooks
@@ -30,7 +29,7 @@ from harness.subject.runtime import detect
 
 
 async def start_subject(
-    stage: Stage, stack: AsyncExitStack, api: Api, cluster: EmbeddedCluster, electorate: Electorate | None = None
+    stage: Stage, stack: AsyncExitStack, api: Api, cluster: Cluster, electorate: Electorate | None = None
 ) -> RunSubject:
     """The subject, ready; collectors are prepared and it is stopped with `stack`. Raises SubjectNotReady.
 
@@ -38,8 +37,10 @@ async def start_subject(
     """
     stage.observer.step("starting the subject")
     facts = stage.facts.subject
-    kubeconfig = await cluster.identity(facts.user)
-    await bind(api, facts.user, stage.command.role, stage.facts.run_id)
+    user = facts.user
+    kubeconfig = await cluster.identity(user)
+    facts.user = cluster.username(user)
+    await setup.give(api, cluster, user, stage.options.subject_role or stage.command.role, stage.facts.run_id)
     identity: dict[str, Any] = {
         "kubeconfig": kubeconfig, "namespace": stage.facts.namespace, "run_id": stage.facts.run_id
     }  # fmt: skip
