@@ -16,7 +16,8 @@ from harness.core import paths
 from harness.core.errors import UsageError
 from harness.experiment import gating, selftest, specs, stored_baseline
 from harness.experiment.options import RunOptions
-from harness.gate import stored
+from harness.gate import again, stored
+from harness.record.experiments import ExperimentRecord
 from harness.report import gate_terminal, selftest_terminal
 from harness.scenario.load import load
 from harness.subject import scope
@@ -63,6 +64,12 @@ def gate(
         bool,
         typer.Option("--self-test", help="Let the gate judge known regressions; --profile quick or full (default)."),
     ] = False,
+    rejudge: Annotated[
+        str | None,
+        typer.Option(
+            "--rejudge", metavar="EXPERIMENT", help="Measure nothing: judge a stored gate again, from its runs."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON (harness.gate/v1); progress to stderr.")
@@ -73,8 +80,12 @@ def gate(
     Example: harness gate label-flip --baseline options:status_patch=changed --candidate options:status_patch=always
     """
     options = RunOptions(out=out or paths.runs_dir(), provider=cluster, profile=profile, sets=parse_sets(sets or []))
+    if rejudge is not None:
+        _refuse_beside("--rejudge takes all from the experiment", scenario, baseline, candidate, pairs, primary, sets)
+        raise typer.Exit(_rejudge(ExperimentRecord.open(rejudge, options.out), json=json, every=every))
     if self_test:
-        _refuse_beside_self_test(scenario, baseline, candidate, build, subject, pairs, primary, sets)
+        said = "--self-test measures a subject of its own"
+        _refuse_beside(said, scenario, baseline, candidate, build, subject, pairs, primary, sets)
         raise typer.Exit(_self_test(replace(options, profile=None), profile or "full", seed, json=json))
     if scenario is None or baseline is None or candidate is None:
         raise UsageError("a gate needs SCENARIO, --baseline and --candidate", remedy="see harness gate --help")
@@ -124,12 +135,19 @@ def _self_test(options: RunOptions, profile: str, seed: int | None, *, json: boo
     return result.exit_code
 
 
-def _refuse_beside_self_test(*given: object) -> None:
+def _rejudge(record: ExperimentRecord, *, json: bool, every: bool) -> int:
+    result = again.judge_again(record)
+    record.save_gate(result)
+    if json:
+        sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
+    else:
+        gate_terminal.render(result, CliConsole(), every=every)
+    return result.exit_code
+
+
+def _refuse_beside(cause: str, *given: object) -> None:
     if any(given):
-        raise UsageError(
-            "--self-test measures a subject of its own",
-            remedy="give it no scenario and no options but --profile, --seed, --out",
-        )
+        raise UsageError(cause, remedy="give it no scenario, arms, pairs or values beside")
 
 
 def _threshold(text: str) -> tuple[str, str]:

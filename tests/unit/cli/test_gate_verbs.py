@@ -27,6 +27,8 @@ _ARMS = ("--baseline", "scenario", "--candidate", "options:workers=5")
         (("gate", "label-flip", "--baseline", "command:/no/such", "--candidate", "scenario"), "'/no/such' is not"),
         (("gate", "--self-test", "--profile", "fast"), "--self-test has no profile 'fast'"),
         (("gate", "label-flip", "--self-test"), "--self-test measures a subject of its own"),
+        (("gate", "--rejudge", "zzz"), "no experiment 'zzz' in"),
+        (("gate", "label-flip", "--rejudge", "zzz"), "--rejudge takes all from the experiment"),
         (("compare", "zzz", "yyy"), "no run 'zzz' here"),
         (("compare", "options:workers=5", "scenario"), "'options:workers=5' is a subject to be measured"),
     ],
