@@ -15,6 +15,7 @@ from harness.cli.run import parse_sets
 from harness.core import paths
 from harness.core.errors import UsageError
 from harness.experiment import gating, selftest, specs, stored_baseline
+from harness.experiment import resume as resuming
 from harness.experiment.options import RunOptions
 from harness.gate import again, stored
 from harness.record.experiments import ExperimentRecord
@@ -64,6 +65,9 @@ def gate(
         bool,
         typer.Option("--self-test", help="Let the gate judge known regressions; --profile quick or full (default)."),
     ] = False,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="EXPERIMENT", help="Take an interrupted gate up again.")
+    ] = None,
     rejudge: Annotated[
         str | None,
         typer.Option(
@@ -87,26 +91,35 @@ def gate(
         said = "--self-test measures a subject of its own"
         _refuse_beside(said, scenario, baseline, candidate, build, subject, pairs, primary, sets)
         raise typer.Exit(_self_test(replace(options, profile=None), profile or "full", seed, json=json))
-    if scenario is None or baseline is None or candidate is None:
-        raise UsageError("a gate needs SCENARIO, --baseline and --candidate", remedy="see harness gate --help")
-    request = gating.Request(
-        baseline=baseline,
-        candidate=candidate,
-        build=build,
-        subject=subject,
-        pairs=pairs,
-        primary=[_threshold(text) for text in primary or []],
-        seed=seed,
-        early=not all_pairs,
-    )
-    file = load(scenario)
-    scope.enter_if_needed()
     console = CliConsole(stderr=json)
-    with GateObserver(console) as watcher:
-        if specs.is_spec(baseline):
-            result = gating.run_gate(file, options, request, watcher)
-        else:
-            result = stored_baseline.run_stored(file, options, request, stored.find(baseline, options.out), watcher)
+    if resume is not None:
+        said = "--resume takes all from the experiment"
+        _refuse_beside(said, scenario, baseline, candidate, build, subject, pairs, primary, sets, profile, seed)
+        record = ExperimentRecord.open(resume, options.out)
+        scope.enter_if_needed()
+        with GateObserver(console) as watcher:
+            result = resuming.resume_gate(record, options, watcher)
+    else:
+        if scenario is None or baseline is None or candidate is None:
+            raise UsageError("a gate needs SCENARIO, --baseline and --candidate", remedy="see harness gate --help")
+        request = gating.Request(
+            baseline=baseline,
+            candidate=candidate,
+            build=build,
+            subject=subject,
+            pairs=pairs,
+            primary=[_threshold(text) for text in primary or []],
+            seed=seed,
+            early=not all_pairs,
+        )
+        file = load(scenario)
+        scope.enter_if_needed()
+        with GateObserver(console) as watcher:
+            if specs.is_spec(baseline):
+                result = gating.run_gate(file, options, request, watcher)
+            else:
+                kept = stored.find(baseline, options.out)
+                result = stored_baseline.run_stored(file, options, request, kept, watcher)
     if json:
         sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
     else:

@@ -21,6 +21,7 @@ from harness.scenario.gating import DEFAULT_PAIRS, MAX_PRIMARY, PrimaryMetric, p
 from harness.scenario.load import ScenarioFile
 from harness.scenario.model import Scenario
 from harness.scenario.resolve import resolve
+from harness.subject.redact import redact_text
 
 MOST_SPOILED = 4
 """Pairs that are measured again because the machine was too busy; then the gate gives up."""
@@ -65,7 +66,8 @@ def run_gate(file: ScenarioFile, options: RunOptions, request: Request, watcher:
         arms = arms_of(file, scenario, options, request, stack, watcher.step)
         number = request.pairs or (scenario.gate.pairs if scenario.gate else DEFAULT_PAIRS)
         seed = scenario.seed if request.seed is None else request.seed
-        measuring = pairs.begin(file, options, arms, kind="gate", seed=seed, pairs=number)
+        asked = _asked(file, options, request, primary)
+        measuring = pairs.begin(file, options, arms, kind="gate", seed=seed, pairs=number, asked=asked)
         question = Question(
             experiment_id=measuring.facts.experiment_id,
             scenario=file.name,
@@ -80,6 +82,22 @@ def run_gate(file: ScenarioFile, options: RunOptions, request: Request, watcher:
         watcher.plan(measuring.facts.experiment_id, arms, number, primary)
         measure(measuring, question, file, options, arms, watcher)
     return close(measuring, question)
+
+
+def _asked(
+    file: ScenarioFile, options: RunOptions, request: Request, primary: Sequence[PrimaryMetric]
+) -> dict[str, object]:
+    """What `harness gate --resume` needs beside the arms, secrets redacted."""
+    return {
+        "scenario": str(file.path.absolute()),
+        "sha256": file.sha256,
+        "cluster": options.provider,
+        "sets": {name: redact_text(value) for name, value in options.sets.items()},
+        "primary": {item.metric: item.text for item in primary},
+        "build": redact_text(request.build) if request.build else None,
+        "subject": redact_text(request.subject) if request.subject else None,
+        "early": request.early,
+    }
 
 
 def stated(file: ScenarioFile, scenario: Scenario, request: Request) -> list[PrimaryMetric]:

@@ -280,4 +280,7 @@ class Experiment(_Model):
     seed: int | None = Field(default=None, description="seeds of the pairs and the order in them are drawn from it")
     pairs: int | None = Field(default=None, description="pairs that were planned")
     arms: dict[str, ExperimentArm] = Field(default={}, description="baseline and candidate of a paired experiment")
+    asked: dict[str, Any] | None = Field(
+        default=None, description="of a gate: what it was asked, to take it up again; secrets redacted"
+    )
     message: str | None = Field(default=None, description="why it ended before its end")
