@@ -17,6 +17,8 @@ from harness.experiment.specs import Arm
 from harness.gate.judge import Question, judge, stand
 from harness.gate.pairing import ARMS, Pair
 from harness.record.gate import ArmName, Gate
+from harness.scenario import gating
+from harness.scenario.checks import check
 from harness.scenario.gating import DEFAULT_PAIRS, MAX_PRIMARY, PrimaryMetric, parse_primary
 from harness.scenario.load import ScenarioFile
 from harness.scenario.model import Scenario
@@ -107,12 +109,13 @@ def stated(file: ScenarioFile, scenario: Scenario, request: Request) -> list[Pri
             raise UsageError(f"{len(request.primary)} primary metrics", remedy=f"at most {MAX_PRIMARY} may decide")
         found = []
         for name, text in request.primary:
-            # through the scenario's own rules: its probes and collectors decide what can be measured
             try:
                 found.append(parse_primary(name, text))
             except ValueError as error:
                 raise UsageError(str(error), place=f"--primary {name}={text}") from None
             _measurable(scenario, found[-1], f"--primary {name}={text}")
+        if len({item.metric for item in found}) < len(found):
+            raise UsageError(f"--primary {found[0].metric} stands twice", remedy="remove one")
         return found
     if scenario.gate is None:
         raise UsageError(
@@ -123,10 +126,8 @@ def stated(file: ScenarioFile, scenario: Scenario, request: Request) -> list[Pri
 
 
 def _measurable(scenario: Scenario, item: PrimaryMetric, place: str) -> None:
-    from harness.scenario.checks import check
-    from harness.scenario.gating import Gate as GateKey
-
-    trial = scenario.model_copy(update={"gate": GateKey(primary={item.metric: item.text})})
+    """Through the scenario's own rules: its probes and collectors decide what can be measured."""
+    trial = scenario.model_copy(update={"gate": gating.Gate(primary={item.metric: item.text})})
     for problem in check(trial):
         raise UsageError(problem.cause, place=place, remedy=problem.remedy)
 

@@ -29,6 +29,8 @@ _ARMS = ("--baseline", "scenario", "--candidate", "options:workers=5")
         (("gate", "label-flip", "--self-test"), "--self-test measures a subject of its own"),
         (("gate", "--rejudge", "zzz"), "no experiment 'zzz' in"),
         (("gate", "label-flip", "--rejudge", "zzz"), "--rejudge takes all from the experiment"),
+        (("gate", "--resume", "zzz"), "no experiment 'zzz' in"),
+        (("gate", "--resume", "zzz", "--seed", "3"), "--resume takes all from the experiment"),
         (("compare", "zzz", "yyy"), "no run 'zzz' here"),
         (("compare", "options:workers=5", "scenario"), "'options:workers=5' is a subject to be measured"),
     ],
