@@ -134,7 +134,7 @@ def test_a_wrong_primary_metric_is_one_line(primary: tuple[str, str], message: s
 
 def test_the_same_metric_twice_is_no_family_of_two() -> None:
     twice = [("memory.rss.peak", "5%"), ("memory.rss.peak", "3%")]
-    with pytest.raises(UsageError, match="--primary memory.rss.peak stands twice; remove one"):
+    with pytest.raises(UsageError, match=r"--primary memory\.rss\.peak stands twice; remove one"):
         stated(FLIP, resolve(FLIP), Request("a", "b", primary=twice))
 
 
