@@ -24,6 +24,8 @@ class _Reading:
     limit_hits: int
     usage_bytes: int
     pids: tuple[int, ...]
+    by_replica: tuple[int, ...] = ()
+    """Kills of the running incarnation of each replica, where there are several."""
 
 
 class OomCollector(Collector):
@@ -56,7 +58,7 @@ class OomCollector(Collector):
             )
         self._context = context
         self._cgroup = context.subject.cgroup
-        self._base = self._last = _read(context.subject.cgroup)
+        self._base = self._last = _read(context.subject.cgroup, context)
         self._write(context)
         self._sampler.start()
 
@@ -91,7 +93,7 @@ class OomCollector(Collector):
         before = self._last
         assert before is not None
         try:
-            now = _read(cgroup)
+            now = _read(cgroup, context)
         except OSError:
             return  # the cgroup is gone: what was read last stands
         self._last = now
@@ -116,6 +118,7 @@ class OomCollector(Collector):
             pids_gone=sorted(set(before.pids) - set(now.pids)),
             cgroup=str(cgroup.path),
             cgroup_version=cgroup.version,
+            replica=_grown(before.by_replica, now.by_replica),
         )
 
     def _sums(self) -> tuple[int, int]:
@@ -138,10 +141,17 @@ class OomCollector(Collector):
         context.sink.sample(self.name, "oom.limit_hits", values[1], t_ns=t_ns)
 
 
-def _read(cgroup: Cgroup) -> _Reading:
+def _read(cgroup: Cgroup, context: RunContext) -> _Reading:
     # Usage first: of all values it changes soonest after a kill.
     usage = cgroup.usage_bytes()
-    return _Reading(cgroup.oom_kills(), cgroup.limit_hits(), usage, tuple(cgroup.pids()))
+    replicas = context.subject.replicas
+    kills = tuple(each.cgroup.oom_kills() for each in replicas if each.cgroup) if len(replicas) > 1 else ()
+    return _Reading(cgroup.oom_kills(), cgroup.limit_hits(), usage, tuple(cgroup.pids()), kills)
+
+
+def _grown(before: tuple[int, ...], now: tuple[int, ...]) -> int | None:
+    """The replica whose kills grew, None where there is one, or nobody can tell."""
+    return next((number for number, (old, new) in enumerate(zip(before, now, strict=False)) if new > old), None)
 
 
 def _peak(cgroup: Cgroup) -> int | None:

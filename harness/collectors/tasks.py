@@ -35,6 +35,7 @@ class _Process:
     writer: asyncio.StreamWriter
     pid: int = 0
     probe_ns: int = 0
+    replica: int | None = None
     tasks: int | None = None
     names: dict[str, int] = field(default_factory=dict)
     cpu_ns: int = 0
@@ -163,6 +164,7 @@ class TasksCollector(Collector):
         if counts:
             self._total = sum(counts)
             sink.sample(self.name, "tasks", self._total, t_ns=t_ns)
+            self._write_replicas(context, t_ns)
         names: dict[str, int] = dict.fromkeys(self._written, 0)
         for item in self._processes:
             for name, count in item.names.items():
@@ -177,14 +179,40 @@ class TasksCollector(Collector):
         spent_ns = self._ended_cpu_ns + sum(item.cpu_ns for item in self._processes)
         sink.sample(self.name, "overhead.agent.cpu", spent_ns / 1e9, t_ns=t_ns)
 
+    def _write_replicas(self, context: RunContext, t_ns: int) -> None:
+        """The tasks of each of several replicas."""
+        replicas = context.subject.replicas
+        for number in range(len(replicas)) if len(replicas) > 1 else ():
+            own = [each.tasks for each in self._processes if each.tasks is not None and self._replica(each) == number]
+            if own:
+                context.sink.sample(self.name, "tasks", sum(own), {"replica": str(number)}, t_ns)
+
+    def _replica(self, process: _Process) -> int | None:
+        """Which replica a connected process belongs to; looked up once, for that reads /proc."""
+        if process.replica is None and self._context is not None:
+            for number, replica in enumerate(self._context.subject.replicas):
+                if process.pid in replica.pids():
+                    process.replica = number
+        return process.replica
+
+    def _largest_replica(self, asked: list[_Process], answers: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+        """The answers of the replica with the largest heap, of all processes where there are no replicas."""
+        by_replica: dict[int | None, dict[int, dict[str, Any]]] = {}
+        several = self._context is not None and len(self._context.subject.replicas) > 1
+        for process in asked:
+            if process.pid in answers:
+                number = self._replica(process) if several else None
+                by_replica.setdefault(number, {})[process.pid] = answers[process.pid]
+        return max((list(found.values()) for found in by_replica.values()), key=_heap_bytes, default=[])
+
     async def _read_heap(self) -> None:
         """Force a collection in every process and write the sums; a part that one process cannot tell is left out."""
         context = self._context
         if context is None:
             return
         if context.subject.runtime == "go":
-            value = await goruntime.heap_after_collection(context.subject.pprof_url)
-            context.sink.sample(self.name, "memory.heap", value)
+            heaps = [await goruntime.heap_after_collection(each.pprof_url) for each in context.subject.replicas]
+            context.sink.sample(self.name, "memory.heap", max(heaps))
             return
         asked = [process for process in self._processes if process.pid]
         for process in asked:
@@ -200,8 +228,9 @@ class TasksCollector(Collector):
         if missing:
             reasons.add(f"{missing} of {len(asked)} processes did not answer within {_COLLECT_S:.0f} s")
         total = 0
+        largest = self._largest_replica(asked, answers)
         for part in ("pymalloc", "malloc"):
-            values = [answer[part] for answer in answers.values() if answer.get(part) is not None]
+            values = [answer[part] for answer in largest if answer.get(part) is not None]
             if values:
                 context.sink.sample(self.name, "memory.heap", sum(values), {"part": part})
                 total += sum(values)
@@ -214,6 +243,10 @@ class TasksCollector(Collector):
             seconds=max((answer["seconds"] for answer in answers.values()), default=0.0),
             reasons=sorted(reasons),
         )
+
+
+def _heap_bytes(answers: list[dict[str, Any]]) -> int:
+    return sum(answer.get(part) or 0 for answer in answers for part in ("pymalloc", "malloc"))
 
 
 def backfill(sent_ns: int, lag_ns: int, interval_ns: int) -> list[tuple[int, int]]:

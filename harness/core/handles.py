@@ -107,18 +107,20 @@ class CpuLimit(Protocol):
         """The counters now; raises OSError when its cgroup is gone."""
 
 
-EndKind = Literal["oom_limit", "oom_node", "thrashing", "crash", "our_signal", "clean"]
+EndKind = Literal["oom_limit", "oom_node", "thrashing", "crash", "our_signal", "clean", "gone"]
+"""`gone`: a process that is nobody of ours has ended, and only its parent knows how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How the subject ended, with the evidence for it.
 
-    `exit_code` follows the shell: 128 + signal for a death by signal. `evidence` holds the counters before and after.
+    `exit_code` follows the shell: 128 + signal for a death by signal; None where only its parent knows. `evidence` holds the
+    counters before and after.
     """
 
     kind: EndKind
-    exit_code: int
+    exit_code: int | None
     t_ns: int
     sentence: str
     evidence: Mapping[str, JSON] = field(default_factory=dict)
@@ -135,12 +137,19 @@ class Subject(Protocol):
     runtime: SubjectRuntime
     started_ns: int
     """Run time at which its process was started."""
-    pid: int
     metrics_url: str | None
     pprof_url: str | None
     agent_socket: Path | None
     """Unix socket the injected agent connects to; the tasks collector listens on it. None where nothing is injected."""
     memory_limit: int | None
+
+    @property
+    def pid(self) -> int:
+        """Its main process."""
+
+    @property
+    def replicas(self) -> Sequence[Subject]:
+        """Each of its replicas, limited by itself; only itself where there is one."""
 
     @property
     def cgroup(self) -> Cgroup | None:

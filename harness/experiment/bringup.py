@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from harness.cluster import provider
+from harness.cluster import flags, provider
 from harness.cluster.embedded import EmbeddedCluster, EmbeddedOptions
 from harness.core.errors import RunFault
 from harness.core.handles import RunContext
@@ -15,11 +15,12 @@ from harness.experiment.load import LoadGenerator
 from harness.experiment.stage import SetupRefused, Stage
 from harness.kube.api import Api
 from harness.kube.kubeconfig import client_files
-from harness.kube.manifests import apply_files
+from harness.kube.manifests import apply_files, load_manifests
 from harness.kube.rbac import LOADGEN, WATCHER, bind, grant
 from harness.scenario import fanout, plan, rights
 from harness.scenario.names import namespaces
-from harness.subject.incarnations import Incarnations
+from harness.scenario.server import InflightLimits
+from harness.subject.replicas import RunSubject
 
 _WATCHER_USER = "harness:watcher"
 _LOADGEN_USER = "harness:loadgen"
@@ -33,12 +34,24 @@ async def start_cluster(stage: Stage, stack: AsyncExitStack) -> EmbeddedCluster:
         run_id=stage.facts.run_id,
         work_dir=stage.directory,
         progress=stage.observer,
-        options=EmbeddedOptions(audit_groups=sorted({kind.group for kind in stage.scenario.kinds})),
+        options=_options(stage),
     )
     stack.push_async_callback(cluster.stop)
     stage.facts.cluster = dict(cluster.describe())
     stage.writer.save_run(stage.facts)
     return cluster
+
+
+def _options(stage: Stage) -> EmbeddedOptions:
+    """What the scenario says of its API server, the groups that the audit log must show, and who counts against its quotas."""
+    inflight, setup = stage.scenario.apiserver.inflight, stage.scenario.setup
+    manifests = [] if setup is None else load_manifests([stage.base / entry for entry in setup.apply])
+    return EmbeddedOptions(
+        lift_inflight=inflight == "off",
+        inflight=(inflight.mutating, inflight.reading) if isinstance(inflight, InflightLimits) else None,
+        audit_groups=sorted({kind.group for kind in stage.scenario.kinds}),
+        controllers=[flags.QUOTA_CONTROLLER] if any(each["kind"] == "ResourceQuota" for each in manifests) else [],
+    )
 
 
 async def apply_setup(stage: Stage, api: Api) -> None:
@@ -53,7 +66,7 @@ async def apply_setup(stage: Stage, api: Api) -> None:
         raise SetupRefused(f"setup: {error}") from error
 
 
-async def context(stage: Stage, api: Api, cluster: EmbeddedCluster, subject: Incarnations) -> RunContext:
+async def context(stage: Stage, api: Api, cluster: EmbeddedCluster, subject: RunSubject) -> RunContext:
     """What the collectors may know, with an identity that may only read what the scenario needs."""
     watcher = await cluster.identity(_WATCHER_USER)
     await bind(api, _WATCHER_USER, WATCHER, stage.facts.run_id)
@@ -68,8 +81,8 @@ async def context(stage: Stage, api: Api, cluster: EmbeddedCluster, subject: Inc
         sink=stage.writer,
         watcher_kubeconfig=watcher,
         kinds=fanout.scenario_kinds(stage.scenario),
-        expected=fanout.expected(stage.scenario, stage.facts.run_id),
-        probes=fanout.probes(stage.scenario, stage.facts.run_id),
+        expected=[] if stage.facts.observed else fanout.expected(stage.scenario, stage.facts.run_id),
+        probes=[] if stage.facts.observed else fanout.probes(stage.scenario, stage.facts.run_id),
         labels=stage.labels,
     )
 

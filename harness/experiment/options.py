@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from harness.experiment.observe import Observation
 from harness.record.models import Verdict
 from harness.record.reader import RunRecord
 from harness.scenario.model import Scenario
@@ -29,6 +30,10 @@ class RunOptions:
     """`on` or a URL; None leaves it to the scenario."""
     report: bool = True
     """Write each run's report.html; `harness report RUN` makes it later too."""
+    observe: Observation | None = None
+    """Send no load, and watch; None: the scenario's load is sent."""
+    pid: int | None = None
+    """A process that runs already replaces the scenario's subject."""
     pin: bool = True
     """Keep subject and load generator on CPUs of their own, where there are enough."""
 

@@ -39,13 +39,16 @@ from harness.scenario.fields import (
 )
 from harness.scenario.gating import Gate
 from harness.scenario.hints import shown
-from harness.scenario.steps import Create, Flip, Hook, Probe, Restart, Settle, Step, Until
-from harness.scenario.subject_parts import GoEnvironment, Ready, Webhooks
+from harness.scenario.server import ApiServer
+from harness.scenario.steps import Create, Failover, Flip, Hook, Probe, Restart, Settle, Step, Until
+from harness.scenario.subject_parts import GoEnvironment, LeaseReady, Ready, Webhooks
 
 __all__ = [
+    "ApiServer",
     "Create",
     "Engaged",
     "Expectation",
+    "Failover",
     "Flip",
     "GoEnvironment",
     "Hook",
@@ -69,11 +72,14 @@ Pyroscope = Literal["off", "on"]
 
 
 class Subject(Model):
-    """The controller under test: one of the reference controllers, or a command."""
+    """The controller under test: one of the reference controllers, a command, or a process that runs already."""
 
     controller: Text | None = Field(default=None, description="a reference controller, by name")
     options: dict[ParamName, Option] = Field(default={}, description="switches of the reference controller")
     command: list[Text] | None = Field(default=None, min_length=1, description="any controller, as a command line")
+    pid: Annotated[int, Field(ge=2, le=2**22)] | None = Field(
+        default=None, description="a process that somebody else has started, and goes on with afterwards"
+    )
     metrics: Url | None = Field(default=None, description="where it serves Prometheus metrics")
     pprof: Url | None = Field(default=None, description="where it serves Go's pprof")
     ready: Ready | None = None
@@ -83,6 +89,10 @@ class Subject(Model):
         default=None, description="CPUs that it may use, such as 0.5; no limit without it"
     )
     go: GoEnvironment | None = Field(default=None, description="the environment of Go's runtime")
+    replicas: Literal[1, 2] = Field(default=1, description="how many of it run at once, of which one is leader")
+    lease: LeaseReady | None = Field(
+        default=None, description="the Lease by which a command's replicas elect their leader"
+    )
     webhooks: Webhooks | None = Field(default=None, description="admission webhooks that a command serves")
     log_limit: Memory = Field(
         default=64 * 2**20, description="disk that its log may take; then the oldest lines are dropped",
@@ -107,7 +117,34 @@ class Subject(Model):
         return self
 
     @model_validator(mode="after")
+    def _replicas_elect(self) -> Self:
+        if self.replicas == 1:
+            if self.lease is not None and self.controller is None:
+                raise fault("lease is that of replicas; set replicas to 2", key="lease")
+            return self
+        if self.command is not None and self.lease is None:
+            raise fault("replicas need leader election; say which Lease: lease: {name: NAME}", key="replicas")
+        if self.webhooks is not None:
+            raise fault("admission webhooks are called at one address, not at two replicas; remove one", key="webhooks")
+        if self.options.get("leader-elect") in (False, "false"):
+            raise fault("two replicas without leader election would both reconcile; remove leader-elect", key="options")
+        return self
+
+    @model_validator(mode="after")
+    def _only_measured(self) -> Self:
+        if self.pid is None:
+            return self
+        for key in ("controller", "command"):
+            if getattr(self, key) is not None:
+                raise fault(f"a subject is a process that runs already, or a {key}, not both; remove one", key="pid")
+        for key in sorted(self.model_fields_set - {"pid", "metrics", "pprof"}):
+            raise fault(f"{key} is for who starts the process, and pid names one that runs already; remove it", key=key)
+        return self
+
+    @model_validator(mode="after")
     def _one_kind(self) -> Self:
+        if self.pid is not None:
+            return self
         if self.controller is None and self.command is None:
             raise fault("a subject needs a controller or a command; write controller: fleet, or command: [./manager]")
         if self.controller is None:
@@ -116,7 +153,7 @@ class Subject(Model):
             return self
         if self.command is not None:
             raise fault("a subject is a controller or a command, not both; remove one", key="command")
-        for key in ("metrics", "pprof", "ready"):
+        for key in ("metrics", "pprof", "ready", "lease"):
             if getattr(self, key) is not None:
                 raise fault(f"{key} is known for the reference controllers; remove it", key=key)
         return self
@@ -184,6 +221,7 @@ class Body(Model):
         default=1, description="sizes, bytes and choices are drawn from it"
     )
     params: dict[ParamName, Param] = Field(default={}, description="values that `{name}` stands for, with defaults")
+    apiserver: ApiServer = Field(default=ApiServer(), description="settings of the embedded API server")
     setup: Setup | None = Field(default=None, description="what must be in the cluster before the subject starts")
     subject: Subject
     engaged: list[Engaged] = Field(default=[], description="signs that the subject did the work")
