@@ -6,7 +6,9 @@ happens, so it is readable after SIGKILL. `memray run` profiles one process; chi
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import ClassVar
 from harness.collectors import python_command
 from harness.collectors.base import Collector
 from harness.collectors.tools import run_tool
-from harness.core.errors import HarnessError, UsageError
+from harness.core.errors import EnvironmentFault, HarnessError, UsageError
 from harness.core.handles import Launch, Progress, RunContext
 from harness.core.sinks import Sink
 from harness.toolchain import inject
@@ -46,12 +48,13 @@ class MemrayCollector(Collector):
                 place=launch.command[0],
                 remedy="leave --memray out for this subject",
             )
+        if launch.apart is not None:
+            raise EnvironmentFault(f"{launch.apart}, so memray cannot be put into it", place=self.name)
         command = python_command.parse(
             launch.command, executable=launch.python.executable, search_path=launch.env.get("PATH")
         )
         side = await inject.ensure(launch.python, self._progress)
-        profiles = launch.run_dir / "profiles"
-        profiles.mkdir(parents=True, exist_ok=True)
+        profiles = launch.folder("profiles")
         kind = filesystem_of(profiles)
         if kind in _IN_MEMORY:
             launch.sink.event(
@@ -60,7 +63,7 @@ class MemrayCollector(Collector):
                 message=f"{profiles} is on {kind}: the capture is charged to the subject's memory limit; use --out on a disk",
             )
         capture = profiles / "memray-start-0.bin"
-        launch.command[:] = command.under("-m", "memray", "run", "--quiet", "--force", "--output", str(capture))
+        launch.command[:] = command.under("-m", "memray", "run", "--quiet", "--force", "--output", launch.inside(capture))
         if side not in launch.inject_dirs:
             launch.inject_dirs.append(side)
         self._capture, self._run_dir, self._sink = capture, launch.run_dir, launch.sink
@@ -75,6 +78,7 @@ class MemrayCollector(Collector):
             return
         if not capture.is_file() or capture.stat().st_size == 0:
             raise HarnessError("memray wrote no capture", place=str(capture), remedy="see the subject's log")
+        capture = await asyncio.to_thread(_into_record, capture, self._run_dir)
         deadline = time.monotonic() + _DEADLINE_S
         log = capture.with_suffix(".log")
         output = await run_tool(
@@ -122,6 +126,15 @@ class MemrayCollector(Collector):
             timeout_s=max(1.0, deadline - time.monotonic()),
         )
         return str(page.relative_to(self._run_dir))
+
+
+def _into_record(capture: Path, run_dir: Path) -> Path:
+    """A capture that was written into a folder shared with a pod, as a file of the record."""
+    if capture.is_relative_to(run_dir):
+        return capture
+    profiles = run_dir / "profiles"
+    profiles.mkdir(exist_ok=True)
+    return Path(shutil.copy(capture, profiles))
 
 
 def filesystem_of(path: Path, mounts: Path = _MOUNTS) -> str | None:

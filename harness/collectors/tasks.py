@@ -56,6 +56,7 @@ class TasksCollector(Collector):
         self._written: dict[str, int] = {}
         self._ended_cpu_ns = 0
         self._total: int | None = None
+        self._apart: str | None = None
 
     @property
     def total(self) -> int | None:
@@ -65,8 +66,11 @@ class TasksCollector(Collector):
     async def prepare(self, launch: Launch) -> None:
         if launch.runtime != "python" or launch.python is None:
             return
+        if launch.apart is not None:
+            self._apart = launch.apart
+            return
         # Not in the run directory: a socket's path must fit into 108 bytes.
-        self._directory = Path(tempfile.mkdtemp(prefix="hns-"))
+        self._directory = Path(tempfile.mkdtemp(prefix="hns-")) if launch.shared is None else launch.folder("agent")
         path = self._directory / "agent"
         if len(bytes(path)) >= _SUN_PATH:
             self._remove_directory()
@@ -74,9 +78,9 @@ class TasksCollector(Collector):
                 f"{path} is too long for a Unix socket", place=self.name, remedy="set TMPDIR to a shorter path"
             )
         self._server = await asyncio.start_unix_server(self._serve, path, limit=_LINE_LIMIT)
-        path.chmod(0o600)
+        path.chmod(0o600 if launch.shared is None else 0o666)
         launch.agent_socket = path
-        launch.env[SOCKET_ENV] = str(path)
+        launch.env[SOCKET_ENV] = launch.inside(path)
         if side_dir() not in launch.inject_dirs:
             launch.inject_dirs.append(side_dir())
 
@@ -86,9 +90,8 @@ class TasksCollector(Collector):
             raise EnvironmentFault("the subject is neither Python nor Go: its tasks cannot be counted", place=self.name)
         if runtime == "python":
             if self._server is None:
-                raise EnvironmentFault(
-                    "the subject's interpreter is not known, so nothing was injected", place=self.name
-                )
+                why = self._apart or "the subject's interpreter is not known"
+                raise EnvironmentFault(f"{why}, so nothing was injected", place=self.name)
             try:
                 async with asyncio.timeout(_CONNECT_S):
                     await self._connected.wait()

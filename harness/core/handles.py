@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -84,6 +85,61 @@ class Cgroup(Protocol):
         """Processes in it."""
 
 
+@dataclass(frozen=True, slots=True)
+class KillReading:
+    """What is known at one moment of kills for memory. `limit_hits` and `usage_bytes` are None where nobody can tell."""
+
+    kills: int
+    """Cumulative kills of the subject's processes."""
+    limit_hits: int | None
+    """Cumulative times the limit was reached."""
+    usage_bytes: int | None
+    pids: Sequence[int] = ()
+    evidence: Mapping[str, JSON] = field(default_factory=dict)
+    """Where the numbers come from."""
+
+
+class KillWitness(Protocol):
+    """Counts kills for memory of one incarnation of the subject."""
+
+    limit_bytes: int | None
+
+    def read(self) -> KillReading:
+        """The counts now; raises OSError where they are gone for good."""
+
+    def peak_bytes(self) -> int | None:
+        """Highest charge so far, None where nobody can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStats:
+    """One sample of a kubelet about a container, taken at `at` by the node's clock. None: it does not tell."""
+
+    at: datetime
+    working_set_bytes: int | None
+    usage_bytes: int | None
+    rss_bytes: int | None
+    cpu_s: float | None
+
+
+class Stats(Protocol):
+    """Asks a kubelet what it knows of the subject."""
+
+    failure: str | None
+    """Why the newest question got no answer."""
+
+    async def read(self) -> ContainerStats | None:
+        """Its newest sample, None where there is none that was not read before."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFolder:
+    """A folder of this machine that a cluster's nodes see as `there`."""
+
+    here: Path
+    there: str
+
+
 class Throttling(Protocol):
     """Cumulative counters of a CPU limit."""
 
@@ -136,6 +192,7 @@ class Subject(Protocol):
     started_ns: int
     """Run time at which its process was started."""
     pid: int
+    """Its main process as this machine numbers it; 0 where that is not seen from here."""
     metrics_url: str | None
     pprof_url: str | None
     agent_socket: Path | None
@@ -145,6 +202,14 @@ class Subject(Protocol):
     @property
     def cgroup(self) -> Cgroup | None:
         """The memory cgroup of the running incarnation, None without a limit."""
+
+    @property
+    def kills(self) -> KillWitness | None:
+        """Who counts kills for memory of the running incarnation; None where nobody can."""
+
+    @property
+    def stats(self) -> Stats | None:
+        """The kubelet, of a subject in a pod."""
 
     @property
     def cpu(self) -> CpuLimit | None:
@@ -235,6 +300,27 @@ class Launch:
     """Directories put in front of PYTHONPATH, in order."""
     agent_socket: Path | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    shared: SharedFolder | None = None
+    """Of a subject that does not see this machine's files: the folder that it sees, as `there`."""
+    apart: str | None = None
+    """Why nothing can be handed to the subject, nor taken from it, by files; None where it can."""
+
+    def folder(self, name: str) -> Path:
+        """A directory for files that the subject writes and the harness reads, or the other way round."""
+        if self.shared is None:
+            directory = self.run_dir / name
+            directory.mkdir(parents=True, exist_ok=True)
+            return directory
+        directory = self.shared.here / name
+        directory.mkdir(exist_ok=True)
+        directory.chmod(0o777)  # the subject's user is unknown here; the folder above is closed to everybody else
+        return directory
+
+    def inside(self, path: Path) -> str:
+        """What the subject calls a path of ours."""
+        if self.shared is None or not path.is_relative_to(self.shared.here):
+            return str(path)
+        return f"{self.shared.there}/{path.relative_to(self.shared.here)}"
 
 
 @dataclass(frozen=True, slots=True)
