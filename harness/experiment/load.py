@@ -26,9 +26,17 @@ _GRACE_SECONDS = 30.0  # beyond a phase's own timeout, for its last requests
 class LoadGenerator:
     """A running `python -m loadgen`. Rows go to the sink; `on_rows` sees them too."""
 
-    def __init__(self, child: Child, sink: Sink, log: Path, on_rows: Callable[[list[RequestRow]], None]) -> None:
+    def __init__(
+        self,
+        child: Child,
+        counts: Mapping[str, int],
+        sink: Sink,
+        log: Path,
+        on_rows: Callable[[list[RequestRow]], None],
+    ) -> None:
         self.pid = child.pid
         self.supervisor_pid = child.supervisor_pid
+        self._counts = counts
         self._done: Counter[str] = Counter()
         self._child = child
         self._sink = sink
@@ -48,12 +56,13 @@ class LoadGenerator:
         cpus: Collection[int] | None = None,
     ) -> LoadGenerator:
         """Start the generator, on `cpus` only, and wait until it is connected. Raises RunFault with its last words otherwise."""
+        counts = {phase["name"]: phase["count"] for phase in plan["phases"]}
         plan_path, log = run_dir / "plan.json", run_dir / "loadgen.log"
         plan_path.write_text(json.dumps(plan, indent=1) + "\n")
         env = {**os.environ, RUN_ENV: str(plan["run_id"])}
         command = [sys.executable, "-P", "-m", "loadgen", str(plan_path)]
         child = await spawn(command, name="loadgen", env=env, stdin=PIPE, stdout=PIPE, stderr=log, cpus=cpus)
-        generator = cls(child, sink, log, on_rows)
+        generator = cls(child, counts, sink, log, on_rows)
         try:
             await generator._expect("ready", _READY_SECONDS)
         except BaseException:
@@ -82,6 +91,10 @@ class LoadGenerator:
             else:
                 running.discard(name)
                 on_end({**message, "started_ns": started_ns.get(name)})
+
+    def requested(self, phase: str) -> int:
+        """Requests that a phase is planned to send."""
+        return self._counts[phase]
 
     def done(self, phase: str) -> int:
         """Requests of a phase that have succeeded so far."""

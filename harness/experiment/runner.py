@@ -17,7 +17,8 @@ from harness.core.clock import RunClock
 from harness.core.errors import ExitCode, HarnessError
 from harness.experiment import machine, pinning, subjects
 from harness.experiment.options import Observer, RunOptions
-from harness.experiment.session import Session, SetupRefused
+from harness.experiment.session import Session
+from harness.experiment.stage import SetupRefused
 from harness.record import owner
 from harness.record.models import ExpectedObjects, Outcome, Run, ScenarioFacts, SubjectFacts
 from harness.record.reader import RunRecord

@@ -29,7 +29,10 @@ def test_the_load_generator_imports_nothing_from_the_users_folder(folder: Path) 
     with pytest.raises(RunFault) as fault:  # the plan is none
         asyncio.run(
             LoadGenerator.start(
-                {"run_id": "20261122-000000-aaaaa"}, run_dir=folder / "run", sink=ListSink(), on_rows=lambda _: None
+                {"run_id": "20261122-000000-aaaaa", "phases": []},
+                run_dir=folder / "run",
+                sink=ListSink(),
+                on_rows=lambda _: None,
             )
         )
     assert "of the user" not in str(fault.value)

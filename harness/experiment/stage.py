@@ -1,0 +1,78 @@
+"""What every part of a living run shares: its facts, its record, its clock, and the phases it is made of."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from harness.core.clock import RunClock
+from harness.core.errors import RunFault
+from harness.experiment.options import Observer, RunOptions
+from harness.experiment.subjects import SubjectCommand
+from harness.experiment.witnesses import Witnesses
+from harness.record.models import EndingFacts, Phase, PhaseAction, Run
+from harness.record.writer import RecordWriter
+from harness.scenario.model import Scenario
+from harness.subject.incarnations import Incarnations
+
+
+class SetupRefused(RunFault):
+    """The cluster does not take what the scenario brings along: nothing can be measured, and the scenario is at fault."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """One run while it lives. `facts` is kept true all the time and saved at every phase."""
+
+    scenario: Scenario
+    facts: Run
+    writer: RecordWriter
+    clock: RunClock
+    command: SubjectCommand
+    options: RunOptions
+    observer: Observer
+    witnesses: Witnesses
+    directory: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.directory = self.writer.directory.absolute()
+        self.facts.collectors = self.witnesses.facts
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Tags of the run's profiles."""
+        labels = {"run_id": self.facts.run_id, "scenario": self.scenario.name}
+        return labels if self.scenario.arm is None else labels | {"arm": self.scenario.arm}
+
+    @property
+    def base(self) -> Path:
+        """The directory that file names in the scenario are relative to."""
+        return Path(self.facts.scenario.path).parent
+
+    def begin_phase(
+        self, name: str, action: PhaseAction, kind: str | None = None, requested: int | None = None
+    ) -> Phase:
+        """A phase begins now."""
+        phase = Phase(name=name, action=action, kind=kind, requested=requested, started_ns=self.clock.now_ns())
+        self.facts.phases.append(phase)
+        self.writer.phase = name
+        self.writer.event("phase", state="started", name=name)
+        self.writer.save_run(self.facts)
+        self.observer.phase_started(name, requested)
+        return phase
+
+    def end_phase(self, phase: Phase, t_ns: int | None = None) -> None:
+        """A phase is over, now or since `t_ns`; idempotent."""
+        if phase.ended_ns is None:
+            phase.ended_ns = self.clock.now_ns() if t_ns is None else t_ns
+            self.writer.event("phase", state="ended", name=phase.name)
+            self.writer.save_run(self.facts)
+
+    def take_ending(self, subject: Incarnations) -> None:
+        """Keep how the subject ended, if it did so before we stopped it."""
+        ending = subject.ending()
+        if ending is None or ending.kind == "our_signal" or self.facts.ending is not None:
+            return
+        self.facts.ending = EndingFacts(**asdict(ending))
+        self.writer.event("subject_ended", **asdict(ending))
+        self.observer.phase_ended("subject ended", ending.sentence)
