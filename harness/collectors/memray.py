@@ -63,7 +63,9 @@ class MemrayCollector(Collector):
                 message=f"{profiles} is on {kind}: the capture is charged to the subject's memory limit; use --out on a disk",
             )
         capture = profiles / "memray-start-0.bin"
-        launch.command[:] = command.under("-m", "memray", "run", "--quiet", "--force", "--output", launch.inside(capture))
+        launch.command[:] = command.under(
+            "-m", "memray", "run", "--quiet", "--force", "--output", launch.inside(capture)
+        )
         if side not in launch.inject_dirs:
             launch.inject_dirs.append(side)
         self._capture, self._run_dir, self._sink = capture, launch.run_dir, launch.sink

@@ -191,13 +191,15 @@ class Subject(Protocol):
     runtime: SubjectRuntime
     started_ns: int
     """Run time at which its process was started."""
-    pid: int
-    """Its main process as this machine numbers it; 0 where that is not seen from here."""
     metrics_url: str | None
     pprof_url: str | None
     agent_socket: Path | None
     """Unix socket the injected agent connects to; the tasks collector listens on it. None where nothing is injected."""
     memory_limit: int | None
+
+    @property
+    def pid(self) -> int:
+        """Its main process as this machine numbers it; 0 where that is not seen from here."""
 
     @property
     def cgroup(self) -> Cgroup | None:
@@ -304,6 +306,11 @@ class Launch:
     """Of a subject that does not see this machine's files: the folder that it sees, as `there`."""
     apart: str | None = None
     """Why nothing can be handed to the subject, nor taken from it, by files; None where it can."""
+
+    @property
+    def in_pod(self) -> bool:
+        """Whether it will run in a pod: with a file system and a loopback of its own."""
+        return self.shared is not None or self.apart is not None
 
     def folder(self, name: str) -> Path:
         """A directory for files that the subject writes and the harness reads, or the other way round."""

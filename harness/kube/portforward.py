@@ -41,7 +41,9 @@ class PortForward:
                 self._servers[port] = await asyncio.start_server(self._accept(port), "127.0.0.1", port)
             except OSError as error:
                 await self.close()
-                raise EnvironmentFault(f"cannot listen for the subject: {error.strerror}", place=f"127.0.0.1:{port}") from error
+                raise EnvironmentFault(
+                    f"cannot listen for the subject: {error.strerror}", place=f"127.0.0.1:{port}"
+                ) from error
 
     async def close(self) -> None:
         """Stop listening and cut all connections; again is harmless."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from harness.subject.cgroups import Counters, MemoryCgroup, MemoryCgroupV1, MemoryCgroupV2
@@ -18,7 +19,7 @@ _MAX_DIRECTORIES = 20_000
 
 
 class ContainerCgroup:
-    """The memory cgroup of one container, implementing `core.handles.Cgroup`; after the container's end it answers from the last reading.
+    """The memory cgroup of one container, implementing `core.handles.Cgroup`; after its end it answers from the last reading.
 
     The pod's own cgroup above it has the same limit and holds the pause container too, so it is usually the one whose limit is
     reached: hits of both count.
@@ -87,7 +88,9 @@ class ContainerCgroup:
         return replace(own, limit_hits=own.limit_hits + pod.limit_hits)
 
 
-def find(container_id: str, cpu_limit: float | None, kernel: Kernel | None = None) -> tuple[ContainerCgroup, CpuCgroup | None] | None:
+def find(
+    container_id: str, cpu_limit: float | None, kernel: Kernel | None = None
+) -> tuple[ContainerCgroup, CpuCgroup | None] | None:
     """The cgroups of a container, found by its id; None where this machine does not see them.
 
     Walks the directories of the memory controller (some hundred); call it from a thread.
@@ -112,12 +115,8 @@ def _cpu(kernel: Kernel, container_id: str, cpu_limit: float) -> CpuCgroup | Non
 
 
 def _directory(mount: Path, container_id: str) -> Path | None:
-    looked = 0
-    for top, directories, _ in os.walk(mount):
+    for top, directories, _ in islice(os.walk(mount), _MAX_DIRECTORIES):
         for name in directories:
             if container_id in name:
                 return Path(top, name)
-        looked += 1
-        if looked > _MAX_DIRECTORIES:
-            return None
     return None

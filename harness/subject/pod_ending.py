@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.core.handles import Ending
+from harness.core.handles import Ending, EndKind
 from harness.process.child import Exit
 from harness.subject.ending import KILLED, Witness, classify
 from harness.subject.pod_watch import Termination
@@ -36,7 +36,7 @@ def judge(
     evidence = {key: value for key, value in ending.evidence.items() if key not in ("max_rss_bytes", "cpu_s")}
     ending = replace(ending, evidence={**evidence, "kubelet": kubelet, "pod_reason": pod_reason or None})
     if pod_reason == EVICTED:
-        kind = "oom_node" if "memory" in pod_message else "crash"
+        kind: EndKind = "oom_node" if "memory" in pod_message else "crash"
         return replace(ending, kind=kind, sentence=f"evicted by the node: {pod_message}")
     if termination is None and not sent:
         return replace(ending, kind="crash", sentence="its pod was deleted by somebody, not by the harness")

@@ -22,7 +22,7 @@ SHARED = "/harness"
 INJECTED = "/harness-inject"
 NON_ROOT = 65532
 """User and group of the reference controllers; nobody's on common hosts."""
-_TOKENS = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 # where the kubelet puts them
+_TOKENS = "/var/run/secrets/kubernetes.io/serviceaccount"  # where the kubelet puts them
 _SHARED_FOLDERS = {"shared": (SHARED, False), "inject": (INJECTED, True)}
 
 

@@ -46,7 +46,7 @@ class Termination:
         The reason alone is not enough: where a child was killed before, containerd keeps the word for whatever ending
         comes later.
         """
-        return self.reason == "OOMKilled" and self.exit_code == 137  # noqa: PLR2004 # 128 + SIGKILL
+        return self.reason == "OOMKilled" and self.exit_code == 137  # 128 + SIGKILL
 
     def as_json(self) -> Mapping[str, JSON]:
         """For evidence."""
@@ -98,9 +98,7 @@ class PodWatch:
 
     async def run(self) -> None:
         """Follow the pod until it is gone. Raises what the API server refuses."""
-        async with aclosing(
-            watch(self._api, POD, self._namespace, metadata_only=False)
-        ) as events:
+        async with aclosing(watch(self._api, POD, self._namespace, metadata_only=False)) as events:
             async for event in events:
                 if event.type == "SYNCED" or event.object["metadata"]["name"] != self._name:
                     continue

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from harness import process
 from harness.core.errors import RunFault
-from harness.core.handles import Ending, Launch, SubjectRuntime
+from harness.core.handles import Ending, KillWitness, Launch, Stats, SubjectRuntime
 from harness.core.ids import RUN_ENV
 from harness.subject import limits
 from harness.subject.cgroups import MemoryCgroup
@@ -56,8 +56,8 @@ class ProcessSubject:
         """Run time at which it was ready."""
         self.pid = child.pid
         self.cgroup: MemoryCgroup | None = cgroup
-        self.kills = None if cgroup is None else CgroupKills(cgroup)
-        self.stats = None
+        self.kills: KillWitness | None = None if cgroup is None else CgroupKills(cgroup)
+        self.stats: Stats | None = None
         self.cpu = cpu
         self.metrics_url = metrics_url
         self.pprof_url = pprof_url
