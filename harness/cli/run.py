@@ -11,6 +11,7 @@ import typer
 from harness.cli import show
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
+from harness.cluster.choice import ClusterChoice
 from harness.core import paths
 from harness.core.errors import UsageError
 from harness.experiment import arms
@@ -29,9 +30,34 @@ def run(
     ] = None,
     profile: Annotated[str | None, typer.Option("--profile", help="A profile of the scenario, such as quick.")] = None,
     arm: Annotated[list[str] | None, typer.Option("--arm", help="Only this arm; repeatable. Default: all.")] = None,
-    cluster: Annotated[str, typer.Option("--cluster", help="Where Kubernetes comes from: embedded.")] = "embedded",
+    cluster: Annotated[
+        str, typer.Option("--cluster", help="Where Kubernetes comes from: embedded, kind or kubeconfig.")
+    ] = "embedded",
+    kind_name: Annotated[
+        str | None,
+        typer.Option("--kind-name", help="kind: the cluster to use if it is there (it then stays), or to make."),
+    ] = None,
+    kind_image: Annotated[
+        str | None, typer.Option("--kind-image", help="kind: the node image; default KIND_NODE_IMAGE, else kind's own.")
+    ] = None,
+    kind_config: Annotated[
+        str | None, typer.Option("--kind-config", help="kind: one-node, control-plane-and-workers, or a file.")
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option("--context", help="kubeconfig: the context to use; there is no default.")
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None, typer.Option("--kubeconfig", help="kubeconfig: its file; default KUBECONFIG, else ~/.kube/config.")
+    ] = None,
+    certain: Annotated[
+        bool,
+        typer.Option("--i-know-what-i-am-doing", help="kubeconfig: use one that looks like production or is in use."),
+    ] = False,
     subject: Annotated[
         str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
+    ] = None,
+    subject_role: Annotated[
+        str | None, typer.Option("--subject-role", help="The ClusterRole that the subject gets, instead of its own.")
     ] = None,
     memray: Annotated[
         str | None, typer.Option("--memray", help="launch: run a Python subject under memray; off.")
@@ -53,10 +79,11 @@ def run(
     """
     options = RunOptions(
         out=out or paths.runs_dir(),
-        provider=cluster,
+        cluster=ClusterChoice(cluster, kind_name, kind_image, kind_config, context, kubeconfig, certain),
         profile=profile,
         sets=_parse_sets(sets or []),
         subject=subject,
+        subject_role=subject_role,
         memray=memray,
         pyroscope=pyroscope,
         pin=pin,

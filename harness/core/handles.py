@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
-from harness.core.clock import RunClock
+from harness.core.clock import ClockOffset, RunClock
 from harness.core.kinds import Kind
 from harness.core.sinks import Sink
 
@@ -32,26 +32,48 @@ class Progress(Protocol):
 
 
 class Cluster(Protocol):
-    """A running Kubernetes API that one run may use."""
+    """A running Kubernetes API that one run may use. One file of `cluster/` each: embedded, kind, kubeconfig."""
 
     provider: str
     name: str
     server: str
     version: str
     kubeconfig: Path
-    """Of an administrator, mode 0600."""
+    """Of an administrator, mode 0600; its one context is this cluster's, so that nothing else can be meant by it."""
     audit_log: Path | None
     """The API server's audit log where it can be read (JSON lines, policy of DESIGN.md)."""
+    audit_reason: str | None
+    """Why there is no audit log; None where there is one."""
+    pods: bool
+    """Whether it has nodes that run pods."""
+    calls_host: bool
+    """Whether its API server can call a webhook that a process of this machine serves on loopback."""
+    clock: ClockOffset | None
+    """How far the clock of its API server is from this machine's; None where they are the same clock."""
+
+    @property
+    def throwaway(self) -> bool:
+        """Whether it was made for this run and is deleted whole. Else what the run makes is removed by its run id, and
+        nothing else is touched."""
 
     @property
     def pids(self) -> Mapping[str, int]:
-        """Processes of the control plane on this machine by program, such as `kube-apiserver`; empty where it is elsewhere."""
+        """Processes of the cluster on this machine by program, such as `kube-apiserver`; empty where it is elsewhere."""
 
     async def identity(self, user: str) -> Path:
-        """A kubeconfig (mode 0600) by which the holder is `user` to the API server; it has no rights until bound."""
+        """A kubeconfig (mode 0600) by which the holder is `username(user)` to the API server; no rights until bound."""
+
+    def username(self, user: str) -> str:
+        """What the API server calls the holder of `identity(user)`: `user` itself, or a ServiceAccount's name for it."""
+
+    def failure(self) -> str | None:
+        """One sentence if it broke down by itself, after which nothing measured means anything; None while it lives."""
 
     def describe(self) -> Mapping[str, JSON]:
         """Facts for the run record: provider, version, flags that matter. Never credentials."""
+
+    async def stop(self) -> Sequence[str]:
+        """Take away the cluster, or what the run made in it; again is harmless. One sentence for each thing that stayed."""
 
 
 class Cgroup(Protocol):

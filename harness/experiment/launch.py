@@ -10,12 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.cluster.embedded import EmbeddedCluster
-from harness.core.handles import Launch
+from harness.cluster import setup
+from harness.core.handles import Cluster, Launch
 from harness.experiment import subjects
 from harness.experiment.stage import Stage
 from harness.kube.api import Api
-from harness.kube.rbac import bind
 from harness.record.models import EndingFacts, Phase
 from harness.scenario.subject_parts import Webhooks
 from harness.subject import process, webhooks
@@ -26,12 +25,14 @@ from harness.subject.process import LOG_NAME, ProcessSubject, SubjectNotReady
 from harness.subject.runtime import detect
 
 
-async def start_subject(stage: Stage, stack: AsyncExitStack, api: Api, cluster: EmbeddedCluster) -> Incarnations:
+async def start_subject(stage: Stage, stack: AsyncExitStack, api: Api, cluster: Cluster) -> Incarnations:
     """The subject, ready; collectors are prepared and it is stopped with `stack`. Raises SubjectNotReady."""
     stage.observer.step("starting the subject")
     facts = stage.facts.subject
-    kubeconfig = await cluster.identity(facts.user)
-    await bind(api, facts.user, stage.command.role, stage.facts.run_id)
+    user = facts.user
+    kubeconfig = await cluster.identity(user)
+    facts.user = cluster.username(user)
+    await setup.give(api, cluster, user, stage.options.subject_role or stage.command.role, stage.facts.run_id)
     placeholders = Placeholders(kubeconfig=kubeconfig, namespace=stage.facts.namespace, run_id=stage.facts.run_id)
     wanted = stage.scenario.subject.webhooks
     certificate = None if wanted is None else _certify(stack, placeholders)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from harness.cluster.choice import ClusterChoice
 from harness.record.models import Verdict
 from harness.record.reader import RunRecord
 from harness.scenario.model import Scenario
@@ -16,11 +17,13 @@ class RunOptions:
     """Options of `harness run`."""
 
     out: Path
-    provider: str = "embedded"
+    cluster: ClusterChoice = field(default_factory=ClusterChoice)
     profile: str | None = None
     sets: dict[str, str] = field(default_factory=dict)
     subject: str | None = None
     """A command line that replaces the scenario's subject."""
+    subject_role: str | None = None
+    """The ClusterRole to bind to the subject, instead of its own."""
     memray: str | None = None
     """`launch` or `off`; None leaves it to the scenario."""
     pyroscope: str | None = None

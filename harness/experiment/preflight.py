@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.cluster import provider
+from harness.cluster.choice import EMBEDDED, KUBECONFIG
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.experiment.options import RunOptions
 from harness.experiment.subjects import build
+from harness.kube.rbac import CLUSTER_ADMIN
 from harness.scenario.model import Hook, Restart, Scenario
 from harness.subject import limits, webhooks
 
@@ -22,7 +24,7 @@ def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> Non
 
     `base` is the folder that files of the scenario are relative to.
     """
-    provider.check(options.provider)
+    provider.check(options.cluster)
     if options.memray is not None and options.memray not in _MEMRAY:
         raise UsageError(f"--memray {options.memray!r} is unknown", remedy=f"use {' or '.join(_MEMRAY)}")
     pyroscope = options.pyroscope
@@ -34,6 +36,7 @@ def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> Non
             _memory_limit(scenario.name)
         if scenario.subject.cpu_limit is not None:
             limits.check_cpu(scenario.subject.cpu_limit)
+        _guest(scenario, options)
         if scenario.subject.webhooks is not None:
             webhooks.load([base / name for name in scenario.subject.webhooks.configurations])
         _steps(scenario, options)
@@ -58,6 +61,24 @@ def _command(scenario: Scenario, options: RunOptions) -> None:
     if shutil.which(command[0]) is None:
         where = "in this folder" if "/" in command[0] else "on PATH"
         raise UsageError(f"the subject's program {command[0]!r} is not {where}, or not executable", place=scenario.name)
+
+
+def _guest(scenario: Scenario, options: RunOptions) -> None:
+    """What works in a cluster on this machine only, or in one of the run's own."""
+    where = options.cluster.provider
+    if where != EMBEDDED and scenario.subject.webhooks is not None:
+        raise UsageError(
+            f"an API server of --cluster {where} cannot call the webhooks of a subject on this machine",
+            place=scenario.name,
+            remedy="use --cluster embedded",
+        )
+    foreign = build(scenario.subject, options.subject).role == CLUSTER_ADMIN
+    if where == KUBECONFIG and foreign and options.subject_role is None:
+        raise UsageError(
+            "which rights this subject needs cannot be known, and it does not get all in a cluster that is not the run's",
+            place=scenario.name,
+            remedy="name a ClusterRole with --subject-role",
+        )
 
 
 def _steps(scenario: Scenario, options: RunOptions) -> None:

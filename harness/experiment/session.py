@@ -6,13 +6,12 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from harness.cluster.embedded import EmbeddedCluster
-from harness.cluster.setup import prepare
 from harness.collectors import registry
 from harness.collectors.base import Collector
 from harness.collectors.latency import LatencyCollector
 from harness.core.clock import RunClock
 from harness.core.errors import RunFault
+from harness.core.handles import Cluster
 from harness.core.sinks import RequestRow
 from harness.experiment import bringup, subjects
 from harness.experiment.launch import start_subject
@@ -73,9 +72,9 @@ class Session:
         """From nothing to detached; what must be taken down is pushed on `stack` as it comes up."""
         cluster = await bringup.start_cluster(self._stage, stack)
         api = await stack.enter_async_context(await Api.connect(cluster.kubeconfig))
-        await prepare(api, self._stage.facts.run_id)
-        await bringup.apply_setup(self._stage, api)
-        leases = Leases(api)
+        await bringup.prepare(self._stage, api, cluster)
+        await bringup.apply_setup(self._stage, api, cluster)
+        leases = Leases(api, None if cluster.throwaway else self._stage.facts.namespace)
         await leases.remember()
         subject = await start_subject(self._stage, stack, api, cluster)
         watch = asyncio.create_task(self._watch_cluster(cluster), name="cluster-watch")
@@ -88,7 +87,7 @@ class Session:
         await work
 
     async def _measure(
-        self, stack: AsyncExitStack, api: Api, cluster: EmbeddedCluster, subject: Incarnations, leases: Leases
+        self, stack: AsyncExitStack, api: Api, cluster: Cluster, subject: Incarnations, leases: Leases
     ) -> None:
         """From attaching the collectors to taking them off, whether or not the subject lived that long."""
         stage = self._stage
@@ -136,8 +135,8 @@ class Session:
             if row.error is None:
                 latency.cause(row.phase, row.name, row.intended_ns, row.sent_ns, row.done_ns)
 
-    async def _watch_cluster(self, cluster: EmbeddedCluster) -> None:
-        """Ends, with an error, when the API server or etcd goes away: nothing measured after that means anything."""
+    async def _watch_cluster(self, cluster: Cluster) -> None:
+        """Ends, with an error, when the cluster breaks down or restarts: nothing measured after that means anything."""
         while (reason := cluster.failure()) is None:  # noqa: ASYNC110 # asks several children; ten times a second is soon enough
             await asyncio.sleep(_TICK_SECONDS)
         raise RunFault(f"the cluster broke down: {reason}", place=str(self.directory / "control-plane"))

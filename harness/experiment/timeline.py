@@ -8,10 +8,10 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar, cast
 
-from harness.cluster.embedded import EmbeddedCluster
 from harness.collectors.latency import LatencyCollector
 from harness.collectors.metrics import MetricsCollector
 from harness.core.errors import RunFault
+from harness.core.handles import Cluster
 from harness.core.ids import RUN_ENV
 from harness.experiment.hook import run_hook
 from harness.experiment.leases import Leases
@@ -45,7 +45,7 @@ class StepFailed(Exception):
 class Timeline:
     """The steps of one run, worked through while its subject lives."""
 
-    def __init__(self, stage: Stage, cluster: EmbeddedCluster, subject: Incarnations, leases: Leases) -> None:
+    def __init__(self, stage: Stage, cluster: Cluster, subject: Incarnations, leases: Leases) -> None:
         self._stage = stage
         self._cluster = cluster
         self._subject = subject

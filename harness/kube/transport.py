@@ -108,6 +108,18 @@ class Transport:
             raise ApiError(200, "Unknown", "the answer is not a JSON object", place=f"{method} {path}")
         return parsed
 
+    async def date(self, timeout_s: float = CONNECT_TIMEOUT_S) -> str | None:
+        """The Date header of an answer, whatever it answers; None where it has none. ApiUnreachable where none came."""
+        place = "/version"
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await self._send("GET", place, None, None, JSON_TYPE, JSON_TYPE, timeout_s, None)
+                async with response:
+                    await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(f"GET {place}", error, timeout_s) from error
+        return response.headers.get("Date")
+
     async def stream(
         self, path: str, query: Mapping[str, str | int], accept: str, read_timeout_s: float
     ) -> aiohttp.ClientResponse:
