@@ -56,6 +56,10 @@ def run(
     subject: Annotated[
         str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
     ] = None,
+    subject_image: Annotated[
+        str | None,
+        typer.Option("--subject-image", help="An image to test in a pod; --subject is then a command in it."),
+    ] = None,
     subject_role: Annotated[
         str | None, typer.Option("--subject-role", help="The ClusterRole that the subject gets, instead of its own.")
     ] = None,
@@ -83,6 +87,7 @@ def run(
         profile=profile,
         sets=_parse_sets(sets or []),
         subject=subject,
+        subject_image=subject_image,
         subject_role=subject_role,
         memray=memray,
         pyroscope=pyroscope,

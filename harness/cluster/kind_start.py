@@ -44,7 +44,7 @@ async def create(
     progress.step(f"creating the kind cluster {owned.name}")
     directory = Path(owned.directory)
     shared = Path(owned.shared)
-    shared.mkdir(mode=0o700)
+    _make(shared)
     write_private(shared / kind_config.POLICY_FILE, json.dumps(policy(needs.audit_groups)).encode())
     # Made by us, so that it stays ours: the API server, root in its container, appends to it.
     write_private(shared / kind_config.LOG_FILE, b"")
@@ -72,6 +72,11 @@ async def create(
     finally:
         log.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return kubeconfig
+
+
+def _make(shared: Path) -> None:
+    shared.mkdir(mode=0o700)
+    (shared / kind_config.PODS_DIR).mkdir()
 
 
 async def _have(tools: Tools, image: str, progress: Progress) -> None:

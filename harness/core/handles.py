@@ -31,6 +31,14 @@ class Progress(Protocol):
         """How the current step stands, such as `132 of 480 packages`; may be shown over the last detail."""
 
 
+@dataclass(frozen=True, slots=True)
+class SharedFolder:
+    """A folder of this machine that a cluster's nodes see as `there`."""
+
+    here: Path
+    there: str
+
+
 class Cluster(Protocol):
     """A running Kubernetes API that one run may use. One file of `cluster/` each: embedded, kind, kubeconfig."""
 
@@ -65,6 +73,12 @@ class Cluster(Protocol):
 
     def username(self, user: str) -> str:
         """What the API server calls the holder of `identity(user)`: `user` itself, or a ServiceAccount's name for it."""
+
+    async def load_image(self, image: str) -> bool:
+        """Put an image of this machine's Docker on every node; False where the nodes must pull it."""
+
+    async def shared_folder(self) -> SharedFolder | None:
+        """A folder that all nodes share with this machine; None where there is none."""
 
     def failure(self) -> str | None:
         """One sentence if it broke down by itself, after which nothing measured means anything; None while it lives."""
@@ -152,14 +166,6 @@ class Stats(Protocol):
 
     async def read(self) -> ContainerStats | None:
         """Its newest sample, None where there is none that was not read before."""
-
-
-@dataclass(frozen=True, slots=True)
-class SharedFolder:
-    """A folder of this machine that a cluster's nodes see as `there`."""
-
-    here: Path
-    there: str
 
 
 class Throttling(Protocol):

@@ -12,22 +12,57 @@ from typing import Any
 
 from harness.cluster import setup
 from harness.core.handles import Cluster, Launch
-from harness.experiment import subjects
+from harness.experiment import pods, subjects
+from harness.experiment.prepared import Prepared
 from harness.experiment.stage import Stage
 from harness.kube.api import Api
 from harness.record.models import EndingFacts, Phase
 from harness.scenario.subject_parts import Webhooks
 from harness.subject import process, webhooks
-from harness.subject.incarnations import Incarnations
+from harness.subject.incarnations import Incarnation, Incarnations
 from harness.subject.log import LogKeeper
 from harness.subject.placeholders import Placeholders
-from harness.subject.process import LOG_NAME, ProcessSubject, SubjectNotReady
+from harness.subject.process import LOG_NAME, SubjectNotReady
 from harness.subject.runtime import detect
 
 
 async def start_subject(stage: Stage, stack: AsyncExitStack, api: Api, cluster: Cluster) -> Incarnations:
     """The subject, ready; collectors are prepared and it is stopped with `stack`. Raises SubjectNotReady."""
     stage.observer.step("starting the subject")
+    facts = stage.facts.subject
+    wanted = stage.scenario.subject.webhooks
+    prepare = pods.prepare if facts.kind == "pod" else _as_process
+    prepared = await prepare(stage, stack, api, cluster)
+    launch, certificate = prepared.launch, prepared.certificate
+    stack.push_async_callback(stage.witnesses.detach)
+    await stage.witnesses.prepare(launch)
+    keeper = LogKeeper(stage.directory / LOG_NAME, stage.scenario.subject.log_limit, stage.writer)
+    stack.push_async_callback(keeper.close)
+    keeper.start()
+    try:
+        subject = await Incarnations.start(prepared.starter)
+    except SubjectNotReady as error:
+        if error.ending is not None:
+            stage.facts.ending = EndingFacts(**asdict(error.ending))
+        raise
+    stack.push_async_callback(subject.stop)
+    facts.command = list(subject.command)
+    facts.environment = subjects.relevant_environment(launch.env)
+    facts.cgroup_version = None if subject.cgroup is None else subject.cgroup.version
+    assert subject.ready_ns is not None
+    stage.facts.phases.append(
+        Phase(name="start", action="start", started_ns=subject.started_ns, ended_ns=subject.ready_ns)
+    )
+    stage.observer.phase_ended("start", f"ready after {(subject.ready_ns - subject.started_ns) / 1e9:.1f} s")
+    if wanted is not None and certificate is not None:
+        facts.webhooks = await webhooks.install(
+            api, _configurations(stage, wanted), prepared.placeholders.port(wanted.port), certificate.ca_pem
+        )
+    return subject
+
+
+async def _as_process(stage: Stage, stack: AsyncExitStack, api: Api, cluster: Cluster) -> Prepared:
+    """A process of this machine, with an identity of the cluster."""
     facts = stage.facts.subject
     user = facts.user
     kubeconfig = await cluster.identity(user)
@@ -37,10 +72,8 @@ async def start_subject(stage: Stage, stack: AsyncExitStack, api: Api, cluster: 
     wanted = stage.scenario.subject.webhooks
     certificate = None if wanted is None else _certify(stack, placeholders)
     launch = await _plan(stage, placeholders)
-    stack.push_async_callback(stage.witnesses.detach)
-    await stage.witnesses.prepare(launch)
 
-    async def starter(incarnation: int, started: Callable[[ProcessSubject], None]) -> ProcessSubject:
+    async def starter(incarnation: int, started: Callable[[Incarnation], None]) -> Incarnation:
         return await process.start(
             launch,
             kubeconfig=kubeconfig,
@@ -59,29 +92,7 @@ async def start_subject(stage: Stage, stack: AsyncExitStack, api: Api, cluster: 
             started=started,
         )
 
-    keeper = LogKeeper(stage.directory / LOG_NAME, stage.scenario.subject.log_limit, stage.writer)
-    stack.push_async_callback(keeper.close)
-    keeper.start()
-    try:
-        subject = await Incarnations.start(starter)
-    except SubjectNotReady as error:
-        if error.ending is not None:
-            stage.facts.ending = EndingFacts(**asdict(error.ending))
-        raise
-    stack.push_async_callback(subject.stop)
-    facts.command = list(subject.command)
-    facts.environment = subjects.relevant_environment(launch.env)
-    facts.cgroup_version = None if subject.cgroup is None else subject.cgroup.version
-    assert subject.ready_ns is not None
-    stage.facts.phases.append(
-        Phase(name="start", action="start", started_ns=subject.started_ns, ended_ns=subject.ready_ns)
-    )
-    stage.observer.phase_ended("start", f"ready after {(subject.ready_ns - subject.started_ns) / 1e9:.1f} s")
-    if wanted is not None and certificate is not None:
-        facts.webhooks = await webhooks.install(
-            api, _configurations(stage, wanted), placeholders.port(wanted.port), certificate.ca_pem
-        )
-    return subject
+    return Prepared(launch, placeholders, starter, certificate)
 
 
 async def _plan(stage: Stage, placeholders: Placeholders) -> Launch:

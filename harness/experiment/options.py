@@ -22,6 +22,8 @@ class RunOptions:
     sets: dict[str, str] = field(default_factory=dict)
     subject: str | None = None
     """A command line that replaces the scenario's subject."""
+    subject_image: str | None = None
+    """An image that replaces the scenario's subject; with `subject`, a command in it."""
     subject_role: str | None = None
     """The ClusterRole to bind to the subject, instead of its own."""
     memray: str | None = None

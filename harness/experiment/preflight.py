@@ -31,11 +31,10 @@ def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> Non
     if pyroscope is not None and pyroscope not in ("on", "off") and not pyroscope.startswith(("http://", "https://")):
         raise UsageError(f"--pyroscope {pyroscope!r} is not a URL", remedy="use on, off, or http://HOST:PORT")
     for scenario in scenarios:
-        _command(scenario, options)
-        if scenario.subject.memory_limit is not None:
-            _memory_limit(scenario.name)
-        if scenario.subject.cpu_limit is not None:
-            limits.check_cpu(scenario.subject.cpu_limit)
+        if build(scenario.subject, options.subject, options.subject_image).in_pod(options.cluster.provider):
+            _pod(scenario, options)
+        else:
+            _process(scenario, options)
         _guest(scenario, options)
         if scenario.subject.webhooks is not None:
             webhooks.load([base / name for name in scenario.subject.webhooks.configurations])
@@ -54,8 +53,40 @@ def _out(directory: Path) -> None:
         raise UsageError("run records cannot be kept there: it is not writable", place=str(directory), remedy=remedy)
 
 
+def _pod(scenario: Scenario, options: RunOptions) -> None:
+    """The node starts and limits it."""
+    if scenario.subject.restart_policy == "Always" and (options.memray or scenario.memray) == "launch":
+        raise UsageError(
+            "a container that the kubelet starts again would overwrite the capture of memray",
+            place=scenario.name,
+            remedy="leave out restart_policy or memray",
+        )
+
+
+def _process(scenario: Scenario, options: RunOptions) -> None:
+    """It is started and limited by this machine."""
+    if scenario.subject.restart_policy == "Always":
+        raise UsageError(
+            "restart_policy: Always is the kubelet's, and this subject is no pod",
+            place=scenario.name,
+            remedy="use --cluster kind",
+        )
+    _command(scenario, options)
+    if scenario.subject.memory_limit is not None:
+        _memory_limit(scenario.name)
+    if scenario.subject.cpu_limit is not None:
+        limits.check_cpu(scenario.subject.cpu_limit)
+
+
 def _command(scenario: Scenario, options: RunOptions) -> None:
-    command = build(scenario.subject, options.subject).command
+    found = build(scenario.subject, options.subject, options.subject_image)
+    command = found.command
+    if not command and found.image is not None:
+        raise UsageError(
+            f"the subject is an image, and --cluster {options.cluster.provider} runs no pods",
+            place=found.image,
+            remedy="use --cluster kind",
+        )
     if not command:
         raise UsageError("the subject's command is empty", remedy="write --subject 'PROGRAM ARGUMENTS…'")
     if shutil.which(command[0]) is None:
@@ -72,7 +103,7 @@ def _guest(scenario: Scenario, options: RunOptions) -> None:
             place=scenario.name,
             remedy="use --cluster embedded",
         )
-    foreign = build(scenario.subject, options.subject).role == CLUSTER_ADMIN
+    foreign = build(scenario.subject, options.subject, options.subject_image).role == CLUSTER_ADMIN
     if where == KUBECONFIG and foreign and options.subject_role is None:
         raise UsageError(
             "which rights this subject needs cannot be known, and it does not get all in a cluster that is not the run's",

@@ -42,7 +42,7 @@ async def run_one(
     clock = RunClock()
     run_id = ids.new_run_id(clock.started_at)
     directory = options.out / run_id
-    command = subjects.build(scenario.subject, options.subject)
+    command = subjects.build(scenario.subject, options.subject, options.subject_image)
     facts = Run(
         run_id=run_id,
         experiment_id=experiment_id,
@@ -61,8 +61,9 @@ async def run_one(
         profile=options.profile,
         namespace=ids.namespace_of(run_id),
         subject=SubjectFacts(
-            kind="command",
-            command=command.command,
+            kind="pod" if command.in_pod(options.cluster.provider) else "command",
+            command=[*command.command, *command.args],
+            image=command.image,
             controller=command.controller,
             options=dict(command.options),
             memory_limit_bytes=scenario.subject.memory_limit,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from harness.cluster.choice import EMBEDDED, KIND
 from harness.core.errors import UsageError
 from harness.scenario.model import Subject
 from harness.subject.readiness import Ready
@@ -38,11 +39,27 @@ class SubjectCommand:
     """ClusterRole to bind: of manifests/rbac, or `cluster-admin` of the throw-away cluster for a foreign command."""
     controller: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    image: str | None = None
+    """The image it runs in; None: that of the reference controllers in a pod, else a process."""
+    args: Sequence[str] = ()
+    """Arguments of the image's own entrypoint."""
+
+    def in_pod(self, provider: str) -> bool:
+        """Whether it runs in a pod there: what is an image, and the reference controllers, of which we have one.
+
+        A plain command is a program of this machine, whatever the cluster.
+        """
+        if provider == EMBEDDED:
+            return False
+        return self.image is not None or (self.controller is not None and provider == KIND)
 
 
-def build(spec: Subject, override: str | None) -> SubjectCommand:
-    """The command of a scenario's subject, or of `--subject`, which replaces the command and nothing else."""
-    if override is None and spec.controller is not None:
+def build(spec: Subject, override: str | None, image: str | None = None) -> SubjectCommand:
+    """The command of a scenario's subject, or of `--subject`, which replaces the command and nothing else.
+
+    `image` is that of `--subject-image`, which replaces the subject: its entrypoint then, or `--subject` in it.
+    """
+    if override is None and image is None and spec.controller is not None:
         flags = [f"--{name}={_text(value)}" for name, value in spec.options.items()]
         return SubjectCommand(
             command=[
@@ -57,7 +74,8 @@ def build(spec: Subject, override: str | None) -> SubjectCommand:
             controller=spec.controller,
             options=dict(spec.options),
         )
-    command = _split(override) if override is not None else list(spec.command or [])
+    own = [] if image is not None else list(spec.command or [])
+    command = _split(override) if override is not None else own
     return SubjectCommand(
         command=command,
         env=_env(spec),
@@ -65,6 +83,8 @@ def build(spec: Subject, override: str | None) -> SubjectCommand:
         pprof=spec.pprof,
         ready=_ready(spec),
         role="cluster-admin",
+        image=image or spec.image,
+        args=() if command else tuple(spec.args),
     )
 
 

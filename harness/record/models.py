@@ -59,7 +59,7 @@ class ScenarioFacts(_Model):
 class SubjectFacts(_Model):
     """The controller under test."""
 
-    kind: Literal["command"]
+    kind: Literal["command", "pod"]
     command: list[str] = Field(description="as started, secrets redacted")
     controller: str | None = None
     options: dict[str, Any] = {}
@@ -72,6 +72,10 @@ class SubjectFacts(_Model):
     cpu_limit: float | None = Field(default=None, description="CPUs that it may use")
     webhooks: list[str] = Field(default=[], description="admission webhooks of it that the API server called")
     cgroup_version: Literal[1, 2] | None = None
+    image: str | None = Field(default=None, description="of a subject in a pod")
+    pod: dict[str, Any] = Field(
+        default={}, description="of a subject in a pod: namespace, name, node, image id, whether its cgroup was seen"
+    )
     user: str
 
 

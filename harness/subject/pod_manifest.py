@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import yaml
@@ -52,6 +52,10 @@ class PodSpec:
     def name(self) -> str:
         """Name of the pod; each incarnation has its own."""
         return f"subject-{self.incarnation}"
+
+    def incarnated(self, incarnation: int) -> PodSpec:
+        """The same for another incarnation."""
+        return replace(self, incarnation=incarnation)
 
 
 def namespace_of(run_id: str) -> str:
