@@ -19,6 +19,7 @@ from harness.kube.api import Api
 from harness.kube.errors import ApiError
 from harness.kube.portforward import PortForward
 from harness.kube.workloads import POD
+from harness.process.child import open_log
 from harness.subject import pod_cgroup, pod_ending, pod_manifest
 from harness.subject.cpu import CpuCgroup
 from harness.subject.ending import Witness
@@ -344,7 +345,8 @@ async def start(
     env, folders = await asyncio.to_thread(_hand_over, launch, folder)
     spec = replace(spec, command=command, arguments=arguments, env=env, folders=folders)
     log = launch.run_dir / LOG_NAME
-    source = Source(log, log.stat().st_size if log.exists() else 0, kubeconfig_of_run, metrics_url)
+    os.close(open_log(log))  # it is looked at from now on
+    source = Source(log, log.stat().st_size, kubeconfig_of_run, metrics_url)
     watch = watch_for(sign, source) if sign else None
     subject = PodSubject(launch, spec, api, user=user, metrics_url=metrics_url, pprof_url=pprof_url)
     ports = {*placeholders.ports.values(), *_ports(metrics_url, pprof_url, sign.http if sign else None)}
