@@ -142,7 +142,8 @@ def _oom(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     if thrash is None and why is None and limited:
         thrash = 0.0
     yield "oom.thrash_seconds", (thrash, None if thrash is not None else why or "no memory limit was set")
-    yield "restarts", (float(sum(1 for _ in facts.record.events("restart"))), None)
+    # A kubelet may have started its container again several times between two looks.
+    yield "restarts", (float(sum(event.get("count", 1) for event in facts.record.events("restart"))), None)
 
 
 def _tasks(facts: Facts) -> Iterator[tuple[str, Outcome]]:

@@ -142,6 +142,8 @@ class MetricsCollector(Collector):
             return
         self._queue_depth = depth
         if reconciles is not None:
+            if reconciles < self._reconciles:  # a kubelet has started it again, without our doing
+                self._reconciles_before += self._reconciles
             self._reconciles = reconciles
             reconciles += self._reconciles_before
         sink.sample(self.name, "metrics.series", series, t_ns=t_ns)

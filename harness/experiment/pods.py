@@ -15,7 +15,7 @@ from harness.experiment.stage import Stage
 from harness.kube.api import Api
 from harness.kube.workloads import SERVICE
 from harness.record.models import Pinning
-from harness.subject import pod, pod_manifest
+from harness.subject import pod_manifest, pod_start
 from harness.subject.incarnations import Incarnation
 from harness.subject.placeholders import Placeholders
 from harness.subject.pod_manifest import PodSpec
@@ -63,7 +63,7 @@ async def prepare(stage: Stage, stack: AsyncExitStack, api: Api, cluster: Cluste
     )
 
     async def starter(incarnation: int, started: Callable[[Incarnation], None]) -> Incarnation:
-        subject = await pod.start(
+        subject = await pod_start.start(
             launch,
             spec.incarnated(incarnation),
             api=api,

@@ -5,33 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from harness.core.errors import HarnessError, RunFault
-from harness.core.handles import JSON, Ending, KillReading, Launch, SharedFolder, SubjectRuntime
+from harness.core.errors import HarnessError
+from harness.core.handles import JSON, Ending, Launch, SubjectRuntime
 from harness.kube.api import Api
 from harness.kube.errors import ApiError
 from harness.kube.portforward import PortForward
 from harness.kube.workloads import POD
-from harness.process.child import open_log
 from harness.subject import pod_cgroup, pod_ending, pod_manifest
 from harness.subject.cpu import CpuCgroup
 from harness.subject.ending import Witness
-from harness.subject.placeholders import Placeholders
 from harness.subject.pod_cgroup import ContainerCgroup
 from harness.subject.pod_container import Container
+from harness.subject.pod_kills import PodKills
 from harness.subject.pod_log import PodLog
-from harness.subject.pod_manifest import CONTAINER, INJECTED, KUBECONFIG, PodSpec
+from harness.subject.pod_manifest import CONTAINER, KUBECONFIG, PodSpec
 from harness.subject.pod_stats import KubeletStats
 from harness.subject.pod_watch import STUCK, PodWatch, Termination
-from harness.subject.process import LOG_NAME, STOP_GRACE_S, SubjectNotReady, log_tail, until_ready
-from harness.subject.readiness import Ready, Source, watch_for
+from harness.subject.process import LOG_NAME, STOP_GRACE_S, SubjectNotReady, log_tail
 from harness.subject.redact import redact
 
 START_LIMIT_S = 120.0
@@ -67,7 +62,6 @@ class PodSubject:
         self.pprof_url = pprof_url
         self.agent_socket = launch.agent_socket
         self.memory_limit = spec.memory_limit
-        self.limit_bytes = spec.memory_limit
         self.incarnation = spec.incarnation
         self.log = launch.run_dir / LOG_NAME
         self.thrashed_s = 0.0
@@ -79,11 +73,13 @@ class PodSubject:
         self._forward = PortForward(api, spec.namespace, spec.name)
         self._containers: dict[str, Container] = {}
         self._current: Container | None = None
+        self.kills = PodKills(spec, self.watch, self._containers)
         self._ending: Ending | None = None
         self._ended = asyncio.Event()
         self._sent: list[int] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._unseen = 0
+        self._restarts = 0
 
     # -- the handle ----------------------------------------------------------------------------------------------------
 
@@ -102,39 +98,11 @@ class PodSubject:
         """The CPU limit of the current container, None without one or where it is not seen."""
         return self._current.cpu if self._current else None
 
-    @property
-    def kills(self) -> PodSubject:
-        """It counts kills itself, over all its containers."""
-        return self
-
     def pids(self) -> list[int]:
         """Every live process of the container, its first one first; empty where they are not seen."""
         if self._ending is not None or self.cgroup is None:
             return []
         return sorted(self.cgroup.pids(), key=lambda pid: pid != self.pid)
-
-    def read(self) -> KillReading:
-        """Kills over all containers of the pod: by the kernel's counters, and by the kubelet where these were not seen."""
-        containers = list(self._containers.values())
-        hits = [container.limit_hits for container in containers]
-        told = [each for each in self.watch.terminations.values() if each.container_id not in self._containers]
-        evidence: dict[str, JSON] = {
-            "pod": f"{self.spec.namespace}/{self.spec.name}",
-            "restart_count": self.watch.restart_count,
-            "restarts_unseen": self.watch.unseen,
-            **(self._current.evidence() if self._current else {}),
-        }
-        return KillReading(
-            sum(container.kills for container in containers) + sum(each.oom_killed for each in told),
-            None if None in hits or not hits else sum(hit or 0 for hit in hits),
-            self.cgroup.usage_bytes() if self.cgroup else None,
-            self.pids(),
-            evidence,
-        )
-
-    def peak_bytes(self) -> int | None:
-        """Highest charge of the current container so far; None where it is not seen."""
-        return self.cgroup.peak_bytes() if self.cgroup else None
 
     def ending(self) -> Ending | None:
         """How it ended; None while it lives, or is being restarted by the kubelet."""
@@ -184,7 +152,7 @@ class PodSubject:
                         while not self.watch.gone:  # noqa: ASYNC110 # `_track` takes the news
                             await asyncio.sleep(_POLL_S)
         except TimeoutError:
-            self._launch.sink.event("warning", source="subject", message=f"pod {self.spec.name} is still being deleted")
+            self._warn(f"pod {self.spec.name} is still being deleted")
         finally:
             await self._close()
         self._finish()
@@ -235,8 +203,11 @@ class PodSubject:
             await self._adopt(running)
         if watch.unseen > self._unseen:
             self._unseen = watch.unseen
-            message = f"{watch.unseen} restarts of the container passed unseen: how these ended is unknown"
-            self._launch.sink.event("warning", source="subject", message=message)
+            self._warn(f"{watch.unseen} restarts of the container passed unseen: how these ended is unknown")
+        if self._current is not None and self._current.outlived_a_kill():
+            self._warn(
+                "a process of the container was OOM-killed while its main process lives on: the kubelet tells nothing of that"
+            )
         if watch.over or (self.spec.restart_policy == "Never" and watch.terminations):
             self._finish()
 
@@ -252,6 +223,11 @@ class PodSubject:
         self._current = self._containers[identity] = Container(identity, cgroup, cpu, log)
         if first:
             self.started_ns = self._launch.clock.now_ns()
+        else:
+            self._launch.sink.event(
+                "restart", by="kubelet", count=max(1, self.watch.restart_count - self._restarts), container_id=identity
+            )
+        self._restarts = self.watch.restart_count
         self._launch.sink.event(
             "container_started", pod=self.spec.name, container_id=identity, restart_count=self.watch.restart_count,
             cgroup=None if cgroup is None else str(cgroup.path), pid=self._current.pid or None,
@@ -280,6 +256,7 @@ class PodSubject:
             t_monotonic_ns=t_monotonic_ns,
             sent=tuple(self._sent),
             thrashed_s=self.thrashed_s,
+            waited=self.spec.restart_policy == "Always",
             pod_reason=watch.reason,
             pod_message=watch.message,
         )
@@ -308,6 +285,9 @@ class PodSubject:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _warn(self, message: str) -> None:
+        self._launch.sink.event("warning", source="subject", message=message)
+
     def _spawn(self, work: object, name: str) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))  # type: ignore[arg-type] # a coroutine
 
@@ -315,75 +295,3 @@ class PodSubject:
         for task in self._tasks:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 raise error
-
-
-async def start(
-    launch: Launch,
-    spec: PodSpec,
-    *,
-    api: Api,
-    user: str,
-    kubeconfig_of_run: Path,
-    placeholders: Placeholders,
-    folder: SharedFolder | None = None,
-    metrics_url: str | None = None,
-    pprof_url: str | None = None,
-    ready: Ready | None = None,
-    ready_timeout_s: float = 30.0,
-    started: Callable[[PodSubject], None] | None = None,
-) -> PodSubject:
-    """Create the pod of one incarnation and wait until it is ready; otherwise as `process.start`.
-
-    `spec` is complete but for what `launch` decides: command, environment, folders. `folder` is the run's own on the nodes;
-    ports of the placeholders and of the URLs are forwarded from the same ports of this machine's loopback.
-    """
-    command = placeholders.fill_command(launch.command, place="subject.command")
-    arguments = placeholders.fill_command(spec.arguments, place="subject.args")
-    metrics_url = metrics_url and placeholders.fill(metrics_url, place="subject.metrics")
-    pprof_url = pprof_url and placeholders.fill(pprof_url, place="subject.pprof")
-    sign = None if ready is None else ready.filled(lambda text: placeholders.fill(text, place="subject.ready"))
-    env, folders = await asyncio.to_thread(_hand_over, launch, folder)
-    spec = replace(spec, command=command, arguments=arguments, env=env, folders=folders)
-    log = launch.run_dir / LOG_NAME
-    os.close(open_log(log))  # it is looked at from now on
-    source = Source(log, log.stat().st_size, kubeconfig_of_run, metrics_url)
-    watch = watch_for(sign, source) if sign else None
-    subject = PodSubject(launch, spec, api, user=user, metrics_url=metrics_url, pprof_url=pprof_url)
-    ports = {*placeholders.ports.values(), *_ports(metrics_url, pprof_url, sign.http if sign else None)}
-    try:
-        await subject.create(sorted(ports))
-        await subject.running()
-        if started is not None:
-            started(subject)
-        await until_ready(subject, watch, ready_timeout_s)
-    except ApiError as error:
-        await subject.stop(0)
-        raise RunFault(f"the pod was refused: {error.message}", place=f"pod {spec.namespace}/{spec.name}") from error
-    except BaseException:
-        await subject.stop(0)
-        raise
-    subject.ready_ns = launch.clock.now_ns()
-    return subject
-
-
-def _hand_over(launch: Launch, folder: SharedFolder | None) -> tuple[dict[str, str], dict[str, str]]:
-    """Copy what is injected to where the pod sees it; the pod's environment, and its folders on the node."""
-    env = dict(launch.env)
-    if folder is None or launch.shared is None:
-        return env, {}
-    paths = []
-    for number, directory in enumerate(launch.inject_dirs):
-        target = folder.here / "inject" / str(number)
-        if not target.exists():
-            shutil.copytree(directory, target, ignore=shutil.ignore_patterns("__pycache__"))
-        paths.append(f"{INJECTED}/{number}")
-    (folder.here / "inject").mkdir(exist_ok=True)
-    if paths:
-        env["PYTHONPATH"] = ":".join([*paths, *([env["PYTHONPATH"]] if env.get("PYTHONPATH") else [])])
-    return env, {"shared": f"{folder.there}/shared", "inject": f"{folder.there}/inject"}
-
-
-def _ports(*urls: str | None) -> list[int]:
-    """Ports on the loopback that URLs name."""
-    parts = [urlsplit(url) for url in urls if url]
-    return [part.port for part in parts if part.port is not None and part.hostname in _LOOPBACK]

@@ -42,6 +42,7 @@ class ContainerCgroup:
                 self._last = self._read()
             except (OSError, ValueError):
                 self._gone = True
+                self._last = self._without_own()
         return replace(self._last, oom_kills=max(self._last.oom_kills, self._known_kills))
 
     def at_least(self, kills: int) -> None:
@@ -80,6 +81,16 @@ class ContainerCgroup:
             OomKill(kill.victim, kill.victim) if kill.limit and kill.victim.rpartition("/")[0] == kill.limit else kill
             for kill in kills
         ]
+
+    def _without_own(self) -> Counters:
+        """The last reading, with what the pod's cgroup has counted since: that one outlives the container's."""
+        try:
+            pod = self._pod.counters()
+        except (OSError, ValueError):
+            return self._last
+        hits = max(self._last.limit_hits, pod.limit_hits)
+        peak = max(self._last.peak_bytes or 0, pod.peak_bytes or 0) or None
+        return replace(self._last, limit_hits=hits, peak_bytes=peak, limit_ooms=pod.limit_ooms)
 
     def _read(self) -> Counters:
         own, pod = self._own.counters(), self._pod.counters()

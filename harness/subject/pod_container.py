@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
+import select
+import threading
 import time
 
 from harness.core.handles import JSON
@@ -35,7 +36,10 @@ class Container:
         self._kernel_kills: list[OomKill] = []
         self._before = cgroup.counters() if cgroup else None
         self.pid = _main(cgroup)
-        self._pidfd = -1
+        self._outlived = 0
+        self._suspected = 0
+        self._pidfd, self._wake = -1, -1
+        self._thread: threading.Thread | None = None
         if self.pid:
             self._watch_process()
 
@@ -78,6 +82,20 @@ class Container:
             found["kubelet"] = self.termination.as_json()
         return found
 
+    def outlived_a_kill(self) -> bool:
+        """Whether a process of it was killed, and its main process has lived on; true once for each such kill.
+
+        Asked about once a second. A kill counts from the second time on that it is seen: the main process may be the one
+        that is dying.
+        """
+        if self.died_ns is not None or self.termination is not None or not self.pid:
+            return False
+        before, self._suspected = self._suspected, self.kills
+        if before <= self._outlived:
+            return False
+        self._outlived = before
+        return True
+
     def seal(self) -> None:
         """Read the counters and the kernel's log a last time, where that is still to be done."""
         if self.cgroup is None:
@@ -107,18 +125,28 @@ class Container:
             self._pidfd = os.pidfd_open(self.pid)
         except OSError:
             return
-        asyncio.get_running_loop().add_reader(self._pidfd, self._on_death)
+        self._wake = os.eventfd(0)
+        self._thread = threading.Thread(target=self._wait_for_death, name="pod-death", daemon=True)
+        self._thread.start()
 
-    def _on_death(self) -> None:
-        self.died_ns = time.monotonic_ns()
-        self._forget_process()
-        self.seal()
+    def _wait_for_death(self) -> None:
+        """In a thread of its own: the event loop may be busy for as long as the cgroup still stands."""
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        if self._pidfd in {fd for fd, _ in poll.poll()}:
+            assert self.cgroup is not None
+            self.cgroup.seal()
+            self.died_ns = time.monotonic_ns()
 
     def _forget_process(self) -> None:
-        if self._pidfd >= 0:
-            asyncio.get_running_loop().remove_reader(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = -1
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        os.eventfd_write(self._wake, 1)
+        thread.join()
+        os.close(self._pidfd)
+        os.close(self._wake)
 
 
 def _main(cgroup: ContainerCgroup | None) -> int:
