@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from typing import ClassVar
@@ -48,6 +49,7 @@ class MetricsCollector(Collector):
         self._paused = False
         self._reconciles = 0.0
         self._reconciles_before = 0.0
+        self._one_at_a_time = asyncio.Lock()
         self._warned: set[str] = set()
         self._stored: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
 
@@ -99,6 +101,10 @@ class MetricsCollector(Collector):
             await self._scrape(self._context, self._session)
 
     async def _scrape(self, context: RunContext, session: aiohttp.ClientSession) -> None:
+        async with self._one_at_a_time:  # a late answer with smaller counters would look like a new process
+            await self._ask(context, session)
+
+    async def _ask(self, context: RunContext, session: aiohttp.ClientSession) -> None:
         url = context.subject.metrics_url
         assert url is not None
         try:
