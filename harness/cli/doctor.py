@@ -17,6 +17,7 @@ import typer
 from rich.table import Table
 
 from harness.cli.console import CliConsole
+from harness.cluster import kind_tools
 from harness.core import paths
 from harness.core.errors import EnvironmentFault
 from harness.core.units import format_value
@@ -95,6 +96,7 @@ def _checks() -> Iterator[Check]:
     yield Check(
         "debugger", gdb is not None, False, gdb or "no gdb or lldb", None if gdb else "attaching memray needs one"
     )
+    yield _kind()
     cpus = os.cpu_count() or 1
     yield Check(
         "CPUs", cpus >= 2, False, str(cpus), None if cpus >= 2 else "load and subject share one CPU: latencies suffer"
@@ -112,6 +114,15 @@ def _control_plane() -> Check:
     if not enough:
         remedy = f"free {format_value(_BUILD_MEMORY, 'bytes')} of memory for the build"
     return Check("control plane", enough, True, f"not built yet; a run builds it {how}", remedy)
+
+
+def _kind() -> Check:
+    """Only for --cluster kind."""
+    try:
+        tools = kind_tools.find()
+    except EnvironmentFault as fault:
+        return Check("kind", False, False, fault.cause, fault.remedy)
+    return Check("kind", True, False, f"kind {tools.kind_version}, Docker {tools.docker_version}")
 
 
 def _disk(name: str, path: Path) -> Check:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.core.errors import HarnessError
@@ -45,17 +45,15 @@ async def remove(api: Api, run_id: str, limit_s: float = LIMIT_S) -> Sequence[st
     """
     deadline = time.monotonic() + limit_s
     selector = f"{RUN_LABEL}={run_id}"
-    found = await every.labelled(api, selector)
-    kept = await _delete(api, found, run_id)
-    places = {item.kind for item in found.objects}
-    while places and time.monotonic() < deadline:
-        left = [item for item in (await every.labelled(api, selector, list(places))).objects if item.name not in kept]
-        if not left:
-            break
-        places = {item.kind for item in left}
-        await asyncio.sleep(_POLL_S)
-    proof = await every.labelled(api, selector)
-    return [*kept.values(), *_stayed(proof, kept, run_id), *_unseen(proof)]
+    kept: dict[str, str] = {}
+    while True:
+        found = await every.labelled(api, selector)
+        left = [item for item in found.objects if item.name not in kept]
+        if not left or time.monotonic() > deadline:
+            return [*kept.values(), *_stayed(left, run_id), *_unseen(found)]
+        # Also what a load generator or a subject that was just being ended still made.
+        kept |= await _delete(api, [item for item in left if not item.metadata.get("deletionTimestamp")], run_id)
+        await _wait(api, selector, {item.kind for item in left}, kept, deadline)
 
 
 async def runs(api: Api) -> dict[str, list[Found]]:
@@ -66,12 +64,20 @@ async def runs(api: Api) -> dict[str, list[Found]]:
     return found
 
 
-async def _delete(api: Api, found: Everything, run_id: str) -> dict[str, str]:
+async def _wait(api: Api, selector: str, kinds: set[Kind], kept: Mapping[str, str], deadline: float) -> None:
+    """Until nothing of these kinds is there any more, only what must stay, or `deadline`."""
+    while kinds and time.monotonic() < deadline:
+        await asyncio.sleep(_POLL_S)
+        found = (await every.labelled(api, selector, list(kinds))).objects
+        kinds = {item.kind for item in found if item.name not in kept}
+
+
+async def _delete(api: Api, items: Sequence[Found], run_id: str) -> dict[str, str]:
     """Ask for the deletion of all; returns what must stay, by name, with the sentence why."""
-    namespaces = {item.metadata["name"] for item in found.objects if item.kind.full_name == "Namespace"}
-    definitions = [item for item in found.objects if item.kind == CRD]
+    namespaces = {item.metadata["name"] for item in items if item.kind.full_name == "Namespace"}
+    definitions = [item for item in items if item.kind == CRD]
     # What is in a namespace of the run goes with it.
-    others = [i for i in found.objects if i.kind != CRD and i.metadata.get("namespace") not in namespaces]
+    others = [i for i in items if i.kind != CRD and i.metadata.get("namespace") not in namespaces]
     kept: dict[str, str] = {}
     for batch in (
         [item for item in others if item.kind.kind in _FIRST],
@@ -127,9 +133,8 @@ async def _somebody_elses(api: Api, item: Found, run_id: str) -> str | None:
     return next((one.name for one in found if one.metadata.get("namespace") not in own), None)
 
 
-def _stayed(proof: Everything, kept: dict[str, str], run_id: str) -> list[str]:
+def _stayed(left: Sequence[Found], run_id: str) -> list[str]:
     """A sentence for each object that is still there, and why where it says so; the first of many."""
-    left = [item for item in proof.objects if item.name not in kept]
     said = [f"{item.name} is still there{_why(item)}" for item in left[:_NAMED]]
     if len(left) > _NAMED:
         said.append(f"and {len(left) - _NAMED} more objects with the label {RUN_LABEL}={run_id}")

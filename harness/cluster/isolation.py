@@ -18,6 +18,7 @@ import yaml
 from harness.core.errors import UsageError
 from harness.kube.kubeconfig import write_private
 
+KUBECONFIG = "context.kubeconfig"
 _PATHS = ("client-certificate", "client-key", "tokenFile")
 _CANNOT = {
     "insecure-skip-tls-verify": "it does not verify the server's certificate",
@@ -74,7 +75,7 @@ def isolate(source: Path, context: str | None, directory: Path) -> Isolated:
         "contexts": [{"name": named, "context": chosen}],
         "current-context": named,
     }
-    kubeconfig = directory / "context.kubeconfig"
+    kubeconfig = directory / KUBECONFIG
     write_private(kubeconfig, yaml.safe_dump(copy, sort_keys=False).encode())
     return Isolated(kubeconfig, ca_file, server)
 

@@ -13,12 +13,10 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.cluster import certificates, cleanup, kind_config, kind_owned, kind_start, kind_tools, readiness
+from harness.cluster import certificates, cleanup, kind_config, kind_owned, kind_start, kind_tools
 from harness.cluster.choice import KIND, ClusterChoice, ClusterNeeds
-from harness.cluster.isolation import isolate
 from harness.cluster.kind_owned import PREFIX, Owned
 from harness.cluster.kind_tools import Tools
 from harness.cluster.last_will import LastWill
@@ -51,9 +49,9 @@ class KindCluster:
     """Private: kubeconfigs and keys of this run."""
     ca_file: Path
     facts: Mapping[str, JSON]
-    owned: Owned | None
+    last_will: LastWill
+    owned: Owned | None = None
     """Set where this run made the cluster and deletes it."""
-    last_will: LastWill | None
     provider: str = KIND
     pods: bool = True
     calls_host: bool = False
@@ -134,9 +132,10 @@ class KindCluster:
         if self.owned is None:
             left = await cleanup.after_run(self.kubeconfig, self.run_id)
             shutil.rmtree(self.directory, ignore_errors=True)
+            self.last_will.revoke()
             return left
         left = await asyncio.to_thread(_delete, self.owned)
-        if not left and self.last_will is not None:
+        if not left:
             self.last_will.revoke()
         return left
 
@@ -166,86 +165,52 @@ async def start(
     owner = ProcessId.of(os.getpid())
     assert owner is not None
     name = choice.kind_name or f"{PREFIX}{run_id}"
-    owned = _owned(name, run_id, Path(tempfile.mkdtemp(prefix="harness-kind-")), owner)  # mode 0700
-    last_will = LastWill(name)
+    owned = kind_owned.begin(name, run_id, Path(tempfile.mkdtemp(prefix="harness-kind-")), owner)  # mode 0700
+    last_will = LastWill.of_kind(name)
     try:
-        kubeconfig = await kind_start.create(tools, owned, choice, needs, work_dir=work_dir, progress=progress)
-        return await _ready(
-            *(tools, name, kubeconfig, run_id, progress),
-            directory=Path(owned.directory), kept=owned, last_will=last_will, needs=needs,
-        )  # fmt: skip
-    except kind_start.NameTaken:
-        shutil.rmtree(owned.directory, ignore_errors=True)
-        kind_owned.forget(owned)
-        raise
+        with kind_start.undone(owned):
+            kubeconfig = await kind_start.create(tools, owned, choice, needs, work_dir=work_dir, progress=progress)
+            directory = Path(owned.directory)
+            cluster = await _look(tools, name, kubeconfig, run_id, progress, directory, owned, last_will)
     except BaseException:
-        await asyncio.to_thread(_delete, owned)
-        raise
-    finally:
-        if not _exists(owned):
+        if kind_owned.load(name) != owned:
             last_will.revoke()
-
-
-async def keep(choice: ClusterChoice, name: str, *, work_dir: Path, progress: Progress) -> KindCluster:
-    """Make a kind cluster that stays until `kind_owned.delete`; for `harness cluster up`."""
-    tools = await asyncio.to_thread(kind_tools.find)
-    if name in await asyncio.to_thread(kind_tools.clusters, tools):
-        raise UsageError(f"there is a kind cluster {name!r} already", remedy="choose another --name")
-    directory = work_dir / "kind"
-    shutil.rmtree(directory, ignore_errors=True)  # of one that was deleted behind our back
-    directory.mkdir(mode=0o700, parents=True)
-    owned = _owned(name, f"cluster-{name}", directory, None)
-    try:
-        kubeconfig = await kind_start.create(tools, owned, choice, ClusterNeeds(), work_dir=work_dir, progress=progress)
-        return await _ready(
-            tools, name, kubeconfig, owned.run_id, progress, directory=directory, kept=owned, needs=ClusterNeeds()
-        )
-    except kind_start.NameTaken:
-        kind_owned.forget(owned)
         raise
-    except BaseException:
-        await asyncio.to_thread(_delete, owned)
-        raise
+    cluster.owned = owned
+    cluster.facts = {**cluster.facts, "inflight_limits": not needs.lift_inflight, "etcd_fsync": False}
+    return cluster
 
 
 async def _reuse(tools: Tools, name: str, run_id: str, progress: Progress) -> KindCluster:
     """A cluster that was there before, whoever made it. Its audit log is there only where the harness did."""
     directory = Path(tempfile.mkdtemp(prefix="harness-kind-"))
+    last_will = LastWill.of_guest(directory, run_id)
     try:
         told = directory / kind_start.KUBECONFIG
         text = await asyncio.to_thread(kind_tools.output, [tools.kind, "get", "kubeconfig", "--name", name])
         write_private(told, text.encode())
-        return await _ready(tools, name, told, run_id, progress, directory=directory, kept=kind_owned.load(name))
+        return await _look(tools, name, told, run_id, progress, directory, kind_owned.load(name), last_will)
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
+        last_will.revoke()
         raise
 
 
-async def _ready(
+async def _look(
     tools: Tools,
     name: str,
     kubeconfig: Path,
     run_id: str,
     progress: Progress,
-    *,
     directory: Path,
-    kept: Owned | None,
-    last_will: LastWill | None = None,
-    needs: ClusterNeeds | None = None,
+    ours: Owned | None,
+    last_will: LastWill,
 ) -> KindCluster:
-    """Wait until pods run, then look at what there is. `last_will`: this run made it; `kept`: the harness did, some time."""
-    progress.detail("waiting for nodes and CoreDNS")
-    isolated = isolate(kubeconfig, None, directory)
-    containers = await asyncio.to_thread(kind_tools.nodes, tools.docker, name)
-    async with await Api.connect(isolated.kubeconfig) as api:
-        await readiness.wait(api, nodes=len(containers), place=name, progress=progress)
-        version = await api.version()
+    """Wait until pods run, then see what there is. `ours`: the harness made it, this run or another time."""
+    isolated, version = await kind_start.ready(tools, name, kubeconfig, directory, progress)
     nodes = await asyncio.to_thread(Nodes.look, tools.docker, name)
-    log, reason = _audit_log(kept)
-    image, digest = await asyncio.to_thread(kind_tools.image_of, tools.docker, containers[0])
-    facts: dict[str, JSON] = {"node_image": image, "node_image_id": digest}
-    if needs is not None:
-        facts |= {"inflight_limits": not needs.lift_inflight, "etcd_fsync": False}
+    log, reason = _audit_log(ours)
+    image, digest = await asyncio.to_thread(kind_tools.image_of, tools.docker, nodes.names[0])
     return KindCluster(
         name=name,
         server=isolated.server,
@@ -258,8 +223,7 @@ async def _ready(
         nodes=nodes,
         directory=directory,
         ca_file=isolated.ca_file,
-        facts=facts,
-        owned=kept if last_will is not None else None,
+        facts={"node_image": image, "node_image_id": digest},
         last_will=last_will,
     )
 
@@ -274,17 +238,6 @@ def _audit_log(owned: Owned | None) -> tuple[Path | None, str | None]:
     except OSError as error:
         return None, f"the audit log cannot be read: {error.strerror}"
     return None, "the audit log is not on this machine: Docker runs elsewhere"
-
-
-def _owned(name: str, run_id: str, directory: Path, owner: ProcessId | None) -> Owned:
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    owned = Owned(name, run_id, str(directory), created, owner)
-    kind_owned.save(owned)
-    return owned
-
-
-def _exists(owned: Owned) -> bool:
-    return kind_owned.load(owned.name) == owned
 
 
 def _delete(owned: Owned) -> Sequence[str]:

@@ -6,16 +6,22 @@ import asyncio
 import json
 import os
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from harness.cluster import kind_config, kind_tools
+from harness.cluster import kind_config, kind_owned, kind_tools, readiness
 from harness.cluster.audit_policy import policy
 from harness.cluster.choice import ClusterChoice, ClusterNeeds
+from harness.cluster.isolation import Isolated, isolate
 from harness.cluster.kind_owned import Owned
 from harness.cluster.kind_tools import Tools
-from harness.core.errors import EnvironmentFault, UsageError
+from harness.core.errors import EnvironmentFault, HarnessError, UsageError
 from harness.core.handles import Progress
 from harness.core.ids import RUN_ENV
+from harness.kube.api import Api
 from harness.kube.kubeconfig import write_private
 from harness.toolchain import run as tool
 
@@ -23,6 +29,7 @@ KUBECONFIG = "admin.kubeconfig"
 
 _CREATE_LIMIT_S = 600.0
 _PULL_LIMIT_S = 600.0
+_UNDO_SETTLE_S = 1.0
 _STEP = re.compile(r"[A-Za-z][^\x1b]*")
 
 
@@ -37,19 +44,12 @@ async def create(
 
     kind's output goes to `work_dir/control-plane/kind.log`.
     """
-    document = kind_config.load(choice.kind_config)
     image = choice.kind_image or os.environ.get(kind_tools.IMAGE_ENV)
     if image is not None:
         await _have(tools, image, progress)
     progress.step(f"creating the kind cluster {owned.name}")
     directory = Path(owned.directory)
-    shared = Path(owned.shared)
-    _make(shared)
-    write_private(shared / kind_config.POLICY_FILE, json.dumps(policy(needs.audit_groups)).encode())
-    # Made by us, so that it stays ours: the API server, root in its container, appends to it.
-    write_private(shared / kind_config.LOG_FILE, b"")
-    config = directory / "kind.yaml"
-    write_private(config, kind_config.complete(document, shared, lift_inflight=needs.lift_inflight).encode())
+    config = _share(owned, kind_config.load(choice.kind_config), needs)
     log = work_dir / "control-plane" / "kind.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     kubeconfig = directory / KUBECONFIG
@@ -74,9 +74,56 @@ async def create(
     return kubeconfig
 
 
-def _make(shared: Path) -> None:
+def _share(owned: Owned, document: dict[str, Any], needs: ClusterNeeds) -> Path:
+    """Make the directory that the control plane mounts; the configuration's file."""
+    shared = Path(owned.shared)
     shared.mkdir(mode=0o700)
     (shared / kind_config.PODS_DIR).mkdir()
+    write_private(shared / kind_config.POLICY_FILE, json.dumps(policy(needs.audit_groups)).encode())
+    # Made by us, so that it stays ours: the API server, root in its container, appends to it.
+    write_private(shared / kind_config.LOG_FILE, b"")
+    config = Path(owned.directory) / "kind.yaml"
+    write_private(config, kind_config.complete(document, shared, lift_inflight=needs.lift_inflight).encode())
+    return config
+
+
+@contextmanager
+def undone(owned: Owned) -> Iterator[None]:
+    """Delete what was made of a cluster where making it fails; one that is somebody else's is let be."""
+    try:
+        yield
+    except NameTaken:
+        shutil.rmtree(owned.directory, ignore_errors=True)
+        kind_owned.forget(owned)
+        raise
+    except BaseException:
+        with suppress(HarnessError):  # Docker may be what failed: `harness clean` finds it
+            kind_owned.delete(owned, settle_s=_UNDO_SETTLE_S)
+        raise
+
+
+async def ready(tools: Tools, name: str, kubeconfig: Path, directory: Path, progress: Progress) -> tuple[Isolated, str]:
+    """Wait until pods run in it; its isolated kubeconfig in `directory`, and its version."""
+    progress.detail("waiting for nodes and CoreDNS")
+    isolated = isolate(kubeconfig, None, directory)
+    containers = await asyncio.to_thread(kind_tools.nodes, tools.docker, name)
+    async with await Api.connect(isolated.kubeconfig) as api:
+        await readiness.wait(api, nodes=len(containers), place=name, progress=progress)
+        return isolated, await api.version()
+
+
+async def keep(choice: ClusterChoice, name: str, *, work_dir: Path, progress: Progress) -> tuple[Isolated, str]:
+    """Make a cluster that stays until `kind_owned.delete`, for `harness cluster up`; its kubeconfig and version."""
+    tools = await asyncio.to_thread(kind_tools.find)
+    if name in await asyncio.to_thread(kind_tools.clusters, tools):
+        raise UsageError(f"there is a kind cluster {name!r} already", remedy="choose another --name")
+    directory = work_dir / "kind"
+    shutil.rmtree(directory, ignore_errors=True)  # of one that was deleted behind our back
+    directory.mkdir(mode=0o700, parents=True)
+    owned = kind_owned.begin(name, f"cluster-{name}", directory, None)
+    with undone(owned):
+        kubeconfig = await create(tools, owned, choice, ClusterNeeds(), work_dir=work_dir, progress=progress)
+        return await ready(tools, name, kubeconfig, directory, progress)
 
 
 async def _have(tools: Tools, image: str, progress: Progress) -> None:

@@ -18,6 +18,7 @@ from harness.cluster.accounts import Accounts
 from harness.cluster.choice import KUBECONFIG, ClusterChoice
 from harness.cluster.health import Health
 from harness.cluster.isolation import Isolated, isolate
+from harness.cluster.last_will import LastWill
 from harness.core.clock import ClockOffset
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.core.handles import JSON, Progress, SharedFolder
@@ -51,10 +52,11 @@ class KubeconfigCluster:
     directory: Path
     accounts: Accounts
     health: Health
+    last_will: LastWill
     clock: ClockOffset | None
     provider: str = KUBECONFIG
     audit_log: Path | None = None
-    audit_reason: str | None = "the audit log of a cluster that is not ours cannot be read; use embedded or kind"
+    audit_reason: str | None = "the audit log of a cluster that is not the run's own cannot be read"
     throwaway: bool = False
     pods: bool = True
     calls_host: bool = False
@@ -107,6 +109,7 @@ class KubeconfigCluster:
         await self.accounts.close()
         left = await cleanup.after_run(self.kubeconfig, self.run_id)
         shutil.rmtree(self.directory, ignore_errors=True)
+        self.last_will.revoke()
         if not left:
             return ()
         remedy = f"harness clean --context {self.name} --run {self.run_id}"
@@ -133,6 +136,7 @@ async def start(choice: ClusterChoice, *, run_id: str, progress: Progress) -> Ku
     guard.check(source, choice.context, allowed=choice.certain)
     progress.step(f"using the cluster of the context {choice.context}")
     directory = Path(tempfile.mkdtemp(prefix="harness-context-"))  # mode 0700
+    last_will = LastWill.of_guest(directory, run_id)
     try:
         isolated = isolate(source, choice.context, directory)
         version = await _probe(isolated, choice.context)
@@ -141,6 +145,7 @@ async def start(choice: ClusterChoice, *, run_id: str, progress: Progress) -> Ku
             clock = await clock_offset.measure(api.transport)
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
+        last_will.revoke()
         raise
     accounts = Accounts(
         kubeconfig=isolated.kubeconfig, server=isolated.server, ca_file=isolated.ca_file, directory=directory,
@@ -155,6 +160,7 @@ async def start(choice: ClusterChoice, *, run_id: str, progress: Progress) -> Ku
         directory=directory,
         accounts=accounts,
         health=Health(isolated.kubeconfig),
+        last_will=last_will,
         clock=clock,
     )
 

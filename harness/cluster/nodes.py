@@ -53,7 +53,7 @@ class Nodes:
             if not process.lives():
                 return f"the node container {node} ended or was restarted"
         if self.apiserver is not None and not self.apiserver.lives():
-            return f"{APISERVER} ended or was restarted"
+            return f"{APISERVER} on {self.names[0]} ended or was restarted"
         return None
 
 

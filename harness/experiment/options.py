@@ -24,6 +24,8 @@ class RunOptions:
     """A command line that replaces the scenario's subject."""
     subject_image: str | None = None
     """An image that replaces the scenario's subject; with `subject`, a command in it."""
+    subject_as: str | None = None
+    """`process` or `pod`; None: a pod where the cluster runs pods and the subject is, or has, an image."""
     subject_role: str | None = None
     """The ClusterRole to bind to the subject, instead of its own."""
     memray: str | None = None

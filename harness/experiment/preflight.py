@@ -11,7 +11,7 @@ from harness.cluster import provider
 from harness.cluster.choice import EMBEDDED, KUBECONFIG
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.experiment.options import RunOptions
-from harness.experiment.subjects import build
+from harness.experiment.subjects import SubjectCommand, build
 from harness.kube.rbac import CLUSTER_ADMIN
 from harness.scenario.model import Hook, Restart, Scenario
 from harness.subject import limits, webhooks
@@ -31,7 +31,9 @@ def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> Non
     if pyroscope is not None and pyroscope not in ("on", "off") and not pyroscope.startswith(("http://", "https://")):
         raise UsageError(f"--pyroscope {pyroscope!r} is not a URL", remedy="use on, off, or http://HOST:PORT")
     for scenario in scenarios:
-        if build(scenario.subject, options.subject, options.subject_image).in_pod(options.cluster.provider):
+        found = build(scenario.subject, options.subject, options.subject_image)
+        _subject_as(options, scenario, found)
+        if found.in_pod(options):
             _pod(scenario, options)
         else:
             _process(scenario, options)
@@ -51,6 +53,20 @@ def _out(directory: Path) -> None:
         raise UsageError(cause, place=str(directory), remedy=remedy) from error
     if not os.access(directory, os.W_OK | os.X_OK):
         raise UsageError("run records cannot be kept there: it is not writable", place=str(directory), remedy=remedy)
+
+
+def _subject_as(options: RunOptions, scenario: Scenario, found: SubjectCommand) -> None:
+    """Whether what `--subject-as` asks for can be had."""
+    if options.subject_as not in (None, "process", "pod"):
+        raise UsageError(f"--subject-as {options.subject_as!r} is unknown", remedy="use process or pod")
+    if options.subject_as == "pod" and not found.in_pod(options):
+        where = options.cluster.provider
+        why = f"--cluster {where} runs no pods" if where == EMBEDDED else "it has no image that the harness could load there"
+        raise UsageError(
+            f"the subject cannot run in a pod: {why}",
+            place=scenario.name,
+            remedy="use --cluster kind, and --subject-image for a subject of your own",
+        )
 
 
 def _pod(scenario: Scenario, options: RunOptions) -> None:

@@ -61,7 +61,7 @@ async def run_one(
         profile=options.profile,
         namespace=ids.namespace_of(run_id),
         subject=SubjectFacts(
-            kind="pod" if command.in_pod(options.cluster.provider) else "command",
+            kind="pod" if command.in_pod(options) else "command",
             command=[*command.command, *command.args],
             image=command.image,
             controller=command.controller,

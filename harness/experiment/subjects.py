@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from harness.cluster.choice import EMBEDDED, KIND
 from harness.core.errors import UsageError
+from harness.experiment.options import RunOptions
 from harness.scenario.model import Subject
 from harness.subject.readiness import Ready
 
@@ -44,14 +45,14 @@ class SubjectCommand:
     args: Sequence[str] = ()
     """Arguments of the image's own entrypoint."""
 
-    def in_pod(self, provider: str) -> bool:
-        """Whether it runs in a pod there: what is an image, and the reference controllers, of which we have one.
+    def in_pod(self, options: RunOptions) -> bool:
+        """Whether it runs in a pod: what is an image, and the reference controllers on kind, of which we have one.
 
         A plain command is a program of this machine, whatever the cluster.
         """
-        if provider == EMBEDDED:
+        if options.cluster.provider == EMBEDDED or options.subject_as == "process":
             return False
-        return self.image is not None or (self.controller is not None and provider == KIND)
+        return self.image is not None or (self.controller is not None and options.cluster.provider == KIND)
 
 
 def build(spec: Subject, override: str | None, image: str | None = None) -> SubjectCommand:
