@@ -62,7 +62,9 @@ def run(
     ] = None,
     subject_as: Annotated[
         str | None,
-        typer.Option("--subject-as", help="process or pod; default: a pod where the cluster runs them and there is an image."),
+        typer.Option(
+            "--subject-as", help="process or pod; default: a pod where the cluster runs them and there is an image."
+        ),
     ] = None,
     subject_role: Annotated[
         str | None, typer.Option("--subject-role", help="The ClusterRole that the subject gets, instead of its own.")

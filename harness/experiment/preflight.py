@@ -61,7 +61,11 @@ def _subject_as(options: RunOptions, scenario: Scenario, found: SubjectCommand) 
         raise UsageError(f"--subject-as {options.subject_as!r} is unknown", remedy="use process or pod")
     if options.subject_as == "pod" and not found.in_pod(options):
         where = options.cluster.provider
-        why = f"--cluster {where} runs no pods" if where == EMBEDDED else "it has no image that the harness could load there"
+        why = (
+            f"--cluster {where} runs no pods"
+            if where == EMBEDDED
+            else "it has no image that the harness could load there"
+        )
         raise UsageError(
             f"the subject cannot run in a pod: {why}",
             place=scenario.name,
@@ -99,7 +103,7 @@ def _command(scenario: Scenario, options: RunOptions) -> None:
     command = found.command
     if not command and found.image is not None:
         raise UsageError(
-            f"the subject is an image, and --cluster {options.cluster.provider} runs no pods",
+            "the subject is an image, which runs in a pod only",
             place=found.image,
             remedy="use --cluster kind",
         )
