@@ -77,6 +77,7 @@ class PodSubject:
         self._ending: Ending | None = None
         self._ended = asyncio.Event()
         self._sent: list[int] = []
+        self._asked_ns = 2**63
         self._tasks: list[asyncio.Task[None]] = []
         self._unseen = 0
         self._restarts = 0
@@ -117,7 +118,7 @@ class PodSubject:
 
     def send_signal(self, number: int) -> None:
         """Signal its main process, where this machine may; else the kubelet is asked to end it, as `stop` does."""
-        self._sent.append(number)
+        self._sending(number)
         with contextlib.suppress(OSError):
             if self.pid:
                 os.kill(self.pid, number)
@@ -145,7 +146,7 @@ class PodSubject:
         try:
             if not self.watch.gone:
                 if self._ending is None and signal.SIGTERM not in self._sent:
-                    self._sent.append(signal.SIGTERM)
+                    self._sending(signal.SIGTERM)
                 with contextlib.suppress(HarnessError):  # the API server may be gone: then so is all else
                     await self._delete(grace_s)
                     async with asyncio.timeout(grace_s + _GONE_MARGIN_S):
@@ -256,13 +257,17 @@ class PodSubject:
             t_monotonic_ns=t_monotonic_ns,
             sent=tuple(self._sent),
             thrashed_s=self.thrashed_s,
-            waited=self.spec.restart_policy == "Always",
+            waited=self.spec.restart_policy == "Always" and termination is not None and seen_ns < self._asked_ns,
             pod_reason=watch.reason,
             pod_message=watch.message,
         )
         self._ended.set()
 
     # -- small parts ---------------------------------------------------------------------------------------------------
+
+    def _sending(self, number: int) -> None:
+        self._sent.append(number)
+        self._asked_ns = min(self._asked_ns, time.monotonic_ns())
 
     async def _delete(self, grace_s: float) -> None:
         path = POD.path(self.spec.namespace, self.spec.name)

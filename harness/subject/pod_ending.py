@@ -28,8 +28,12 @@ def judge(
 ) -> Ending:
     """The ending of the pod's last container. `pod_reason` is that of the pod itself, such as `Evicted`.
 
-    `waited`: the kubelet would have started another container, so that one's ending is not the subject's.
+    `waited`: it had ended before the harness asked for that, and the kubelet was about to start another container.
     """
+    if waited:
+        last = judge(termination, witness, t_ns=t_ns, t_monotonic_ns=t_monotonic_ns)
+        said = f"ended by the harness while the kubelet waited to start it again; before that, {last.sentence}"
+        return replace(last, kind="our_signal", sentence=said)
     if termination is None:
         code, kubelet = KILLED, None
     else:
@@ -42,9 +46,6 @@ def judge(
     if pod_reason == EVICTED:
         kind: EndKind = "oom_node" if "memory" in pod_message else "crash"
         return replace(ending, kind=kind, sentence=f"evicted by the node: {pod_message}")
-    if waited and sent and termination is not None and ending.kind != "our_signal":
-        said = f"ended by the harness while the kubelet waited to start it again; before that, {ending.sentence}"
-        return replace(ending, kind="our_signal", sentence=said)
     if termination is None and not sent:
         return replace(ending, kind="crash", sentence="its pod was deleted by somebody, not by the harness")
     if termination is not None and termination.oom_killed and not sent and ending.kind not in ("oom_limit", "oom_node"):

@@ -17,6 +17,8 @@ from tests.kind.clusters import harness, shown
 from tests.kind.conftest import Kept
 from tests.kind.pods import LIMIT, Quiet, pod, until
 
+pytestmark = pytest.mark.timeout(600)  # the first test of a session also makes the cluster
+
 GROWS = "x = []\nwhile True:\n    x.append(bytearray(1 << 20))\n"
 GROWS_SOON = f"import time\ntime.sleep(1)\n{GROWS}    time.sleep(0.01)\n"
 
