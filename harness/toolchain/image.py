@@ -39,11 +39,11 @@ async def ensure(progress: Progress, base: str | None = None) -> str:
     tag = f"{REPOSITORY}:{await _fingerprint(base)}"
     if await image_ids([tag]) is not None:
         return tag
-    packages = await _packages(progress)
+    installed = await packages(progress)
     progress.step("building the controllers' image")
     with tempfile.TemporaryDirectory(prefix="harness-image-") as scratch:
         context = Path(scratch)
-        shutil.copytree(packages, context / "packages", ignore=_COMPILED)
+        shutil.copytree(installed, context / "packages", ignore=_COMPILED)
         _copy_code(context / "harness")
         shutil.copy(_dockerfile(), context / "Dockerfile")
         # The classic builder: BuildKit is an add-on that many Docker installations lack.
@@ -64,7 +64,8 @@ async def _fingerprint(base: str) -> str:
     return inputs.hexdigest()[:16]
 
 
-async def _packages(progress: Progress) -> Path:
+async def packages(progress: Progress) -> Path:
+    """The controllers' packages as a directory, installed on first use: all of the image that needs a network."""
     digest = hashlib.sha256(_requirements().read_bytes() + platform.machine().encode()).hexdigest()[:16]
 
     async def make(directory: Path) -> None:

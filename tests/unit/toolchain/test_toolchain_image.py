@@ -75,7 +75,7 @@ def test_the_image_is_built_once_without_a_network_and_holds_only_the_controller
     async def installed(_: object) -> Path:
         return packages
 
-    monkeypatch.setattr(image, "_packages", installed)
+    monkeypatch.setattr(image, "packages", installed)
     tag = asyncio.run(image.ensure(Quiet()))
     assert asyncio.run(image.ensure(Quiet())) == tag
     (build,) = [words for words in diary(docker) if words[0] == "build"]
