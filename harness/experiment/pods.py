@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -14,11 +15,13 @@ from harness.experiment.prepared import Prepared
 from harness.experiment.stage import Stage
 from harness.kube.api import Api
 from harness.kube.workloads import SERVICE
+from harness.process.child import open_log
 from harness.record.models import Pinning
 from harness.subject import pod_manifest, pod_start
 from harness.subject.incarnations import Incarnation
 from harness.subject.placeholders import Placeholders
 from harness.subject.pod_manifest import PodSpec
+from harness.subject.process import LOG_NAME
 from harness.toolchain import image as controllers
 from harness.toolchain import image_facts
 from harness.toolchain.image_facts import ImageFacts
@@ -50,6 +53,7 @@ async def prepare(stage: Stage, stack: AsyncExitStack, api: Api, cluster: Cluste
     )
     folder = await _folder(stack, cluster, run_id)
     launch = await _plan(stage, placeholders, folder, image)
+    os.close(open_log(stage.directory / LOG_NAME))  # its size is looked at from now on
     spec = PodSpec(
         run_id=run_id,
         namespace=namespace,

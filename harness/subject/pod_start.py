@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +13,6 @@ from harness.core.errors import RunFault
 from harness.core.handles import Launch, SharedFolder
 from harness.kube.api import Api
 from harness.kube.errors import ApiError
-from harness.process.child import open_log
 from harness.subject.placeholders import Placeholders
 from harness.subject.pod import PodSubject
 from harness.subject.pod_manifest import INJECTED, PodSpec
@@ -52,8 +50,7 @@ async def start(
     env, folders = await asyncio.to_thread(_hand_over, launch, folder)
     spec = replace(spec, command=command, arguments=arguments, env=env, folders=folders)
     log = launch.run_dir / LOG_NAME
-    os.close(open_log(log))  # it is looked at from now on
-    source = Source(log, log.stat().st_size, kubeconfig_of_run, metrics_url)
+    source = Source(log, log.stat().st_size if log.exists() else 0, kubeconfig_of_run, metrics_url)
     watch = watch_for(sign, source) if sign else None
     subject = PodSubject(launch, spec, api, user=user, metrics_url=metrics_url, pprof_url=pprof_url)
     ports = {*placeholders.ports.values(), *_ports(metrics_url, pprof_url, sign.http if sign else None)}
