@@ -105,8 +105,15 @@ def delete(owned: Owned, *, settle_s: float = 0.0) -> bool:
 
 
 def _delete_nodes(owned: Owned, found: Tools, containers: Sequence[str], *, last: bool) -> None:
-    """One try. Docker refuses to remove a container that it is just starting or removing: only the last try's failure counts."""
-    if not any(owned.shared in tools.mounts(found.docker, node) for node in containers):
+    """One try. Docker lists a container before it knows it by name, and refuses to remove one that it is just starting or
+    removing: only the last try's failure counts."""
+    try:
+        mounted = any(owned.shared in tools.mounts(found.docker, node) for node in containers)
+    except EnvironmentFault:
+        if last:
+            raise
+        return
+    if not mounted:
         raise EnvironmentFault(
             "this kind cluster is not the one that the harness made: it was left alone",
             place=owned.name,

@@ -30,6 +30,9 @@ KUBECONFIG = "admin.kubeconfig"
 _CREATE_LIMIT_S = 600.0
 _PULL_LIMIT_S = 600.0
 _UNDO_SETTLE_S = 1.0
+_TRIES = 2
+_KUBEADM = "error execution phase"
+"""kubeadm's own deadlines, 10 s for one request, are too short for a machine that is busy with something else."""
 _STEP = re.compile(r"[A-Za-z][^\x1b]*")
 
 
@@ -55,7 +58,24 @@ async def create(
     kubeconfig = directory / KUBECONFIG
     command = [tools.kind, "create", "cluster", "--name", owned.name, "--config", str(config)]
     command += ["--kubeconfig", str(kubeconfig), "--wait", "0s", *(["--image", image] if image else [])]
-    lines: list[str] = []
+    for attempt in range(1, _TRIES + 1):
+        lines: list[str] = []
+        try:
+            await _kind(command, directory, lines, progress)
+        except EnvironmentFault as error:
+            if attempt == _TRIES or not any(_KUBEADM in line for line in lines):
+                raise _fault(owned.name, lines, image, error, log) from error
+            progress.detail("kubeadm gave up; once more")  # kind has taken away what it made
+        else:
+            break
+        finally:
+            with log.open("a", encoding="utf-8") as file:
+                file.write("\n".join(lines) + "\n")
+    return kubeconfig
+
+
+async def _kind(command: list[str], directory: Path, lines: list[str], progress: Progress) -> None:
+    """Run `kind create`, collecting what it writes; EnvironmentFault where it fails."""
 
     def on_line(line: str) -> None:
         lines.append(line)
@@ -63,15 +83,9 @@ async def create(
             progress.detail(step[0].encode("ascii", "ignore").decode().strip(" ."))
 
     env = {key: value for key, value in os.environ.items() if key != RUN_ENV}
-    try:
-        await tool.run(
-            command, name="kind create", env=env, cwd=directory, timeout_s=_CREATE_LIMIT_S, remedy="", on_line=on_line
-        )
-    except EnvironmentFault as error:
-        raise _fault(owned.name, lines, image, error, log) from error
-    finally:
-        log.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return kubeconfig
+    await tool.run(
+        command, name="kind create", env=env, cwd=directory, timeout_s=_CREATE_LIMIT_S, remedy="", on_line=on_line
+    )
 
 
 def _share(owned: Owned, document: dict[str, Any], needs: ClusterNeeds) -> Path:

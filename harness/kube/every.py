@@ -56,7 +56,8 @@ async def kinds(api: Api) -> tuple[list[Kind], list[str]]:
             async with gate:
                 resources = (await api.transport.request_json("GET", path)).get("resources") or []
         except HarnessError as error:
-            unseen.append(f"the group {group or 'core'}: {error}")
+            if not isinstance(error, ApiError) or error.status != _GONE:  # its last CRD went meanwhile
+                unseen.append(f"the group {group or 'core'}: {error}")
             return []
         return [
             Kind(group, version, resource["kind"], resource["name"], resource["namespaced"])
