@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness.cluster import kind_owned
@@ -16,6 +17,7 @@ from harness.core.errors import EnvironmentFault
 from harness.core.ids import RUN_LABEL
 from harness.kube import every
 from harness.kube.api import Api
+from harness.process import leftovers
 from tests.kind.clusters import Running, containers, docker, harness, shown, until
 from tests.kind.conftest import Kept
 
@@ -54,6 +56,8 @@ def definitions(kept: Kept) -> str:
 
 
 def test_smoke_in_pods_in_a_reused_cluster(kept: Kept, tmp_path: Path) -> None:
+    (row,) = json.loads(harness("cluster", "status", "--json").stdout)
+    assert (row["alive"], row["provider"], row["kubeconfig"]) == (True, "kind", str(kept.kubeconfig))
     before = definitions(kept)
     nodes = containers(kept.name)
     done = harness(
@@ -129,6 +133,24 @@ def test_a_cluster_goes_with_its_run_however_that_ends(scenario: Path, tmp_path:
     if number == signal.SIGINT:
         assert containers(name) == []
     until("the deletion", lambda: not containers(name) and kind_owned.load(name) is None, 60)
+
+
+def test_clean_deletes_what_a_crash_of_everything_left(scenario: Path, tmp_path: Path) -> None:
+    with Running(tmp_path / "runs", str(scenario), "--cluster", "kind") as run:
+        name = f"hns-{run.record.name}"
+        until("the node container", lambda: containers(name))
+        assert f"kind cluster {name}" not in harness("clean", "--dry-run").stdout, "the run lives"
+        will = [one for one in psutil.Process(run.process.pid).children() if "harness-last-will" in one.cmdline()]
+        assert len(will) == 1
+        will[0].kill()
+        run.process.kill()
+        run.process.wait(60)
+    until("the end of its children", lambda: not leftovers(run.record.name), 60)
+    assert containers(name) == [f"{name}-control-plane"]
+    said = harness("clean")
+    assert f"kind cluster {name} of run {run.record.name}" in said.stdout, said.stderr
+    assert said.returncode == 0, said.stderr
+    assert containers(name) == []
 
 
 @pytest.fixture
