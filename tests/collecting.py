@@ -119,6 +119,7 @@ class ProcessSubject:
         self.pprof_url: str | None = None
         self.agent_socket: Path | None = None
         self.memory_limit: int | None = None
+        self.replicas: Sequence[Any] = [self]
         self._process = process
         self.ended: Ending | None = None
         for name, value in changes.items():

@@ -70,14 +70,25 @@ class Facts:
         return [phase for phase in self.run.phases if phase.action in LOAD_ACTIONS]
 
     @functools.cached_property
+    def loaded_phases(self) -> list[Phase]:
+        """Phases in which the subject was loaded: by us, or by somebody else while it was observed."""
+        return self.load_phases or [phase for phase in self.run.phases if phase.action == "observe"]
+
+    @functools.cached_property
     def load_started_ns(self) -> int | None:
-        """When the first request was intended, None where there was no load."""
-        return self.load_phases[0].started_ns if self.load_phases else None
+        """When the first request was intended, or the observation began; None where there was no load."""
+        return self.loaded_phases[0].started_ns if self.loaded_phases else None
 
     @functools.cached_property
     def oom_events(self) -> list[dict[str, Any]]:
         """Every witnessed kill, with its evidence."""
         return list(self.record.events("oom_kill"))
+
+    @functools.cached_property
+    def restarts(self) -> list[dict[str, Any]]:
+        """Every time the subject, or one of its replicas, was started again."""
+        failovers = [event for event in self.record.events("failover") if event.get("started_ns") is not None]
+        return [*self.record.events("restart"), *failovers]
 
     @functools.cached_property
     def oom_kills(self) -> int:

@@ -8,7 +8,7 @@ from functools import partial
 
 from harness.analysis.facts import Facts
 from harness.analysis.quantiles import QUANTILES, nearest_rank
-from harness.analysis.selfaudit import SelfAudit
+from harness.analysis.selfaudit import PhaseAudit, SelfAudit
 from harness.analysis.trust import SHORTEST_S
 from harness.core import metrics
 from harness.core.units import format_value
@@ -99,7 +99,7 @@ def _memory(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     headroom = (None, "no memory limit was set") if limit is None else (None if idle is None else limit - idle, None)
     yield "memory.headroom.idle", headroom
     load_start = facts.load_started_ns or 2**62
-    load_end = max((phase.ended_ns or phase.started_ns for phase in facts.load_phases), default=0)
+    load_end = max((phase.ended_ns or phase.started_ns for phase in facts.loaded_phases), default=0)
     yield "memory.heap.idle", _heap(facts, 0, load_start)
     yield "memory.heap.settled", (None, facts.cut_short) if facts.cut_short else _heap(facts, load_end, 2**62)
     for series, name in (("threads", "threads.peak"), ("fds", "fds.peak")):
@@ -151,7 +151,7 @@ def _oom(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     why = facts.unwitnessed("oom")
     if facts.oom_kills:
         yield "oom.kills", (float(facts.oom_kills), None)
-    elif limited and why is not None:
+    elif (limited or facts.run.subject.kind == "process") and why is not None:
         yield "oom.kills", (None, why)
     else:
         yield "oom.kills", (0.0, None)  # without a limit there is nothing to be killed by
@@ -160,7 +160,7 @@ def _oom(facts: Facts) -> Iterator[tuple[str, Outcome]]:
         thrash = 0.0
     yield "oom.thrash_seconds", (thrash, None if thrash is not None else why or "no memory limit was set")
     # A kubelet may have started its container again several times between two looks.
-    yield "restarts", (float(sum(event.get("count", 1) for event in facts.record.events("restart"))), None)
+    yield "restarts", (float(sum(event.get("count", 1) for event in facts.restarts)), None)
 
 
 def _tasks(facts: Facts) -> Iterator[tuple[str, Outcome]]:
@@ -213,11 +213,21 @@ def _completeness(facts: Facts) -> Iterator[tuple[str, Outcome]]:
 def _startup(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     start = facts.run.phase("start")
     synced = None if start is None or start.ended_ns is None else (start.ended_ns - start.started_ns) / 1e9
-    yield "startup.synced", (synced, None if synced is not None else "the subject never became ready")
+    foreign = facts.run.subject.kind == "process"
+    why = "somebody else had started it" if foreign else "the subject never became ready"
+    yield "startup.synced", (synced, None if synced is not None else why)
 
-    restarts = [event for event in facts.record.events("restart") if event.get("ready_ns") is not None]
+    restarts = [event for event in facts.restarts if event.get("ready_ns") is not None]
     slowest = max(((event["ready_ns"] - event["started_ns"]) / 1e9 for event in restarts), default=None)
     yield "startup.restart", (slowest, None if slowest is not None else "the subject was not restarted")
+
+    if facts.run.subject.replicas > 1:
+        failovers = list(facts.record.events("failover"))
+        for name, until in (("failover.lease", "lease_ns"), ("failover.first_reconcile", "reconcile_ns")):
+            unseen = next((event["reason"] for event in failovers if event[until] is None), None)
+            times = [(event[until] - event["killed_ns"]) / 1e9 for event in failovers if event[until] is not None]
+            value = None if unseen is not None else max(times, default=None)
+            yield name, (value, None if value is not None else unseen or "there was no failover")
 
     def first() -> float | None:
         moment = facts.scalar("SELECT min(value) FROM samples WHERE metric = 'startup.first_read'")
@@ -273,16 +283,8 @@ def _self_audit(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     if span is None:
         return
     seconds = (span[1] - span[0]) / 1e9
-    fixed = [item.phase.name for item in phases if item.phase.requested_per_s]
-    slip = audit.slip(*fixed)
-    for index, name in enumerate(("p50", "p99")):
-        why = "no requests were sent" if fixed else "no phase had a fixed rate"
-        yield f"load.slip.{name}", (None if slip is None else slip[index], why)
-    yield "load.retries", (float(sum(item.retries for item in phases)), None)
-    long = [item.generator_cores for item in phases if item.seconds >= SHORTEST_S and item.generator_cores is not None]
-    yield "load.cpu.share", (max(long, default=None), f"no load phase of {SHORTEST_S:g} s or more was witnessed")
-    lags = [item.generator_lag_s for item in phases if item.generator_lag_s is not None]
-    yield "load.loop_lag.max", (max(lags, default=None), None)
+    if not facts.run.observed:
+        yield from _own_load(audit, phases)
 
     def spent() -> float | None:
         cores = audit.grown("apiserver.cpu", *span)
@@ -301,6 +303,20 @@ def _self_audit(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     missing = "the CPU of a part of the run is unknown"
     yield "host.cpu.others", _witnessed(facts, "host", lambda: audit.others(*span), missing)
     yield "overhead.loop_lag.max", _witnessed(facts, "host", lambda: audit.lag("overhead.loop_lag", *span))
+
+
+def _own_load(audit: SelfAudit, phases: list[PhaseAudit]) -> Iterator[tuple[str, Outcome]]:
+    """What the load generator says of itself."""
+    fixed = [item.phase.name for item in phases if item.phase.requested_per_s]
+    slip = audit.slip(*fixed)
+    for index, name in enumerate(("p50", "p99")):
+        why = "no requests were sent" if fixed else "no phase had a fixed rate"
+        yield f"load.slip.{name}", (None if slip is None else slip[index], why)
+    yield "load.retries", (float(sum(item.retries for item in phases)), None)
+    long = [item.generator_cores for item in phases if item.seconds >= SHORTEST_S and item.generator_cores is not None]
+    yield "load.cpu.share", (max(long, default=None), f"no load phase of {SHORTEST_S:g} s or more was witnessed")
+    lags = [item.generator_lag_s for item in phases if item.generator_lag_s is not None]
+    yield "load.loop_lag.max", (max(lags, default=None), None)
 
 
 def _audit(facts: Facts) -> Iterator[tuple[str, Outcome]]:

@@ -12,9 +12,10 @@ from harness.cli import show
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.cluster.choice import ClusterChoice
-from harness.core import paths
+from harness.core import paths, units
 from harness.core.errors import UsageError
 from harness.experiment import arms
+from harness.experiment.observe import SHORTEST_S, Observation
 from harness.experiment.options import RunOptions
 from harness.report import terminal
 from harness.scenario.load import load
@@ -75,6 +76,13 @@ def run(
     pyroscope: Annotated[
         str | None, typer.Option("--pyroscope", help="on: keep CPU profiles in the record; URL: send to a server.")
     ] = None,
+    observe: Annotated[
+        bool, typer.Option("--observe", help="Send no load, watch what somebody else's does, until Ctrl-C or --for.")
+    ] = False,
+    for_: Annotated[str | None, typer.Option("--for", metavar="TIME", help="How long to observe, such as 5m.")] = None,
+    pid: Annotated[
+        int | None, typer.Option("--pid", help="With --observe: a process that runs already; it is only measured.")
+    ] = None,
     pin: Annotated[
         bool, typer.Option("--pin/--no-pin", help="Keep subject and load on CPUs of their own, from 4 CPUs on.")
     ] = True,
@@ -99,6 +107,8 @@ def run(
         memray=memray,
         pyroscope=pyroscope,
         pin=pin,
+        observe=_observation(observe, for_),
+        pid=pid,
     )
     file = load(scenario)
     scope.enter_if_needed()
@@ -115,6 +125,20 @@ def run(
         console.print()
         terminal.summary([(record, show.stored_or_judged(record)) for record in outcome.records], console)
     raise typer.Exit(outcome.exit_code)
+
+
+def _observation(observe: bool, for_: str | None) -> Observation | None:
+    if not observe:
+        if for_ is not None:
+            raise UsageError("--for is how long to observe", remedy="add --observe")
+        return None
+    try:
+        seconds = None if for_ is None else units.parse(for_, "seconds")
+    except ValueError as error:
+        raise UsageError(f"--for: {error}", remedy="write it as --for 5m") from None
+    if seconds is not None and seconds < SHORTEST_S:
+        raise UsageError(f"--for {for_} is less than {SHORTEST_S:g} s", remedy="write it as --for 5m")
+    return Observation(seconds)
 
 
 def _parse_sets(pairs: list[str]) -> dict[str, str]:

@@ -33,9 +33,12 @@ class ClusterNeeds:
     """What a scenario asks of its cluster, whichever it is.
 
     `audit_groups`: API groups of its own kinds. `lift_inflight`: no limits on requests in flight, where the cluster is
-    ours. `port`: of the API server, None for a free one.
+    ours; `inflight`: limits of its own (mutating, reading). `controllers`: more of the embedded cluster's than every run needs.
+    `port`: of the API server, None for a free one.
     """
 
     audit_groups: Sequence[str] = ()
     lift_inflight: bool = False
+    inflight: tuple[int, int] | None = None
+    controllers: Sequence[str] = ()
     port: int | None = None

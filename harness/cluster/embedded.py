@@ -30,12 +30,15 @@ class EmbeddedOptions:
     """What may be chosen about an embedded cluster.
 
     `port`: the API server's, None for a free one. `lift_inflight`: no limits on requests in flight and no priority and
-    fairness, so that nothing throttles the load. `audit_groups`: API groups of the scenario's own kinds.
+    fairness, so that nothing throttles the load; `inflight`: limits of its own (mutating, reading).
+    `audit_groups`: API groups of the scenario's own kinds. `controllers`: more than those that every run needs.
     """
 
     port: int | None = None
     lift_inflight: bool = False
+    inflight: tuple[int, int] | None = None
     audit_groups: Sequence[str] = ()
+    controllers: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -91,7 +94,8 @@ class EmbeddedCluster:
             "server": self.server,
             "version": self.version,
             "inflight_limits": not self.options.lift_inflight,
-            "controllers": list(flags.CONTROLLERS),
+            "max_inflight": None if self.options.inflight is None else list(self.options.inflight),
+            "controllers": [*flags.CONTROLLERS, *self.options.controllers],
             "etcd_fsync": False,
             "audit_mode": "blocking",
         }
@@ -137,7 +141,9 @@ async def start(
         binary=binary,
         port=options.port,
         lift_inflight=options.lift_inflight,
+        inflight=options.inflight,
         audit_groups=options.audit_groups,
+        controllers=options.controllers,
     )
     try:
         up = await bringup.run(progress)

@@ -177,7 +177,12 @@ async def start(
             last_will.revoke()
         raise
     cluster.owned = owned
-    cluster.facts = {**cluster.facts, "inflight_limits": not needs.lift_inflight, "etcd_fsync": False}
+    cluster.facts = {
+        **cluster.facts,
+        "inflight_limits": not needs.lift_inflight,
+        "max_inflight": None if needs.inflight is None else list(needs.inflight),
+        "etcd_fsync": False,
+    }
     return cluster
 
 

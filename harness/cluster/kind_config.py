@@ -52,8 +52,11 @@ def load(name: str | None) -> dict[str, Any]:
     return document
 
 
-def complete(document: Mapping[str, Any], shared: Path, *, lift_inflight: bool) -> str:
-    """The configuration as YAML for `kind create cluster`; `shared` is the directory of policy and log on this machine."""
+def complete(document: Mapping[str, Any], shared: Path, *, inflight: tuple[int, int] | None) -> str:
+    """The configuration as YAML for `kind create cluster`; `shared` is the directory of policy and log on this machine.
+
+    `inflight`: limits of the API server (mutating, reading; 0: none) in place of its own.
+    """
     networking = {"apiServerAddress": "127.0.0.1", **(document.get("networking") or {})}
     nodes = [dict(node) for node in document["nodes"]]
     for node in nodes:
@@ -62,23 +65,23 @@ def complete(document: Mapping[str, Any], shared: Path, *, lift_inflight: bool) 
             mounts.append({"hostPath": str(shared), "containerPath": _IN_NODE})
         node["extraMounts"] = [*(node.get("extraMounts") or []), *mounts]
     # kind takes each patch for documents of its own apiVersion: which one kubeadm gets depends on kind and Kubernetes.
-    patches = [yaml.safe_dump(_kubeadm(version, lift_inflight=lift_inflight)) for version in ("v1beta3", "v1beta4")]
+    patches = [yaml.safe_dump(_kubeadm(version, inflight)) for version in ("v1beta3", "v1beta4")]
     patches += document.get("kubeadmConfigPatches") or []
     return yaml.safe_dump({**document, "networking": networking, "nodes": nodes, "kubeadmConfigPatches": patches})
 
 
-def _kubeadm(version: str, *, lift_inflight: bool) -> dict[str, Any]:
+def _kubeadm(version: str, inflight: tuple[int, int] | None) -> dict[str, Any]:
     server = {
         "audit-policy-file": f"{_IN_NODE}/{POLICY_FILE}",
         "audit-log-path": f"{_IN_NODE}/{LOG_FILE}",
         "audit-log-mode": "blocking",  # the default batches, which come up to 30 s late and are dropped under load
         "audit-log-maxsize": "0",
     }
-    if lift_inflight:
+    if inflight is not None:
         server |= {
             "enable-priority-and-fairness": "false",
-            "max-requests-inflight": "0",
-            "max-mutating-requests-inflight": "0",
+            "max-mutating-requests-inflight": str(inflight[0]),
+            "max-requests-inflight": str(inflight[1]),
         }
     etcd = {"unsafe-no-fsync": "true", "quota-backend-bytes": str(8 * 2**30)}
     volume = {"name": "harness", "hostPath": _IN_NODE, "mountPath": _IN_NODE, "pathType": "Directory"}

@@ -57,6 +57,10 @@ async def start(
     if choice.provider == KUBECONFIG:
         return await kubeconfig.start(choice, run_id=run_id, progress=progress)
     options = EmbeddedOptions(
-        port=needs.port, lift_inflight=needs.lift_inflight, audit_groups=tuple(needs.audit_groups)
+        port=needs.port,
+        lift_inflight=needs.lift_inflight,
+        inflight=needs.inflight,
+        audit_groups=tuple(needs.audit_groups),
+        controllers=tuple(needs.controllers),
     )
     return await embedded.start(name=name, work_dir=work_dir, run_id=run_id, progress=progress, options=options)

@@ -6,6 +6,7 @@ carries what was known around it and who counted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from harness.collectors.base import Collector
@@ -108,6 +109,7 @@ class OomCollector(Collector):
             limit_hits_after=now.limit_hits,
             pids_before=list(before.pids),
             pids_gone=sorted(set(before.pids) - set(now.pids)),
+            replica=_grown(before.by_replica, now.by_replica),
             **now.evidence,
         )
 
@@ -131,3 +133,8 @@ class OomCollector(Collector):
         context.sink.sample(self.name, "oom.kills", values[0], t_ns=t_ns)
         if values[1] is not None:
             context.sink.sample(self.name, "oom.limit_hits", values[1], t_ns=t_ns)
+
+
+def _grown(before: Sequence[int], now: Sequence[int]) -> int | None:
+    """The replica whose kills grew, None where there is one, or nobody can tell."""
+    return next((number for number, (old, new) in enumerate(zip(before, now, strict=False)) if new > old), None)

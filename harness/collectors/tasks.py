@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class _Process:
     writer: asyncio.StreamWriter
     pid: int = 0
     probe_ns: int = 0
+    replica: int | None = None
     tasks: int | None = None
     names: dict[str, int] = field(default_factory=dict)
     cpu_ns: int = 0
@@ -72,15 +74,22 @@ class TasksCollector(Collector):
         # Not in the run directory: a socket's path must fit into 108 bytes.
         self._directory = Path(tempfile.mkdtemp(prefix="hns-")) if launch.shared is None else launch.folder("agent")
         path = self._directory / "agent"
+        if launch.shared is not None:
+            self._server = await self._serve_in(self._directory)
+            path.chmod(0o666)
+            launch.agent_socket = path
+            launch.env[SOCKET_ENV] = launch.inside(path)
+            launch.inject_dirs += [] if side_dir() in launch.inject_dirs else [side_dir()]
+            return
         if len(bytes(path)) >= _SUN_PATH:
             self._remove_directory()
             raise EnvironmentFault(
                 f"{path} is too long for a Unix socket", place=self.name, remedy="set TMPDIR to a shorter path"
             )
         self._server = await asyncio.start_unix_server(self._serve, path, limit=_LINE_LIMIT)
-        path.chmod(0o600 if launch.shared is None else 0o666)
+        path.chmod(0o600)
         launch.agent_socket = path
-        launch.env[SOCKET_ENV] = launch.inside(path)
+        launch.env[SOCKET_ENV] = str(path)
         if side_dir() not in launch.inject_dirs:
             launch.inject_dirs.append(side_dir())
 
@@ -117,6 +126,17 @@ class TasksCollector(Collector):
             handler.cancel()
         await asyncio.gather(*self._handlers, return_exceptions=True)
         self._remove_directory()
+
+    async def _serve_in(self, directory: Path) -> asyncio.Server:
+        """Listen in a folder whose path may be too long for a socket: it is named by an open descriptor meanwhile.
+
+        The subject knows it by the short path that it has in the pod.
+        """
+        handle = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+        try:
+            return await asyncio.start_unix_server(self._serve, f"/proc/self/fd/{handle}/agent", limit=_LINE_LIMIT)
+        finally:
+            os.close(handle)
 
     def _remove_directory(self) -> None:
         directory, self._directory = self._directory, None
@@ -166,6 +186,7 @@ class TasksCollector(Collector):
         if counts:
             self._total = sum(counts)
             sink.sample(self.name, "tasks", self._total, t_ns=t_ns)
+            self._write_replicas(context, t_ns)
         names: dict[str, int] = dict.fromkeys(self._written, 0)
         for item in self._processes:
             for name, count in item.names.items():
@@ -180,14 +201,40 @@ class TasksCollector(Collector):
         spent_ns = self._ended_cpu_ns + sum(item.cpu_ns for item in self._processes)
         sink.sample(self.name, "overhead.agent.cpu", spent_ns / 1e9, t_ns=t_ns)
 
+    def _write_replicas(self, context: RunContext, t_ns: int) -> None:
+        """The tasks of each of several replicas."""
+        replicas = context.subject.replicas
+        for number in range(len(replicas)) if len(replicas) > 1 else ():
+            own = [each.tasks for each in self._processes if each.tasks is not None and self._replica(each) == number]
+            if own:
+                context.sink.sample(self.name, "tasks", sum(own), {"replica": str(number)}, t_ns)
+
+    def _replica(self, process: _Process) -> int | None:
+        """Which replica a connected process belongs to; looked up once, for that reads /proc."""
+        if process.replica is None and self._context is not None:
+            for number, replica in enumerate(self._context.subject.replicas):
+                if process.pid in replica.pids():
+                    process.replica = number
+        return process.replica
+
+    def _largest_replica(self, asked: list[_Process], answers: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+        """The answers of the replica with the largest heap, of all processes where there are no replicas."""
+        by_replica: dict[int | None, dict[int, dict[str, Any]]] = {}
+        several = self._context is not None and len(self._context.subject.replicas) > 1
+        for process in asked:
+            if process.pid in answers:
+                number = self._replica(process) if several else None
+                by_replica.setdefault(number, {})[process.pid] = answers[process.pid]
+        return max((list(found.values()) for found in by_replica.values()), key=_heap_bytes, default=[])
+
     async def _read_heap(self) -> None:
         """Force a collection in every process and write the sums; a part that one process cannot tell is left out."""
         context = self._context
         if context is None:
             return
         if context.subject.runtime == "go":
-            value = await goruntime.heap_after_collection(context.subject.pprof_url)
-            context.sink.sample(self.name, "memory.heap", value)
+            heaps = [await goruntime.heap_after_collection(each.pprof_url) for each in context.subject.replicas]
+            context.sink.sample(self.name, "memory.heap", max(heaps))
             return
         asked = [process for process in self._processes if process.pid]
         for process in asked:
@@ -203,8 +250,9 @@ class TasksCollector(Collector):
         if missing:
             reasons.add(f"{missing} of {len(asked)} processes did not answer within {_COLLECT_S:.0f} s")
         total = 0
+        largest = self._largest_replica(asked, answers)
         for part in ("pymalloc", "malloc"):
-            values = [answer[part] for answer in answers.values() if answer.get(part) is not None]
+            values = [answer[part] for answer in largest if answer.get(part) is not None]
             if values:
                 context.sink.sample(self.name, "memory.heap", sum(values), {"part": part})
                 total += sum(values)
@@ -217,6 +265,10 @@ class TasksCollector(Collector):
             seconds=max((answer["seconds"] for answer in answers.values()), default=0.0),
             reasons=sorted(reasons),
         )
+
+
+def _heap_bytes(answers: list[dict[str, Any]]) -> int:
+    return sum(answer.get(part) or 0 for answer in answers for part in ("pymalloc", "malloc"))
 
 
 def backfill(sent_ns: int, lag_ns: int, interval_ns: int) -> list[tuple[int, int]]:

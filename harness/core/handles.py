@@ -131,6 +131,8 @@ class KillReading:
     """Cumulative times the limit was reached."""
     usage_bytes: int | None
     pids: Sequence[int] = ()
+    by_replica: Sequence[int] = ()
+    """Kills of each replica, where there are several."""
     evidence: Mapping[str, JSON] = field(default_factory=dict)
     """Where the numbers come from."""
 
@@ -191,18 +193,20 @@ class CpuLimit(Protocol):
         """The counters now; raises OSError when its cgroup is gone."""
 
 
-EndKind = Literal["oom_limit", "oom_node", "thrashing", "crash", "our_signal", "clean"]
+EndKind = Literal["oom_limit", "oom_node", "thrashing", "crash", "our_signal", "clean", "gone"]
+"""`gone`: a process that is nobody of ours has ended, and only its parent knows how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How the subject ended, with the evidence for it.
 
-    `exit_code` follows the shell: 128 + signal for a death by signal. `evidence` holds the counters before and after.
+    `exit_code` follows the shell: 128 + signal for a death by signal; None where only its parent knows. `evidence` holds the
+    counters before and after.
     """
 
     kind: EndKind
-    exit_code: int
+    exit_code: int | None
     t_ns: int
     sentence: str
     evidence: Mapping[str, JSON] = field(default_factory=dict)
@@ -228,6 +232,10 @@ class Subject(Protocol):
     @property
     def pid(self) -> int:
         """Its main process as this machine numbers it; 0 where that is not seen from here."""
+
+    @property
+    def replicas(self) -> Sequence[Subject]:
+        """Each of its replicas, limited by itself; only itself where there is one."""
 
     @property
     def cgroup(self) -> Cgroup | None:

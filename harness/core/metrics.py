@@ -81,6 +81,10 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("startup.synced", "seconds", "from start to ready", "lower", "subject"),
     Metric("startup.restart", "seconds", "from the start of a restarted subject to ready, the slowest restart", "lower",
            "subject"),
+    Metric("failover.lease", "seconds", "from the signal that ends the leader to the other replica holding the Lease, the "
+           "slowest failover", "lower", "subject"),
+    Metric("failover.first_reconcile", "seconds", "from the signal that ends the leader to the first reconcile of the other "
+           "replica, the slowest failover", "lower", "subject"),
     *_quantiles("api.VERB.KIND", ("p50", "p99"), "the load's requests, from intended time to answer", "load"),
     Metric("load.requests", "count", "requests the load sent", "none", "load"),
     Metric("load.failures", "count", "requests of the load that failed", "lower", "load"),
@@ -97,7 +101,8 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("apiserver.rss.peak", "bytes", "resident set of the API server, highest sample", "lower", "apiserver"),
     Metric("apiserver.inflight.max", "count", "requests in flight in the API server, reading and writing, highest sample",
            "lower", "apiserver"),
-    Metric("apiserver.rejected", "count", "requests that the API server's flow control refused", "lower", "apiserver"),
+    Metric("apiserver.rejected", "count", "requests of all clients that the API server answered with 429: too many at once",
+           "lower", "apiserver"),
     Metric("apiserver.request.VERB.p99", "seconds", "requests of all clients as the API server timed them during the load, "
            "p99 (upper border of its histogram's bucket)", "lower", "apiserver"),
     Metric("writes.total", "count", "writes of the subject, by the API server's audit log", "lower", "audit"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from harness.cluster import provider, setup
+from harness.cluster import flags, provider, setup
 from harness.cluster.choice import ClusterNeeds
 from harness.core.errors import RunFault
 from harness.core.handles import Cluster, RunContext
@@ -15,11 +15,12 @@ from harness.experiment.load import LoadGenerator
 from harness.experiment.stage import SetupRefused, Stage
 from harness.kube.api import Api
 from harness.kube.kubeconfig import client_files
-from harness.kube.manifests import apply_files
+from harness.kube.manifests import apply_files, load_manifests
 from harness.kube.rbac import LOADGEN, WATCHER, grant
 from harness.scenario import fanout, plan, rights
 from harness.scenario.names import namespaces
-from harness.subject.incarnations import Incarnations
+from harness.scenario.server import InflightLimits
+from harness.subject.replicas import RunSubject
 
 _WATCHER_USER = "harness:watcher"
 _LOADGEN_USER = "harness:loadgen"
@@ -33,7 +34,7 @@ async def start_cluster(stage: Stage, stack: AsyncExitStack) -> Cluster:
         run_id=stage.facts.run_id,
         work_dir=stage.directory,
         progress=stage.observer,
-        needs=ClusterNeeds(audit_groups=sorted({kind.group for kind in stage.scenario.kinds})),
+        needs=_needs(stage),
     )
     stack.push_async_callback(_stop, stage, cluster)
     stage.facts.cluster = dict(cluster.describe())
@@ -58,6 +59,18 @@ async def prepare(stage: Stage, api: Api, cluster: Cluster) -> None:
     await setup.prepare_as_guest(api, run_id, kinds, certain=stage.options.cluster.certain)
 
 
+def _needs(stage: Stage) -> ClusterNeeds:
+    """What the scenario says of its API server, the groups that the audit log must show, and who counts against its quotas."""
+    inflight, setup = stage.scenario.apiserver.inflight, stage.scenario.setup
+    manifests = [] if setup is None else load_manifests([stage.base / entry for entry in setup.apply])
+    return ClusterNeeds(
+        lift_inflight=inflight == "off",
+        inflight=(inflight.mutating, inflight.reading) if isinstance(inflight, InflightLimits) else None,
+        audit_groups=sorted({kind.group for kind in stage.scenario.kinds}),
+        controllers=[flags.QUOTA_CONTROLLER] if any(each["kind"] == "ResourceQuota" for each in manifests) else [],
+    )
+
+
 async def apply_setup(stage: Stage, api: Api, cluster: Cluster) -> None:
     """Apply the scenario's own manifests. What the API server refuses makes the run invalid, in its words."""
     if stage.scenario.setup is None:
@@ -76,7 +89,7 @@ async def apply_setup(stage: Stage, api: Api, cluster: Cluster) -> None:
         raise SetupRefused(f"setup: {error}") from error
 
 
-async def context(stage: Stage, api: Api, cluster: Cluster, subject: Incarnations) -> RunContext:
+async def context(stage: Stage, api: Api, cluster: Cluster, subject: RunSubject) -> RunContext:
     """What the collectors may know, with an identity that may only read what the scenario needs."""
     watcher = await cluster.identity(_WATCHER_USER)
     await setup.give(api, cluster, _WATCHER_USER, WATCHER, stage.facts.run_id)
@@ -91,8 +104,8 @@ async def context(stage: Stage, api: Api, cluster: Cluster, subject: Incarnation
         sink=stage.writer,
         watcher_kubeconfig=watcher,
         kinds=fanout.scenario_kinds(stage.scenario),
-        expected=fanout.expected(stage.scenario, stage.facts.run_id),
-        probes=fanout.probes(stage.scenario, stage.facts.run_id),
+        expected=[] if stage.facts.observed else fanout.expected(stage.scenario, stage.facts.run_id),
+        probes=[] if stage.facts.observed else fanout.probes(stage.scenario, stage.facts.run_id),
         labels=stage.labels,
     )
 

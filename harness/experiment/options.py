@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.cluster.choice import ClusterChoice
+from harness.experiment.observe import Observation
 from harness.record.models import Verdict
 from harness.record.reader import RunRecord
 from harness.scenario.model import Scenario
@@ -32,6 +33,10 @@ class RunOptions:
     """`launch` or `off`; None leaves it to the scenario."""
     pyroscope: str | None = None
     """`on` or a URL; None leaves it to the scenario."""
+    observe: Observation | None = None
+    """Send no load, and watch; None: the scenario's load is sent."""
+    pid: int | None = None
+    """A process that runs already replaces the scenario's subject."""
     pin: bool = True
     """Keep subject and load generator on CPUs of their own, where there are enough."""
 

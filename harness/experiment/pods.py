@@ -84,7 +84,7 @@ async def prepare(stage: Stage, stack: AsyncExitStack, api: Api, cluster: Cluste
         facts.pod = dict(subject.describe())
         return subject
 
-    return Prepared(launch, placeholders, starter)
+    return Prepared(launch, placeholders, lambda _: starter)  # one replica: more are refused beforehand
 
 
 async def _server_inside(api: Api) -> str:

@@ -14,7 +14,9 @@ from harness.experiment.options import RunOptions
 from harness.experiment.subjects import SubjectCommand, build
 from harness.kube.rbac import CLUSTER_ADMIN
 from harness.scenario.model import Hook, Restart, Scenario
-from harness.subject import limits, webhooks
+from harness.scenario.subject_checks import WEBHOOK_FILES
+from harness.subject import foreign, limits, webhooks
+from harness.subject.placeholders import Placeholders
 
 _MEMRAY = ("launch", "off")
 
@@ -25,13 +27,17 @@ def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> Non
     `base` is the folder that files of the scenario are relative to.
     """
     provider.check(options.cluster)
+    _observing(scenarios, options)
     if options.memray is not None and options.memray not in _MEMRAY:
         raise UsageError(f"--memray {options.memray!r} is unknown", remedy=f"use {' or '.join(_MEMRAY)}")
     pyroscope = options.pyroscope
     if pyroscope is not None and pyroscope not in ("on", "off") and not pyroscope.startswith(("http://", "https://")):
         raise UsageError(f"--pyroscope {pyroscope!r} is not a URL", remedy="use on, off, or http://HOST:PORT")
     for scenario in scenarios:
-        found = build(scenario.subject, options.subject, options.subject_image)
+        if options.pid is not None or scenario.subject.pid is not None:
+            _foreign(scenario, options)
+            continue
+        found = build(scenario.subject, options.subject, image=options.subject_image)
         _subject_as(options, scenario, found)
         if found.in_pod(options):
             _pod(scenario, options)
@@ -75,6 +81,13 @@ def _subject_as(options: RunOptions, scenario: Scenario, found: SubjectCommand) 
 
 def _pod(scenario: Scenario, options: RunOptions) -> None:
     """The node starts and limits it."""
+    _placeholders(scenario, build(scenario.subject, options.subject, image=options.subject_image))
+    if scenario.subject.replicas > 1:
+        raise UsageError(
+            "replicas and failover are measured of processes only, not of pods",
+            place=scenario.name,
+            remedy="add --subject-as process, or use --cluster embedded",
+        )
     if scenario.subject.restart_policy == "Always" and (options.memray or scenario.memray) == "launch":
         raise UsageError(
             "a container that the kubelet starts again would overwrite the capture of memray",
@@ -98,17 +111,50 @@ def _process(scenario: Scenario, options: RunOptions) -> None:
         limits.check_cpu(scenario.subject.cpu_limit)
 
 
+def _observing(scenarios: Sequence[Scenario], options: RunOptions) -> None:
+    if options.observe is not None and len(scenarios) > 1:
+        arms = ", ".join(str(scenario.arm) for scenario in scenarios)
+        raise UsageError("an observation is one run, and the scenario has several arms", remedy=f"--arm: one of {arms}")
+    if options.pid is not None and options.subject is not None:
+        raise UsageError("--pid and --subject both say what the subject is", remedy="leave one of the two out")
+
+
+def _foreign(scenario: Scenario, options: RunOptions) -> None:
+    """A process that runs already: it must be there, and nothing can be put into it."""
+    pid = options.pid or scenario.subject.pid
+    assert pid is not None
+    foreign.check(pid)
+    if options.observe is None:
+        raise UsageError(
+            "a process that runs already does not know the cluster that a run starts, so our load would not reach it",
+            place=f"pid {pid}",
+            remedy="add --observe and load it yourself",
+        )
+    profiled = (options.memray or scenario.memray) != "off" or (options.pyroscope or scenario.pyroscope) != "off"
+    if profiled:
+        raise UsageError(
+            "memray and Pyroscope are put into a subject when it starts", place=f"pid {pid}", remedy="switch them off"
+        )
+
+
 def _command(scenario: Scenario, options: RunOptions) -> None:
-    found = build(scenario.subject, options.subject, options.subject_image)
-    command = found.command
-    if not command and found.image is not None:
+    built = build(scenario.subject, options.subject, image=options.subject_image)
+    command = built.command
+    _placeholders(scenario, built)
+    if not command and built.image is not None:
         raise UsageError(
             "the subject is an image, which runs in a pod only",
-            place=found.image,
+            place=built.image,
             remedy="use --cluster kind",
         )
     if not command:
         raise UsageError("the subject's command is empty", remedy="write --subject 'PROGRAM ARGUMENTS…'")
+    if scenario.subject.replicas > 1 and built.lease is None:
+        raise UsageError(
+            "by which Lease the replicas of --subject elect their leader is not known",
+            place=scenario.name,
+            remedy="write a scenario with subject: {command: …, replicas: 2, lease: {name: NAME}}",
+        )
     if shutil.which(command[0]) is None:
         where = "in this folder" if "/" in command[0] else "on PATH"
         raise UsageError(f"the subject's program {command[0]!r} is not {where}, or not executable", place=scenario.name)
@@ -123,8 +169,8 @@ def _guest(scenario: Scenario, options: RunOptions) -> None:
             place=scenario.name,
             remedy="use --cluster embedded",
         )
-    foreign = build(scenario.subject, options.subject, options.subject_image).role == CLUSTER_ADMIN
-    if where == KUBECONFIG and foreign and options.subject_role is None:
+    unknown = build(scenario.subject, options.subject, image=options.subject_image).role == CLUSTER_ADMIN
+    if where == KUBECONFIG and unknown and options.subject_role is None:
         raise UsageError(
             "which rights this subject needs cannot be known, and it does not get all in a cluster that is not the run's",
             place=scenario.name,
@@ -132,7 +178,27 @@ def _guest(scenario: Scenario, options: RunOptions) -> None:
         )
 
 
+def _placeholders(scenario: Scenario, built: SubjectCommand) -> None:
+    """Fill all of them once with stand-ins: `--subject` was not looked at when the file was read."""
+    fill = Placeholders(kubeconfig=Path("kubeconfig"), namespace="namespace", run_id="run-id", new_port=lambda: 1)
+    if scenario.subject.webhooks is not None:
+        fill.webhook.update(dict.fromkeys(WEBHOOK_FILES, "file"))
+    fill.fill_command(built.command, place="subject.command")
+    fill.fill_env(built.env, place="subject.env")
+    for place, url in (("subject.metrics", built.metrics), ("subject.pprof", built.pprof)):
+        if url is not None:
+            fill.fill(url, place=place)
+    if built.ready is not None:
+        built.ready.filled(lambda text: fill.fill(text, place="subject.ready"))
+
+
 def _steps(scenario: Scenario, options: RunOptions) -> None:
+    if scenario.subject.replicas > 1 and (options.memray or scenario.memray) == "launch":
+        raise UsageError(
+            "memray captures one process, and there are two replicas",
+            place=scenario.name,
+            remedy="leave one of the two out",
+        )
     for step in scenario.load:
         if isinstance(step, Restart) and (options.memray or scenario.memray) == "launch":
             raise UsageError(

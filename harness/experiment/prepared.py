@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.core.handles import Launch
@@ -12,10 +13,10 @@ from harness.subject.webhooks import Certificate
 
 @dataclass(slots=True)
 class Prepared:
-    """How a subject will be started: collectors may change `launch` before `starter` is called."""
+    """How a subject will be started: collectors may change `launch` before `starter(replica)` is called."""
 
     launch: Launch
     placeholders: Placeholders
-    starter: Starter
+    starter: Callable[[int], Starter]
     certificate: Certificate | None = None
     """Of its admission webhooks."""

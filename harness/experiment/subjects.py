@@ -12,6 +12,7 @@ from harness.cluster.choice import EMBEDDED, KIND
 from harness.core.errors import UsageError
 from harness.experiment.options import RunOptions
 from harness.scenario.model import Subject
+from harness.subject.foreign import command_line
 from harness.subject.readiness import Ready
 
 _MATTERS = (
@@ -24,6 +25,8 @@ _MATTERS = (
     "MALLOC_ARENA_MAX",
     "MALLOC_CONF",
 )
+_LEASE_NAMESPACE, _LEASE_NAME = "leader-elect-resource-namespace", "leader-elect-resource-name"
+_ELECTING = {"leader-elect": "true", _LEASE_NAMESPACE: "{namespace}"}
 _CONTROLLER_ADDRESS = "127.0.0.1:{port:metrics}"
 
 
@@ -40,6 +43,10 @@ class SubjectCommand:
     """ClusterRole to bind: of manifests/rbac, or `cluster-admin` of the throw-away cluster for a foreign command."""
     controller: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    pid: int | None = None
+    """A process that somebody else has started: nothing is started then, and `command` says what it is."""
+    lease: tuple[str, str] | None = None
+    """Namespace and name of the Lease by which replicas elect their leader; placeholders not yet filled."""
     image: str | None = None
     """The image it runs in; None: that of the reference controllers in a pod, else a process."""
     args: Sequence[str] = ()
@@ -55,13 +62,23 @@ class SubjectCommand:
         return self.image is not None or (self.controller is not None and options.cluster.provider == KIND)
 
 
-def build(spec: Subject, override: str | None, image: str | None = None) -> SubjectCommand:
+def build(spec: Subject, override: str | None, pid: int | None = None, image: str | None = None) -> SubjectCommand:
     """The command of a scenario's subject, or of `--subject`, which replaces the command and nothing else.
 
-    `image` is that of `--subject-image`, which replaces the subject: its entrypoint then, or `--subject` in it.
+    `--pid`, or a subject that is one, is a process that runs already: of the scenario's addresses those count that hold
+    nothing which a run would fill in. `image` is that of `--subject-image`, which replaces the subject: its entrypoint then,
+    or `--subject` in it.
     """
+    if override is None and image is None and (pid or spec.pid) is not None:
+        number = pid or spec.pid
+        assert number is not None
+        known = [None if url is None or "{" in url else url for url in (spec.metrics, spec.pprof)]
+        return SubjectCommand(
+            command=command_line(number), env={}, metrics=known[0], pprof=known[1], ready=None, role="", pid=number
+        )
     if override is None and image is None and spec.controller is not None:
-        flags = [f"--{name}={_text(value)}" for name, value in spec.options.items()]
+        switches = {**(_ELECTING if spec.replicas > 1 else {}), **spec.options}
+        flags = [f"--{name}={_text(value)}" for name, value in switches.items()]
         return SubjectCommand(
             command=[
                 *(sys.executable, "-P", "-m", f"harness.controllers.{spec.controller}", "--kubeconfig", "{kubeconfig}"),
@@ -74,6 +91,10 @@ def build(spec: Subject, override: str | None, image: str | None = None) -> Subj
             role=f"harness-{spec.controller}",
             controller=spec.controller,
             options=dict(spec.options),
+            lease=(
+                _text(switches.get(_LEASE_NAMESPACE, "default")),
+                _text(switches.get(_LEASE_NAME, spec.controller)),
+            ),
         )
     own = [] if image is not None else list(spec.command or [])
     command = _split(override) if override is not None else own
@@ -86,6 +107,7 @@ def build(spec: Subject, override: str | None, image: str | None = None) -> Subj
         role="cluster-admin",
         image=image or spec.image,
         args=() if command else tuple(spec.args),
+        lease=None if spec.lease is None else (spec.lease.namespace or "{namespace}", spec.lease.name),
     )
 
 

@@ -24,7 +24,9 @@ PhaseAction = Literal[
     "settled",
     "end",
     "restart",
+    "failover",
     "hook",
+    "observe",
 ]
 LOAD_ACTIONS: tuple[PhaseAction, ...] = ("create", "flip", "delete", "patch", "read", "list", "churn", "watch")
 """Phases in which the load generator sends requests."""
@@ -59,7 +61,8 @@ class ScenarioFacts(_Model):
 class SubjectFacts(_Model):
     """The controller under test."""
 
-    kind: Literal["command", "pod"]
+    kind: Literal["command", "process", "pod"] = Field(description="process: somebody else had started it")
+    pid: int | None = Field(default=None, description="of a process that somebody else had started")
     command: list[str] = Field(description="as started, secrets redacted")
     controller: str | None = None
     options: dict[str, Any] = {}
@@ -70,6 +73,10 @@ class SubjectFacts(_Model):
     runtime_version: str | None = None
     memory_limit_bytes: int | None = None
     cpu_limit: float | None = Field(default=None, description="CPUs that it may use")
+    replicas: int = Field(default=1, description="how many of it ran at once, each with limits of its own")
+    lease: str | None = Field(
+        default=None, description="namespace/name of the Lease by which replicas elect their leader"
+    )
     webhooks: list[str] = Field(default=[], description="admission webhooks of it that the API server called")
     cgroup_version: Literal[1, 2] | None = None
     image: str | None = Field(default=None, description="of a subject in a pod")
@@ -128,7 +135,7 @@ class Phase(_Model):
     sustained_per_s: float | None = Field(default=None, description="of until_failure: the highest rate that was kept")
     failed_at_per_s: float | None = Field(default=None, description="of until_failure: the rate that was not kept")
     failure: str | None = Field(
-        default=None, description="of a restart or hook: why it failed; the run is then invalid"
+        default=None, description="of a restart, failover or hook: why it failed; the run is then invalid"
     )
     settled: bool | None = Field(default=None, description="of a settle phase: quiet came before its timeout")
 
@@ -143,8 +150,8 @@ class ExpectedObjects(_Model):
 class EndingFacts(_Model):
     """How the subject ended, with the evidence."""
 
-    kind: Literal["oom_limit", "oom_node", "thrashing", "crash", "our_signal", "clean"]
-    exit_code: int
+    kind: Literal["oom_limit", "oom_node", "thrashing", "crash", "our_signal", "clean", "gone"]
+    exit_code: int | None = Field(description="null where only the parent of the process knows")
     t_ns: _Nanoseconds
     sentence: str
     evidence: dict[str, Any] = {}
@@ -180,6 +187,9 @@ class Run(_Model):
     machine: Machine
     pinning: Pinning | None = Field(default=None, description="null in records of versions that did not pin")
     versions: dict[str, str]
+    observed: bool = Field(
+        default=False, description="somebody else loaded the subject: of the scenario's load nothing was sent"
+    )
     collectors: list[CollectorFacts] = []
     phases: list[Phase] = []
     expected: list[ExpectedObjects] = []

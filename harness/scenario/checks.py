@@ -9,14 +9,14 @@ from harness.core import metrics
 from harness.core.kinds import is_own
 from harness.core.metrics import MetricName
 from harness.core.paths import scenarios_dir
-from harness.scenario import fanout, names, population
+from harness.scenario import fanout, names, population, relations, subject_checks
 from harness.scenario.document import Path
 from harness.scenario.fields import MAX_COUNT
 from harness.scenario.hints import suggest
 from harness.scenario.model import Scenario
 from harness.scenario.problems import Problem
 from harness.scenario.selection import selector_of
-from harness.scenario.steps import BUNDLE, CLUSTERS, EFFECTS, GITREPO, SECRET, Create, Flip
+from harness.scenario.steps import BUNDLE, CLUSTERS, EFFECTS, GITREPO, SECRET, Create, Failover, Flip
 from harness.scenario.traffic import Churn, Delete, Patch, Read
 
 _WITHOUT_COLLECTOR = ("load", "subject", "host", "apiserver")
@@ -37,6 +37,10 @@ def check(scenario: Scenario) -> list[Problem]:
         *_flips(scenario),
         *_matching(scenario),
         *_takings(scenario),
+        *relations.check(scenario),
+        *subject_checks.placeholders(scenario),
+        *subject_checks.replicas(scenario),
+        *subject_checks.process(scenario),
     ]
     problems += _parallel(scenario)
     # Sizes and results follow from the load: while that is wrong they would only repeat it.
@@ -215,5 +219,7 @@ def _witnessed(scenario: Scenario, path: Path, metric: str, name: MetricName) ->
         yield Problem(path, f"{metric} comes from collector {source!r}, which is not on", f"add {source} to collect")
     elif source == "metrics" and scenario.subject.command is not None and scenario.subject.metrics is None:
         yield Problem(path, f"{metric} is read from the subject's metrics", "say where they are: subject.metrics")
+    elif metric.startswith("failover.") and not any(isinstance(step, Failover) for step in scenario.load):
+        yield Problem(path, f"{metric} needs a failover, and the load has none", "add a step: failover:")
     elif metric == "memory.headroom.idle" and scenario.subject.memory_limit is None:
         yield Problem(path, f"{metric} needs a memory limit", "set subject.memory_limit")

@@ -122,6 +122,11 @@ class Incarnations:
     def thrashed_s(self, value: float) -> None:
         self.current.thrashed_s = value
 
+    @property
+    def replicas(self) -> Sequence[Incarnations]:
+        """Itself: it is the only one."""
+        return [self]
+
     def pids(self) -> list[int]:
         """Every live process of the subject."""
         return self.current.pids()

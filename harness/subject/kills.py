@@ -21,7 +21,7 @@ class CgroupKills:
             self._cgroup.limit_hits(),
             usage,
             self._cgroup.pids(),
-            {"cgroup": str(self._cgroup.path), "cgroup_version": self._cgroup.version},
+            evidence={"cgroup": str(self._cgroup.path), "cgroup_version": self._cgroup.version},
         )
 
     def peak_bytes(self) -> int | None:

@@ -99,6 +99,11 @@ class PodSubject:
         """The CPU limit of the current container, None without one or where it is not seen."""
         return self._current.cpu if self._current else None
 
+    @property
+    def replicas(self) -> Sequence[PodSubject]:
+        """Itself: it is the only one."""
+        return [self]
+
     def pids(self) -> list[int]:
         """Every live process of the container, its first one first; empty where they are not seen."""
         if self._ending is not None or self.cgroup is None:

@@ -37,7 +37,7 @@ class PodKills:
             None if None in hits or not hits else sum(hit or 0 for hit in hits),
             cgroup.usage_bytes() if cgroup else None,
             cgroup.pids() if cgroup else (),
-            evidence,
+            evidence=evidence,
         )
 
     def peak_bytes(self) -> int | None:

@@ -29,6 +29,11 @@ STOP_GRACE_S = 10.0
 """Between SIGTERM and SIGKILL: a controller gives up its lease and closes its watches meanwhile."""
 
 
+def log_name(replica: int) -> str:
+    """The file of the record that a replica writes to; the first one's is that of a subject without others."""
+    return LOG_NAME if replica == 0 else f"subject-replica-{replica}.log"
+
+
 class SubjectNotReady(RunFault):
     """The subject ended or its time ran out before it was ready. `ending` is None in the latter case."""
 
@@ -45,7 +50,7 @@ class ProcessSubject:
     def __init__(
         self, child: process.Child, launch: Launch, observation: Observation, *, command: Sequence[str], kubeconfig: Path,
         user: str, cgroup: MemoryCgroup | None, memory_limit: int | None, metrics_url: str | None, pprof_url: str | None,
-        started_ns: int, incarnation: int, cpu: CpuCgroup | None = None,
+        started_ns: int, incarnation: int, cpu: CpuCgroup | None = None, replica: int = 0,
     ) -> None:  # fmt: skip
         self.command: Sequence[str] = redact(command)
         self.user = user
@@ -64,13 +69,18 @@ class ProcessSubject:
         self.agent_socket = launch.agent_socket
         self.memory_limit = memory_limit
         self.incarnation = incarnation
-        self.log = launch.run_dir / LOG_NAME
+        self.log = launch.run_dir / log_name(replica)
         self.thrashed_s = 0.0
         """Set by whoever stops it because of thrashing: for how long it had gone on."""
         self._child = child
         self._clock = launch.clock
         self._observation = observation
         self._ending: Ending | None = None
+
+    @property
+    def replicas(self) -> Sequence[ProcessSubject]:
+        """Itself: it is the only one."""
+        return [self]
 
     def pids(self) -> list[int]:
         """Every live process of the subject, `pid` first."""
@@ -130,6 +140,7 @@ async def start(
     ready_timeout_s: float = 30.0,
     placeholders: Placeholders | None = None,
     incarnation: int = 0,
+    replica: int = 0,
     cwd: Path | None = None,
     cpus: Collection[int] | None = None,
     cpu_limit: float | None = None,
@@ -140,8 +151,9 @@ async def start(
 
     Placeholders in the command and the URLs are filled; pass the run's `placeholders`, or ports differ from those filled
     in elsewhere. What it writes goes to `subject.log` in the run's directory. `incarnation` counts the restarts: each has a
-    fresh cgroup. `cpus` are those it may run on, None all. `kubeconfig_of_run` is the identity that looks for a Lease
-    (default: the subject's own); `started` is told of the subject as soon as its process is there.
+    fresh cgroup, and so has each `replica`, whose log is its own too (`log_name`). `cpus` are those it may run
+    on, None all. `kubeconfig_of_run` is the identity that looks for a Lease (default: the subject's own); `started` is
+    told of the subject as soon as its process is there.
 
     Raises SubjectNotReady (a RunFault) when it does not become ready, UsageError for a command that cannot be executed,
     EnvironmentFault where no limit can be set. Nothing of it is left then.
@@ -150,15 +162,16 @@ async def start(
     command = fill.fill_command(launch.command, place="subject.command")
     metrics_url = metrics_url and fill.fill(metrics_url, place="subject.metrics")
     pprof_url = pprof_url and fill.fill(pprof_url, place="subject.pprof")
-    log = launch.run_dir / LOG_NAME
+    log = launch.run_dir / log_name(replica)
+    place = str(incarnation) if replica == 0 else f"{incarnation}-replica-{replica}"
     source = Source(log, log.stat().st_size if log.exists() else 0, kubeconfig_of_run or kubeconfig, metrics_url)
     watch = watch_for(ready.filled(lambda text: fill.fill(text, place="subject.ready")), source) if ready else None
-    cgroup = limits.create(launch.run_id, incarnation, memory_limit) if memory_limit is not None else None
+    cgroup = limits.create(launch.run_id, place, memory_limit) if memory_limit is not None else None
     observation = Observation(cgroup)
     started_ns = launch.clock.now_ns()
     cpu: CpuCgroup | None = None
     try:
-        cpu = limits.limit_cpu(launch.run_id, incarnation, cpu_limit, cgroup) if cpu_limit is not None else None
+        cpu = limits.limit_cpu(launch.run_id, place, cpu_limit, cgroup) if cpu_limit is not None else None
         remove = [*(limits.paths_to_remove(cgroup) if cgroup else ()), *(limits.paths_to_remove(cpu) if cpu else ())]
         child = await process.spawn(
             command, name="subject", env=environment(launch, kubeconfig), cwd=cwd, cpus=cpus,
@@ -175,7 +188,7 @@ async def start(
     subject = ProcessSubject(
         child, launch, observation, command=command, kubeconfig=kubeconfig, user=user, cgroup=cgroup,
         memory_limit=memory_limit, metrics_url=metrics_url, pprof_url=pprof_url, started_ns=started_ns,
-        incarnation=incarnation, cpu=cpu,
+        incarnation=incarnation, cpu=cpu, replica=replica,
     )  # fmt: skip
     if started is not None:
         started(subject)

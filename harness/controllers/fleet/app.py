@@ -17,6 +17,7 @@ from harness.controllers.fleet.gitrepo import GitRepoController
 from harness.controllers.fleet.management import ManagementController
 from harness.controllers.fleet.options import Options
 from harness.controllers.runtime.client import Api
+from harness.controllers.runtime.election import Election, LeadershipLostError
 from harness.controllers.runtime.manager import Manager
 from harness.controllers.runtime.metrics import Metrics
 from harness.controllers.runtime.server import Server
@@ -25,11 +26,11 @@ _PARTS = (ManagementController, ClusterController, GitRepoController, BundleCont
 
 
 class StartError(Exception):
-    """The process cannot do its work; the text is one sentence for people."""
+    """The process cannot do its work, or not any more; the text is one sentence for people."""
 
 
 async def run(options: Options) -> None:
-    """Run until SIGTERM or SIGINT. Raises ConfigError for the kubeconfig, StartError for the address."""
+    """Run until SIGTERM or SIGINT. Raises ConfigError for the kubeconfig, StartError for the address or a lost Lease."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -50,7 +51,14 @@ async def run(options: Options) -> None:
             except OSError as error:
                 raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
         _announce(options, api)
-        await manager.run(stop)
+        if options.election:
+            manager.election = Election(api, options.election)
+            leading = manager.election
+            metrics.leader.labels(name=options.election.name).set_function(lambda: float(leading.leading))
+        try:
+            await manager.run(stop)
+        except LeadershipLostError as error:
+            raise StartError(str(error)) from error
         logging.getLogger("fleet").info("stopped")
 
 

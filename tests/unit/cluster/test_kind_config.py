@@ -14,8 +14,8 @@ from harness.core.errors import UsageError
 SHARED = Path("/private/dir/node")
 
 
-def completed(name: str | None, *, lift_inflight: bool = False) -> dict[str, Any]:
-    text = kind_config.complete(kind_config.load(name), SHARED, lift_inflight=lift_inflight)
+def completed(name: str | None, *, inflight: tuple[int, int] | None = None) -> dict[str, Any]:
+    text = kind_config.complete(kind_config.load(name), SHARED, inflight=inflight)
     document: dict[str, Any] = yaml.safe_load(text)
     return document
 
@@ -34,8 +34,9 @@ def test_shipped_files_are_what_they_are_called() -> None:
 def test_the_control_plane_shares_the_audit_directory_and_is_on_loopback() -> None:
     document = completed("control-plane-and-workers")
     plane, worker = document["nodes"]
-    assert plane["extraMounts"] == [{"hostPath": str(SHARED), "containerPath": "/harness"}]
-    assert "extraMounts" not in worker
+    pods = {"hostPath": f"{SHARED}/pods", "containerPath": "/harness-pods"}
+    assert plane["extraMounts"] == [pods, {"hostPath": str(SHARED), "containerPath": "/harness"}]
+    assert worker["extraMounts"] == [pods], "no worker sees the audit log"
     assert document["networking"] == {"apiServerAddress": "127.0.0.1"}
 
 
@@ -49,7 +50,7 @@ def test_kubeadm_gets_its_arguments_in_either_of_its_forms() -> None:
     assert "max-requests-inflight" not in old
     etcd = {item["name"]: item["value"] for item in patches["v1beta4"]["etcd"]["local"]["extraArgs"]}
     assert etcd == {"unsafe-no-fsync": "true", "quota-backend-bytes": "8589934592"}
-    lifted = kubeadm(completed(None, lift_inflight=True))["v1beta3"]["apiServer"]["extraArgs"]
+    lifted = kubeadm(completed(None, inflight=(0, 0)))["v1beta3"]["apiServer"]["extraArgs"]
     assert lifted["enable-priority-and-fairness"] == "false"
 
 
@@ -62,7 +63,7 @@ def test_what_a_file_of_the_users_says_is_kept(tmp_path: Path) -> None:
     )
     document = completed(str(path))
     assert document["networking"] == {"apiServerAddress": "127.0.0.1", "podSubnet": "10.1.0.0/16"}
-    assert [mount["containerPath"] for mount in document["nodes"][0]["extraMounts"]] == ["/b", "/harness"]
+    assert [mount["containerPath"] for mount in document["nodes"][0]["extraMounts"]] == ["/b", "/harness-pods", "/harness"]
     assert len(document["nodes"]) == 3
     assert document["kubeadmConfigPatches"][-1] == "kind: KubeletConfiguration"
 
@@ -86,3 +87,8 @@ def test_what_is_no_configuration_is_said(tmp_path: Path, text: str | None, says
     with pytest.raises(UsageError, match=says) as caught:
         kind_config.load(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_a_scenarios_own_limits_of_requests_in_flight_are_the_api_servers() -> None:
+    arguments = kubeadm(completed(None, inflight=(7, 13)))["v1beta3"]["apiServer"]["extraArgs"]
+    assert (arguments["max-mutating-requests-inflight"], arguments["max-requests-inflight"]) == ("7", "13")

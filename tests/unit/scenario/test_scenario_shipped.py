@@ -32,7 +32,7 @@ ALL = [
 
 
 def test_what_is_shipped() -> None:
-    assert shipped() == ["label-flip", "secrets-8k", "smoke"]
+    assert shipped() == ["failover", "label-flip", "secrets-8k", "smoke"]
     assert load("smoke").arms == ["pass", "oom"]
     assert load("label-flip").profiles == ["quick", "gate"]
 
