@@ -32,9 +32,9 @@ class ClusterChoice:
 class ClusterNeeds:
     """What a scenario asks of its cluster, whichever it is.
 
-    `audit_groups`: API groups of its own kinds. `lift_inflight`: no limits on requests in flight, where the cluster is
-    ours; `inflight`: limits of its own (mutating, reading). `controllers`: more of the embedded cluster's than every run needs.
-    `port`: of the API server, None for a free one.
+    `audit_groups`: API groups of its own kinds. `lift_inflight`: no limits on requests in flight; `inflight`: limits of its
+    own (mutating, reading). `controllers`: more than those that every run needs (a real cluster has all). `port`: of the API
+    server, None for a free one.
     """
 
     audit_groups: Sequence[str] = ()

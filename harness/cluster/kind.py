@@ -160,6 +160,12 @@ async def start(
     """
     tools = await asyncio.to_thread(kind_tools.find)
     if choice.kind_name is not None and choice.kind_name in await asyncio.to_thread(kind_tools.clusters, tools):
+        if needs.lift_inflight or needs.inflight is not None:
+            raise UsageError(
+                "this kind cluster is there already: the limits of its API server cannot be chosen",
+                place=choice.kind_name,
+                remedy="leave out --kind-name, or apiserver.inflight",
+            )
         progress.step(f"using the kind cluster {choice.kind_name}")
         return await _reuse(tools, choice.kind_name, run_id, progress)
     owner = ProcessId.of(os.getpid())
@@ -177,12 +183,10 @@ async def start(
             last_will.revoke()
         raise
     cluster.owned = owned
-    cluster.facts = {
-        **cluster.facts,
-        "inflight_limits": not needs.lift_inflight,
-        "max_inflight": None if needs.inflight is None else list(needs.inflight),
-        "etcd_fsync": False,
-    }
+    limits: dict[str, JSON] = {"inflight_limits": not needs.lift_inflight}
+    if needs.inflight is not None:
+        limits["max_inflight"] = list(needs.inflight)
+    cluster.facts = {**cluster.facts, **limits, "etcd_fsync": False}
     return cluster
 
 

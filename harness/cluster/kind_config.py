@@ -52,10 +52,10 @@ def load(name: str | None) -> dict[str, Any]:
     return document
 
 
-def complete(document: Mapping[str, Any], shared: Path, *, inflight: tuple[int, int] | None) -> str:
+def complete(document: Mapping[str, Any], shared: Path, *, inflight: tuple[int, int] | None = None) -> str:
     """The configuration as YAML for `kind create cluster`; `shared` is the directory of policy and log on this machine.
 
-    `inflight`: limits of the API server (mutating, reading; 0: none) in place of its own.
+    `inflight`: most requests at a time (mutating, reading), 0 for none, without priority and fairness; None leaves all as it is.
     """
     networking = {"apiServerAddress": "127.0.0.1", **(document.get("networking") or {})}
     nodes = [dict(node) for node in document["nodes"]]

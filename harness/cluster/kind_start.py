@@ -97,10 +97,8 @@ def _share(owned: Owned, document: dict[str, Any], needs: ClusterNeeds) -> Path:
     # Made by us, so that it stays ours: the API server, root in its container, appends to it.
     write_private(shared / kind_config.LOG_FILE, b"")
     config = Path(owned.directory) / "kind.yaml"
-    write_private(
-        config,
-        kind_config.complete(document, shared, inflight=(0, 0) if needs.lift_inflight else needs.inflight).encode(),
-    )
+    inflight = (0, 0) if needs.lift_inflight else needs.inflight
+    write_private(config, kind_config.complete(document, shared, inflight=inflight).encode())
     return config
 
 

@@ -61,8 +61,8 @@ async def prepare(stage: Stage, api: Api, cluster: Cluster) -> None:
 
 def _needs(stage: Stage) -> ClusterNeeds:
     """What the scenario says of its API server, the groups that the audit log must show, and who counts against its quotas."""
-    inflight, setup = stage.scenario.apiserver.inflight, stage.scenario.setup
-    manifests = [] if setup is None else load_manifests([stage.base / entry for entry in setup.apply])
+    inflight, wanted = stage.scenario.apiserver.inflight, stage.scenario.setup
+    manifests = [] if wanted is None else load_manifests([stage.base / entry for entry in wanted.apply])
     return ClusterNeeds(
         lift_inflight=inflight == "off",
         inflight=(inflight.mutating, inflight.reading) if isinstance(inflight, InflightLimits) else None,

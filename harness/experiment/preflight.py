@@ -169,8 +169,14 @@ def _guest(scenario: Scenario, options: RunOptions) -> None:
             place=scenario.name,
             remedy="use --cluster embedded",
         )
-    unknown = build(scenario.subject, options.subject, image=options.subject_image).role == CLUSTER_ADMIN
-    if where == KUBECONFIG and unknown and options.subject_role is None:
+    if where == KUBECONFIG and scenario.apiserver.inflight != "on":
+        raise UsageError(
+            "the limits of an API server that is not the run's own cannot be chosen",
+            place=scenario.name,
+            remedy="leave out apiserver.inflight, or use --cluster embedded or kind",
+        )
+    needs_all = build(scenario.subject, options.subject, image=options.subject_image).role == CLUSTER_ADMIN
+    if where == KUBECONFIG and needs_all and options.subject_role is None:
         raise UsageError(
             "which rights this subject needs cannot be known, and it does not get all in a cluster that is not the run's",
             place=scenario.name,

@@ -14,7 +14,7 @@ from harness.core.errors import UsageError
 SHARED = Path("/private/dir/node")
 
 
-def completed(name: str | None, *, inflight: tuple[int, int] | None = None) -> dict[str, Any]:
+def completed(name: str | None, inflight: tuple[int, int] | None = None) -> dict[str, Any]:
     text = kind_config.complete(kind_config.load(name), SHARED, inflight=inflight)
     document: dict[str, Any] = yaml.safe_load(text)
     return document
@@ -50,8 +50,10 @@ def test_kubeadm_gets_its_arguments_in_either_of_its_forms() -> None:
     assert "max-requests-inflight" not in old
     etcd = {item["name"]: item["value"] for item in patches["v1beta4"]["etcd"]["local"]["extraArgs"]}
     assert etcd == {"unsafe-no-fsync": "true", "quota-backend-bytes": "8589934592"}
-    lifted = kubeadm(completed(None, inflight=(0, 0)))["v1beta3"]["apiServer"]["extraArgs"]
-    assert lifted["enable-priority-and-fairness"] == "false"
+    limited = kubeadm(completed(None, (5, 7)))["v1beta3"]["apiServer"]["extraArgs"]
+    assert limited["enable-priority-and-fairness"] == "false"
+    assert limited["max-mutating-requests-inflight"] == "5"
+    assert limited["max-requests-inflight"] == "7"
 
 
 def test_what_a_file_of_the_users_says_is_kept(tmp_path: Path) -> None:
@@ -63,7 +65,11 @@ def test_what_a_file_of_the_users_says_is_kept(tmp_path: Path) -> None:
     )
     document = completed(str(path))
     assert document["networking"] == {"apiServerAddress": "127.0.0.1", "podSubnet": "10.1.0.0/16"}
-    assert [mount["containerPath"] for mount in document["nodes"][0]["extraMounts"]] == ["/b", "/harness-pods", "/harness"]
+    assert [mount["containerPath"] for mount in document["nodes"][0]["extraMounts"]] == [
+        "/b",
+        "/harness-pods",
+        "/harness",
+    ]
     assert len(document["nodes"]) == 3
     assert document["kubeadmConfigPatches"][-1] == "kind: KubeletConfiguration"
 
@@ -87,8 +93,3 @@ def test_what_is_no_configuration_is_said(tmp_path: Path, text: str | None, says
     with pytest.raises(UsageError, match=says) as caught:
         kind_config.load(str(path))
     assert "\n" not in str(caught.value)
-
-
-def test_a_scenarios_own_limits_of_requests_in_flight_are_the_api_servers() -> None:
-    arguments = kubeadm(completed(None, inflight=(7, 13)))["v1beta3"]["apiServer"]["extraArgs"]
-    assert (arguments["max-mutating-requests-inflight"], arguments["max-requests-inflight"]) == ("7", "13")
