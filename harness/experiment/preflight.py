@@ -190,6 +190,7 @@ def _placeholders(scenario: Scenario, built: SubjectCommand) -> None:
     if scenario.subject.webhooks is not None:
         fill.webhook.update(dict.fromkeys(WEBHOOK_FILES, "file"))
     fill.fill_command(built.command, place="subject.command")
+    fill.fill_command(built.args, place="subject.args")
     fill.fill_env(built.env, place="subject.env")
     for place, url in (("subject.metrics", built.metrics), ("subject.pprof", built.pprof)):
         if url is not None:

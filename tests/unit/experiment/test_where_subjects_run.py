@@ -44,17 +44,17 @@ def test_images_run_in_pods_and_commands_here(
     subject: Subject, provider: str, changes: dict[str, Any], *, pod: bool
 ) -> None:
     chosen = options(provider, **changes)
-    assert build(subject, chosen.subject, chosen.subject_image).in_pod(chosen) is pod
+    assert build(subject, chosen.subject, image=chosen.subject_image).in_pod(chosen) is pod
 
 
 def test_an_image_replaces_the_subject_and_a_command_is_then_one_in_it() -> None:
     own = build(IMAGE, None)
     assert (own.command, list(own.args)) == ([], ["--kubeconfig", "{kubeconfig}"])
-    replaced = build(FLEET, "/manager --now", "own/manager:2")
+    replaced = build(FLEET, "/manager --now", image="own/manager:2")
     assert (replaced.image, replaced.command, replaced.controller) == ("own/manager:2", ["/manager", "--now"], None)
     assert replaced.role == "cluster-admin"
-    assert build(COMMAND, None, "own/manager:2").command == [], "its command is one of this machine"
-    assert build(IMAGE, None, "own/manager:2").metrics == IMAGE.metrics
+    assert build(COMMAND, None, image="own/manager:2").command == [], "its command is one of this machine"
+    assert build(IMAGE, None, image="own/manager:2").metrics == IMAGE.metrics
 
 
 def scenario(tmp_path: Path, subject: str) -> Any:
@@ -76,9 +76,13 @@ def scenario(tmp_path: Path, subject: str) -> Any:
         ),
         ("{controller: fleet}", options("embedded", subject_as="box"), "--subject-as 'box' is unknown"),
         ("{controller: fleet, restart_policy: Always}", options("embedded"), "this subject is no pod"),
+        ("{image: own/manager:1, args: ['{kubeconf}']}", options("kubeconfig"), "did you mean '{kubeconfig}'"),
     ],
 )
-def test_what_cannot_be_is_one_line(tmp_path: Path, subject: str, chosen: RunOptions, says: str) -> None:
+def test_what_cannot_be_is_one_line(
+    tmp_path: Path, subject: str, chosen: RunOptions, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.cluster.provider.check", lambda _: None)  # asks Docker, or a cluster
     with pytest.raises(HarnessError, match=says) as caught:
         preflight.check([scenario(tmp_path, subject)], chosen, tmp_path)
     assert "\n" not in str(caught.value)
@@ -89,3 +93,11 @@ def test_a_container_that_is_started_again_has_no_capture(tmp_path: Path, monkey
     chosen = options("kind", memray="launch")
     with pytest.raises(HarnessError, match="would overwrite the capture of memray"):
         preflight.check([scenario(tmp_path, "{controller: fleet, restart_policy: Always}")], chosen, tmp_path)
+
+
+def test_replicas_are_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.cluster.provider.check", lambda _: None)  # asks Docker
+    two = scenario(tmp_path, "{controller: fleet, replicas: 2}")
+    with pytest.raises(HarnessError, match="are measured of processes only, not of pods"):
+        preflight.check([two], options("kind"), tmp_path)
+    preflight.check([two], RunOptions(out=tmp_path, cluster=ClusterChoice("kind"), subject_as="process"), tmp_path)
