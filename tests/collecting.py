@@ -14,6 +14,7 @@ from harness.core.clock import RunClock
 from harness.core.handles import Ending, Launch, PythonRuntime, RunContext
 from harness.core.sinks import PropagationRow, RequestRow
 from harness.subject.kills import CgroupKills
+from harness.subject.replicas import AllKills
 
 RUN_ID = "20260101-000000-tests"
 NAMESPACE = f"run-{RUN_ID}"
@@ -130,7 +131,9 @@ class ProcessSubject:
     def kills(self) -> Any:
         """One witness for each cgroup that the test sets."""
         if self.cgroup is not None and (self._kills is None or self._kills[0] is not self.cgroup):
-            self._kills = (self.cgroup, CgroupKills(self.cgroup))
+            several = len(self.replicas) > 1
+            witness = AllKills(self.cgroup, self.replicas) if several else CgroupKills(self.cgroup)
+            self._kills = (self.cgroup, witness)
         return self._kills and self._kills[1]
 
     def pids(self) -> list[int]:
