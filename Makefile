@@ -8,7 +8,7 @@ BIN      := .venv/bin
 STAMP    := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup loadtest test test-kind lint bench clean requirements docs
+.PHONY: help setup loadtest test test-kind lint bench accuracy clean requirements docs
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ lint: $(STAMP) ## ruff, mypy, the import contract
 
 bench: setup ## measure the harness itself
 	@$(BIN)/python -m tests.bench
+
+accuracy: setup ## what the harness measures against what is true: docs/accuracy.md
+	@$(BIN)/python -m tests.accuracy
 
 docs: $(STAMP) ## write the generated pages and schemas again
 	@$(BIN)/python -m harness.record.schemas

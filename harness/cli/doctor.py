@@ -18,6 +18,7 @@ from rich.table import Table
 
 from harness.cli.console import CliConsole
 from harness.cluster import kind_tools
+from harness.collectors.attach import target
 from harness.core import paths
 from harness.core.errors import EnvironmentFault
 from harness.core.units import format_value
@@ -92,10 +93,7 @@ def _checks() -> Iterator[Check]:
     yield _disk("disk for runs", paths.runs_dir().absolute())
     yield _disk("disk for the cache", paths.cache_dir())
     yield _loopback()
-    gdb = shutil.which("gdb") or shutil.which("lldb")
-    yield Check(
-        "debugger", gdb is not None, False, gdb or "no gdb or lldb", None if gdb else "attaching memray needs one"
-    )
+    yield _attaching()
     yield _kind()
     cpus = os.cpu_count() or 1
     yield Check(
@@ -131,6 +129,14 @@ def _disk(name: str, path: Path) -> Check:
     ok = free >= _NEEDED_DISK and os.access(existing, os.W_OK)
     remedy = None if ok else f"free {format_value(_NEEDED_DISK, 'bytes')} there, or choose another place"
     return Check(name, ok, True, f"{format_value(free, 'bytes')} free in {existing}", remedy)
+
+
+def _attaching() -> Check:
+    try:
+        target.check_machine()
+    except EnvironmentFault as error:
+        return Check("attaching memray", False, False, error.cause, error.remedy)
+    return Check("attaching memray", True, False, "processes of our user may be traced")
 
 
 def _loopback() -> Check:

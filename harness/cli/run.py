@@ -71,7 +71,8 @@ def run(
         str | None, typer.Option("--subject-role", help="The ClusterRole that the subject gets, instead of its own.")
     ] = None,
     memray: Annotated[
-        str | None, typer.Option("--memray", help="launch: run a Python subject under memray; off.")
+        str | None,
+        typer.Option("--memray", help="launch: run a Python subject under memray; attach: to it for the load; off."),
     ] = None,
     pyroscope: Annotated[
         str | None, typer.Option("--pyroscope", help="on: keep CPU profiles in the record; URL: send to a server.")

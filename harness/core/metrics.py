@@ -67,7 +67,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("oom.thrash_seconds", "seconds", "time at the memory limit without a kill and without progress", "lower", "oom"),
     Metric("restarts", "count", "times the subject was started again", "lower", "oom"),
     Metric("tasks.peak", "count", "asyncio tasks (Python) or goroutines (Go), highest sample", "lower", "tasks"),
-    Metric("tasks.settled", "count", "asyncio tasks or goroutines once settled", "lower", "tasks"),
+    Metric("tasks.settled", "count", "asyncio tasks or goroutines once settled, median of the last 2 s", "lower", "tasks"),
     Metric("threads.peak", "count", "threads of the subject's processes, highest sample", "lower", "memory"),
     Metric("fds.peak", "count", "open file descriptors of the subject's processes, highest sample", "lower", "memory"),
     Metric("loop.lag.p99", "seconds", "delay of the asyncio event loop, p99", "lower", "tasks", "python"),

@@ -30,7 +30,7 @@ class RunOptions:
     subject_role: str | None = None
     """The ClusterRole to bind to the subject, instead of its own."""
     memray: str | None = None
-    """`launch` or `off`; None leaves it to the scenario."""
+    """`launch`, `attach` or `off`; None leaves it to the scenario."""
     pyroscope: str | None = None
     """`on` or a URL; None leaves it to the scenario."""
     observe: Observation | None = None

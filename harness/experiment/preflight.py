@@ -18,7 +18,7 @@ from harness.scenario.subject_checks import WEBHOOK_FILES
 from harness.subject import foreign, limits, webhooks
 from harness.subject.placeholders import Placeholders
 
-_MEMRAY = ("launch", "off")
+_MEMRAY = ("launch", "attach", "off")
 
 
 def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> None:
@@ -29,7 +29,7 @@ def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> Non
     provider.check(options.cluster)
     _observing(scenarios, options)
     if options.memray is not None and options.memray not in _MEMRAY:
-        raise UsageError(f"--memray {options.memray!r} is unknown", remedy=f"use {' or '.join(_MEMRAY)}")
+        raise UsageError(f"--memray {options.memray!r} is unknown", remedy=f"use {', '.join(_MEMRAY)}")
     pyroscope = options.pyroscope
     if pyroscope is not None and pyroscope not in ("on", "off") and not pyroscope.startswith(("http://", "https://")):
         raise UsageError(f"--pyroscope {pyroscope!r} is not a URL", remedy="use on, off, or http://HOST:PORT")
@@ -200,16 +200,16 @@ def _placeholders(scenario: Scenario, built: SubjectCommand) -> None:
 
 
 def _steps(scenario: Scenario, options: RunOptions) -> None:
-    if scenario.subject.replicas > 1 and (options.memray or scenario.memray) == "launch":
+    if scenario.subject.replicas > 1 and (options.memray or scenario.memray) != "off":
         raise UsageError(
             "memray captures one process, and there are two replicas",
             place=scenario.name,
             remedy="leave one of the two out",
         )
     for step in scenario.load:
-        if isinstance(step, Restart) and (options.memray or scenario.memray) == "launch":
+        if isinstance(step, Restart) and (options.memray or scenario.memray) != "off":
             raise UsageError(
-                "a restart would overwrite the capture of memray",
+                "a restart would end the capture of memray, which is of one process",
                 place=scenario.name,
                 remedy="leave one of the two out",
             )

@@ -25,7 +25,7 @@ from harness.record import owner
 from harness.record.models import ExpectedObjects, Outcome, Run, ScenarioFacts, SubjectFacts
 from harness.record.reader import RunRecord
 from harness.record.writer import RecordWriter
-from harness.report import html
+from harness.report import html, oom
 from harness.scenario import fanout
 from harness.scenario.load import ScenarioFile
 from harness.scenario.model import Scenario
@@ -104,6 +104,7 @@ async def run_one(
     record.save_verdict(verdict)
     observer.step("writing the report")
     await asyncio.to_thread(html.write, record, verdict, directory / "report.html")
+    await asyncio.to_thread(oom.write, record)
     observer.run_ended(record, verdict)
     return record
 

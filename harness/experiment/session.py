@@ -19,6 +19,7 @@ from harness.experiment.launch import start_subject
 from harness.experiment.leases import Leases
 from harness.experiment.load import LoadGenerator
 from harness.experiment.options import Observer, RunOptions
+from harness.experiment.pauses import no_long_pauses
 from harness.experiment.stage import Stage
 from harness.experiment.thrash import ThrashGuard
 from harness.experiment.timeline import StepFailed, SubjectGone, Timeline
@@ -41,7 +42,7 @@ def _collectors(scenario: Scenario, options: RunOptions, observer: Observer) -> 
     pyroscope = options.pyroscope or scenario.pyroscope
     return registry.create(
         [*scenario.collect, "latency", "host", "apiserver"],
-        memray=(options.memray or scenario.memray) == "launch",
+        memray=options.memray or scenario.memray,
         pyroscope=None if pyroscope == "off" else pyroscope,
         progress=observer,
     )
@@ -99,6 +100,7 @@ class Session:
         """From attaching the collectors to taking them off, whether or not the subject lived that long."""
         stage = self._stage
         await stage.witnesses.attach(await bringup.context(stage, api, cluster, subject))
+        stack.enter_context(no_long_pauses(stage.writer))
         helpers = [
             asyncio.create_task(self._tick_forever(subject), name="ticker"),
             *(

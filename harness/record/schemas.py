@@ -8,12 +8,15 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from harness.record.models import Experiment, Run, Show, Verdict
+from harness.record.profile_models import Profiled, ProfileDiff
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "run.v1": Run,
     "verdict.v1": Verdict,
     "show.v1": Show,
     "experiment.v1": Experiment,
+    "profile.v1": Profiled,
+    "profile-diff.v1": ProfileDiff,
 }
 DIRECTORY = Path(__file__).parent / "schemas"
 

@@ -66,7 +66,7 @@ __all__ = [
 COLLECTORS: tuple[CollectorName, ...] = ("memory", "oom", "tasks", "metrics", "audit", "latency", "host")
 """Witnesses that `collect` may name; memray and pyroscope have keys of their own, for they change how a subject starts."""
 
-Memray = Literal["off", "launch"]
+Memray = Literal["off", "launch", "attach"]
 Pyroscope = Literal["off", "on"]
 RestartPolicy = Literal["Never", "Always"]
 
@@ -237,7 +237,9 @@ class Body(Model):
     load: list[Step] = Field(default=[], max_length=50, description="steps of the load, in order")
     collect: list[CollectorName] = Field(default=list(COLLECTORS), description="witnesses of the run")
     expect: list[Expect] = Field(default=[], max_length=100, description="what must hold for the run to pass")
-    memray: Memray = Field(default="off", description="`launch` starts a Python subject under memray")
+    memray: Memray = Field(
+        default="off", description="`launch` starts a Python subject under memray, `attach` is for the load only"
+    )
     pyroscope: Pyroscope = Field(default="off", description="`on` profiles a Python subject continuously")
 
     @field_validator("collect")
