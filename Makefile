@@ -51,7 +51,7 @@ docs: $(STAMP) ## write the generated pages and schemas again
 	@$(BIN)/python -m harness.core.metrics > docs/metrics.md
 
 requirements: $(STAMP) ## pin requirements/*.in again, with hashes
-	@for name in main dev inject go; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	@for name in main dev inject go controllers; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-emit-index-url --no-emit-find-links --no-annotate requirements/$$name.in --output-file requirements/$$name.txt; done
 
 clean: ## remove run output and caches in this folder, and leftovers of runs on this machine

@@ -57,6 +57,16 @@ def run(
     subject: Annotated[
         str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
     ] = None,
+    subject_image: Annotated[
+        str | None,
+        typer.Option("--subject-image", help="An image to test in a pod; --subject is then a command in it."),
+    ] = None,
+    subject_as: Annotated[
+        str | None,
+        typer.Option(
+            "--subject-as", help="process or pod; default: a pod where the cluster runs them and there is an image."
+        ),
+    ] = None,
     subject_role: Annotated[
         str | None, typer.Option("--subject-role", help="The ClusterRole that the subject gets, instead of its own.")
     ] = None,
@@ -92,6 +102,8 @@ def run(
         profile=profile,
         sets=parse_sets(sets or []),
         subject=subject,
+        subject_image=subject_image,
+        subject_as=subject_as,
         subject_role=subject_role,
         memray=memray,
         pyroscope=pyroscope,

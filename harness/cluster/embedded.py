@@ -17,7 +17,7 @@ from harness.cluster.bringup import Bringup, kill_all
 from harness.cluster.pki import Authority
 from harness.core.clock import ClockOffset
 from harness.core.errors import EnvironmentFault, UsageError
-from harness.core.handles import JSON, Progress
+from harness.core.handles import JSON, Progress, SharedFolder
 from harness.process import Child
 from harness.process.ports import is_free
 from harness.toolchain import controlplane
@@ -77,6 +77,14 @@ class EmbeddedCluster:
     def username(self, user: str) -> str:
         """The name in the certificate: `user` itself."""
         return user
+
+    async def load_image(self, image: str) -> bool:  # noqa: ARG002
+        """It runs no pods."""
+        return False
+
+    async def shared_folder(self) -> SharedFolder | None:
+        """It runs no pods."""
+        return None
 
     def describe(self) -> Mapping[str, JSON]:
         """Facts for the run record."""

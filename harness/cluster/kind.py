@@ -24,7 +24,7 @@ from harness.cluster.nodes import Nodes
 from harness.cluster.state import ProcessId
 from harness.core.clock import ClockOffset
 from harness.core.errors import EnvironmentFault, HarnessError, UsageError
-from harness.core.handles import JSON, Progress
+from harness.core.handles import JSON, Progress, SharedFolder
 from harness.kube.api import Api
 from harness.kube.kubeconfig import write_private
 
@@ -83,7 +83,7 @@ class KindCluster:
         """The name in the certificate: `user` itself."""
         return user
 
-    async def load_image(self, image: str) -> None:
+    async def load_image(self, image: str) -> bool:
         """Put an image of this machine's Docker on every node; EnvironmentFault where it is not there."""
         command = [self.tools.kind, "load", "docker-image", image, "--name", self.name]
         try:
@@ -92,6 +92,18 @@ class KindCluster:
             raise EnvironmentFault(
                 f"the image cannot be loaded into the cluster: {error.cause}", place=image, remedy="build it first"
             ) from error
+        return True
+
+    async def shared_folder(self) -> SharedFolder | None:
+        """The directory that clusters of ours mount in every node; None where somebody else made the cluster."""
+        sources = {
+            await asyncio.to_thread(kind_tools.mounted_at, self.tools.docker, node, kind_config.PODS_IN_NODE)
+            for node in self.nodes.names
+        }
+        source = sources.pop() if len(sources) == 1 else None
+        if source is None or not os.access(source, os.W_OK):
+            return None
+        return SharedFolder(Path(source), kind_config.PODS_IN_NODE)
 
     def describe(self) -> Mapping[str, JSON]:
         """Facts for the run record."""

@@ -17,6 +17,9 @@ from harness.core.paths import data_dir
 
 DEFAULT = "one-node"
 POLICY_FILE, LOG_FILE = "audit-policy.json", "audit.log"
+PODS_DIR = "pods"
+"""In the shared directory: what subjects in pods share with the harness; no pod sees more of it than its own run's."""
+PODS_IN_NODE = "/harness-pods"
 _IN_NODE = "/harness"
 """Where the shared directory is in the control plane's node, and in the API server's pod."""
 _CONTROL_PLANE = "control-plane"
@@ -57,9 +60,10 @@ def complete(document: Mapping[str, Any], shared: Path, *, inflight: tuple[int, 
     networking = {"apiServerAddress": "127.0.0.1", **(document.get("networking") or {})}
     nodes = [dict(node) for node in document["nodes"]]
     for node in nodes:
+        mounts = [{"hostPath": str(shared / PODS_DIR), "containerPath": PODS_IN_NODE}]
         if node.get("role", _CONTROL_PLANE) == _CONTROL_PLANE:
-            mount = {"hostPath": str(shared), "containerPath": _IN_NODE}
-            node["extraMounts"] = [*(node.get("extraMounts") or []), mount]
+            mounts.append({"hostPath": str(shared), "containerPath": _IN_NODE})
+        node["extraMounts"] = [*(node.get("extraMounts") or []), *mounts]
     # kind takes each patch for documents of its own apiVersion: which one kubeadm gets depends on kind and Kubernetes.
     patches = [yaml.safe_dump(_kubeadm(version, inflight)) for version in ("v1beta3", "v1beta4")]
     patches += document.get("kubeadmConfigPatches") or []

@@ -86,6 +86,12 @@ def mounts(docker: str, node: str) -> list[str]:
     return output([docker, "inspect", "--format", "{{range .Mounts}}{{println .Source}}{{end}}", node]).split("\n")
 
 
+def mounted_at(docker: str, node: str, place: str) -> str | None:
+    """The directory of Docker's host that a node sees at `place`; None where there is none."""
+    lines = output([docker, "inspect", "--format", "{{range .Mounts}}{{println .Destination .Source}}{{end}}", node])
+    return next((line.partition(" ")[2] for line in lines.splitlines() if line.partition(" ")[0] == place), None)
+
+
 def image_of(docker: str, node: str) -> tuple[str, str]:
     """The image a node was made from, by name and by id."""
     name, _, digest = output([docker, "inspect", "--format", "{{.Config.Image}} {{.Image}}", node]).partition(" ")

@@ -21,7 +21,7 @@ from harness.cluster.isolation import Isolated, isolate
 from harness.cluster.last_will import LastWill
 from harness.core.clock import ClockOffset
 from harness.core.errors import EnvironmentFault, UsageError
-from harness.core.handles import JSON, Progress
+from harness.core.handles import JSON, Progress, SharedFolder
 from harness.core.kinds import Kind, find
 from harness.kube.api import Api
 from harness.kube.discovery import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CRD
@@ -78,6 +78,14 @@ class KubeconfigCluster:
     def failure(self) -> str | None:
         """One sentence if the API server has been silent for long; None while it answers."""
         return self.health.failure()
+
+    async def load_image(self, image: str) -> bool:  # noqa: ARG002
+        """Its nodes pull images themselves."""
+        return False
+
+    async def shared_folder(self) -> SharedFolder | None:
+        """Its nodes are not of this machine."""
+        return None
 
     def describe(self) -> Mapping[str, JSON]:
         """Facts for the run record. The offset is server minus this machine, in seconds."""

@@ -77,10 +77,13 @@ async def add_setup(api: Api, paths: Collection[Path], run_id: str) -> list[str]
     return await add_missing(api, list(paths), {RUN_LABEL: run_id}, namespace_of(run_id))
 
 
-async def give(api: Api, cluster: Cluster, user: str, role: str, run_id: str) -> None:
-    """Give an identity of the cluster a role of ours (or any other ClusterRole); returns when it holds."""
+async def give(api: Api, cluster: Cluster, user: str, role: str, run_id: str, *, account: bool = False) -> None:
+    """Give an identity of the cluster a role of ours (or any other ClusterRole); returns when it holds.
+
+    `account`: `user` is a ServiceAccount's name as the API server knows it.
+    """
     own = not cluster.throwaway and role.startswith(_OURS)
-    await rbac.bind(api, cluster.username(user), f"{role}-{run_id}" if own else role, run_id)
+    await rbac.bind(api, user if account else cluster.username(user), f"{role}-{run_id}" if own else role, run_id)
 
 
 def _reduced(rule: Mapping[str, Any], kinds: Collection[Kind]) -> dict[str, Any] | None:

@@ -6,7 +6,9 @@ happens, so it is readable after SIGKILL. One process is profiled; children are 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +18,7 @@ from harness.collectors.attach.session import Attachment
 from harness.collectors.attach.target import examine, inspect
 from harness.collectors.base import Collector
 from harness.collectors.memray_report import captures_folder, publish
-from harness.core.errors import HarnessError, RunFault, UsageError
+from harness.core.errors import EnvironmentFault, HarnessError, RunFault, UsageError
 from harness.core.handles import Launch, Progress, RunContext
 from harness.core.sinks import Sink
 from harness.toolchain import inject
@@ -44,6 +46,7 @@ class _Memray(Collector):
         """Make the flame graphs and the summary. Raises RunFault where the capture cannot be read."""
         capture, self._capture = self._capture, None
         if capture is not None and self._run_dir is not None and self._sink is not None:
+            capture = await asyncio.to_thread(_into_record, capture, self._run_dir)
             await publish(capture, self._run_dir, self._sink, killed=self._was_killed(), **self._facts)
 
     def _was_killed(self) -> bool:
@@ -57,12 +60,17 @@ class MemrayCollector(_Memray):
     async def prepare(self, launch: Launch) -> None:
         _must_be_python(launch)
         assert launch.python is not None
+        if launch.apart is not None:
+            raise EnvironmentFault(f"{launch.apart}, so memray cannot be put into it", place=self.name)
         command = python_command.parse(
             launch.command, executable=launch.python.executable, search_path=launch.env.get("PATH")
         )
         side = await inject.ensure(launch.python, self._progress)
-        capture = captures_folder(launch.run_dir, launch.sink) / "memray-start-0.bin"
-        launch.command[:] = command.under("-m", "memray", "run", "--quiet", "--force", "--output", str(capture))
+        folder = launch.folder("profiles") if launch.in_pod else launch.run_dir / "profiles"
+        capture = captures_folder(folder, launch.sink) / "memray-start-0.bin"
+        launch.command[:] = command.under(
+            "-m", "memray", "run", "--quiet", "--force", "--output", launch.inside(capture)
+        )
         if side not in launch.inject_dirs:
             launch.inject_dirs.append(side)
         self._capture, self._run_dir, self._sink = capture, launch.run_dir, launch.sink
@@ -80,8 +88,14 @@ class MemrayAttachCollector(_Memray):
     async def prepare(self, launch: Launch) -> None:
         _must_be_python(launch)
         assert launch.python is not None
+        if launch.in_pod:  # a debugger from outside its namespaces ends the container (memray #846)
+            raise EnvironmentFault(
+                "memray cannot be attached to a subject in a pod from outside",
+                place=self.name,
+                remedy="use --memray launch, or --subject-as process",
+            )
         await inject.ensure(launch.python, self._progress)  # minutes, once: not while the load waits
-        self._folder = captures_folder(launch.run_dir, launch.sink)
+        self._folder = captures_folder(launch.run_dir / "profiles", launch.sink)
         self._run_dir, self._sink = launch.run_dir, launch.sink
 
     async def phase_started(self, phase: str) -> None:
@@ -141,3 +155,12 @@ def _must_be_python(launch: Launch) -> None:
             place=launch.command[0],
             remedy="leave --memray out for this subject",
         )
+
+
+def _into_record(capture: Path, run_dir: Path) -> Path:
+    """A capture that was written into a folder shared with a pod, as a file of the record."""
+    if capture.is_relative_to(run_dir) or not capture.is_file():
+        return capture
+    profiles = run_dir / "profiles"
+    profiles.mkdir(exist_ok=True)
+    return Path(shutil.copy(capture, profiles))

@@ -81,9 +81,8 @@ async def _graph(capture: Path, page: Path, log: Path, deadline: float, *options
     return page
 
 
-def captures_folder(run_dir: Path, sink: Sink) -> Path:
-    """`profiles/` of a record, made; with a warning where it lies in memory that the subject's limit counts."""
-    profiles = run_dir / "profiles"
+def captures_folder(profiles: Path, sink: Sink) -> Path:
+    """A directory for captures, made; with a warning where it lies in memory that the subject's limit counts."""
     profiles.mkdir(parents=True, exist_ok=True)
     kind = filesystem_of(profiles)
     if kind in IN_MEMORY:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -28,6 +29,14 @@ class Progress(Protocol):
 
     def detail(self, text: str) -> None:
         """How the current step stands, such as `132 of 480 packages`; may be shown over the last detail."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFolder:
+    """A folder of this machine that a cluster's nodes see as `there`."""
+
+    here: Path
+    there: str
 
 
 class Cluster(Protocol):
@@ -64,6 +73,12 @@ class Cluster(Protocol):
 
     def username(self, user: str) -> str:
         """What the API server calls the holder of `identity(user)`: `user` itself, or a ServiceAccount's name for it."""
+
+    async def load_image(self, image: str) -> bool:
+        """Put an image of this machine's Docker on every node; False where the nodes must pull it."""
+
+    async def shared_folder(self) -> SharedFolder | None:
+        """A folder that all nodes share with this machine; None where there is none."""
 
     def failure(self) -> str | None:
         """One sentence if it broke down by itself, after which nothing measured means anything; None while it lives."""
@@ -104,6 +119,55 @@ class Cgroup(Protocol):
 
     def pids(self) -> list[int]:
         """Processes in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class KillReading:
+    """What is known at one moment of kills for memory. `limit_hits` and `usage_bytes` are None where nobody can tell."""
+
+    kills: int
+    """Cumulative kills of the subject's processes."""
+    limit_hits: int | None
+    """Cumulative times the limit was reached."""
+    usage_bytes: int | None
+    pids: Sequence[int] = ()
+    by_replica: Sequence[int] = ()
+    """Kills of each replica, where there are several."""
+    evidence: Mapping[str, JSON] = field(default_factory=dict)
+    """Where the numbers come from."""
+
+
+class KillWitness(Protocol):
+    """Counts kills for memory of one incarnation of the subject."""
+
+    limit_bytes: int | None
+
+    def read(self) -> KillReading:
+        """The counts now; raises OSError where they are gone for good."""
+
+    def peak_bytes(self) -> int | None:
+        """Highest charge so far, None where nobody can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStats:
+    """One sample of a kubelet about a container, taken at `at` by the node's clock. None: it does not tell."""
+
+    at: datetime
+    working_set_bytes: int | None
+    usage_bytes: int | None
+    rss_bytes: int | None
+    cpu_s: float | None
+
+
+class Stats(Protocol):
+    """Asks a kubelet what it knows of the subject."""
+
+    failure: str | None
+    """Why the newest question got no answer."""
+
+    async def read(self) -> ContainerStats | None:
+        """Its newest sample, None where there is none that was not read before."""
 
 
 class Throttling(Protocol):
@@ -167,7 +231,7 @@ class Subject(Protocol):
 
     @property
     def pid(self) -> int:
-        """Its main process."""
+        """Its main process as this machine numbers it; 0 where that is not seen from here."""
 
     @property
     def replicas(self) -> Sequence[Subject]:
@@ -176,6 +240,14 @@ class Subject(Protocol):
     @property
     def cgroup(self) -> Cgroup | None:
         """The memory cgroup of the running incarnation, None without a limit."""
+
+    @property
+    def kills(self) -> KillWitness | None:
+        """Who counts kills for memory of the running incarnation; None where nobody can."""
+
+    @property
+    def stats(self) -> Stats | None:
+        """The kubelet, of a subject in a pod."""
 
     @property
     def cpu(self) -> CpuLimit | None:
@@ -266,6 +338,32 @@ class Launch:
     """Directories put in front of PYTHONPATH, in order."""
     agent_socket: Path | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    shared: SharedFolder | None = None
+    """Of a subject that does not see this machine's files: the folder that it sees, as `there`."""
+    apart: str | None = None
+    """Why nothing can be handed to the subject, nor taken from it, by files; None where it can."""
+
+    @property
+    def in_pod(self) -> bool:
+        """Whether it will run in a pod: with a file system and a loopback of its own."""
+        return self.shared is not None or self.apart is not None
+
+    def folder(self, name: str) -> Path:
+        """A directory for files that the subject writes and the harness reads, or the other way round."""
+        if self.shared is None:
+            directory = self.run_dir / name
+            directory.mkdir(parents=True, exist_ok=True)
+            return directory
+        directory = self.shared.here / name
+        directory.mkdir(exist_ok=True)
+        directory.chmod(0o777)  # the subject's user is unknown here; the folder above is closed to everybody else
+        return directory
+
+    def inside(self, path: Path) -> str:
+        """What the subject calls a path of ours."""
+        if self.shared is None or not path.is_relative_to(self.shared.here):
+            return str(path)
+        return f"{self.shared.there}/{path.relative_to(self.shared.here)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ CATALOGUE: tuple[Metric, ...] = (
     *_both("memory.rss", "bytes", "resident set of the subject's processes", "memory"),
     *_both("memory.anon", "bytes", "anonymous memory of the subject's processes", "memory"),
     *_both("memory.cgroup", "bytes", "memory charged to the subject's cgroup", "memory"),
+    *_both("memory.working_set", "bytes", "memory of the subject's container that its kubelet cannot reclaim", "memory"),
     Metric("memory.cgroup.idle", "bytes", "memory charged to the cgroup before the load began", "lower", "memory"),
     Metric("memory.rss.idle", "bytes", "resident set before the load began", "lower", "memory"),
     Metric("memory.headroom.idle", "bytes", "memory limit minus the cgroup's charge before the load", "higher", "memory"),

@@ -42,18 +42,6 @@ async def start_cluster(stage: Stage, stack: AsyncExitStack) -> Cluster:
     return cluster
 
 
-def _needs(stage: Stage) -> ClusterNeeds:
-    """What the scenario says of its API server, the groups that the audit log must show, and who counts against its quotas."""
-    inflight, wanted = stage.scenario.apiserver.inflight, stage.scenario.setup
-    manifests = [] if wanted is None else load_manifests([stage.base / entry for entry in wanted.apply])
-    return ClusterNeeds(
-        lift_inflight=inflight == "off",
-        inflight=(inflight.mutating, inflight.reading) if isinstance(inflight, InflightLimits) else None,
-        audit_groups=sorted({kind.group for kind in stage.scenario.kinds}),
-        controllers=[flags.QUOTA_CONTROLLER] if any(each["kind"] == "ResourceQuota" for each in manifests) else [],
-    )
-
-
 async def _stop(stage: Stage, cluster: Cluster) -> None:
     """Take the cluster away, or what the run made in it. What stayed is a warning: the measurement is not worse for it."""
     stage.observer.step("taking down the cluster" if cluster.throwaway else "removing what the run made")
@@ -69,6 +57,18 @@ async def prepare(stage: Stage, api: Api, cluster: Cluster) -> None:
         return
     kinds = [*fanout.scenario_kinds(stage.scenario), *stage.scenario.kinds]
     await setup.prepare_as_guest(api, run_id, kinds, certain=stage.options.cluster.certain)
+
+
+def _needs(stage: Stage) -> ClusterNeeds:
+    """What the scenario says of its API server, the groups that the audit log must show, and who counts against its quotas."""
+    inflight, wanted = stage.scenario.apiserver.inflight, stage.scenario.setup
+    manifests = [] if wanted is None else load_manifests([stage.base / entry for entry in wanted.apply])
+    return ClusterNeeds(
+        lift_inflight=inflight == "off",
+        inflight=(inflight.mutating, inflight.reading) if isinstance(inflight, InflightLimits) else None,
+        audit_groups=sorted({kind.group for kind in stage.scenario.kinds}),
+        controllers=[flags.QUOTA_CONTROLLER] if any(each["kind"] == "ResourceQuota" for each in manifests) else [],
+    )
 
 
 async def apply_setup(stage: Stage, api: Api, cluster: Cluster) -> None:

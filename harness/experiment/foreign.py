@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.collectors import registry
 from harness.core.clock import ClockOffset, RunClock
-from harness.core.handles import JSON, RunContext
+from harness.core.handles import JSON, RunContext, SharedFolder
 from harness.experiment.options import Observer, RunOptions
 from harness.experiment.stage import Stage
 from harness.experiment.subjects import SubjectCommand
@@ -40,11 +40,15 @@ class _NoCluster:
     version: str = ""
     kubeconfig: Path = field(default_factory=Path)
     audit_log: Path | None = None
-    audit_reason: str | None = "the harness knows of no cluster"
-    throwaway: bool = False
+    audit_reason: str | None = _NO_CLUSTER
     pods: bool = False
     calls_host: bool = False
     clock: ClockOffset | None = None
+
+    @property
+    def throwaway(self) -> bool:
+        """Nothing is made in it."""
+        return False
 
     @property
     def pids(self) -> Mapping[str, int]:
@@ -59,17 +63,25 @@ class _NoCluster:
         """Never asked for."""
         return user
 
-    def failure(self) -> str | None:
-        """What is not there does not fail."""
+    async def load_image(self, image: str) -> bool:  # noqa: ARG002
+        """It runs no pods."""
+        return False
+
+    async def shared_folder(self) -> SharedFolder | None:
+        """It runs no pods."""
         return None
+
+    def failure(self) -> str | None:
+        """It cannot break down."""
+        return None
+
+    async def stop(self) -> Sequence[str]:
+        """Nothing is there to be taken away."""
+        return ()
 
     def describe(self) -> Mapping[str, JSON]:
         """Facts for the run record."""
         return {"provider": self.provider}
-
-    async def stop(self) -> Sequence[str]:
-        """There is nothing to stop."""
-        return ()
 
 
 class ForeignSession:

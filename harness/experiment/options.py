@@ -23,6 +23,10 @@ class RunOptions:
     sets: dict[str, str] = field(default_factory=dict)
     subject: str | None = None
     """A command line that replaces the scenario's subject."""
+    subject_image: str | None = None
+    """An image that replaces the scenario's subject; with `subject`, a command in it."""
+    subject_as: str | None = None
+    """`process` or `pod`; None: a pod where the cluster runs pods and the subject is, or has, an image."""
     subject_role: str | None = None
     """The ClusterRole to bind to the subject, instead of its own."""
     subject_env: dict[str, str] = field(default_factory=dict)

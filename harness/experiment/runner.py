@@ -46,7 +46,7 @@ async def run_one(
     clock = RunClock()
     run_id = ids.new_run_id(clock.started_at)
     directory = options.out / run_id
-    command = subjects.build(scenario.subject, options.subject, options.pid)
+    command = subjects.build(scenario.subject, options.subject, options.pid, options.subject_image)
     command.env.update(options.subject_env)
     facts = Run(
         run_id=run_id,
@@ -66,9 +66,10 @@ async def run_one(
         profile=options.profile,
         namespace=ids.namespace_of(run_id),
         subject=SubjectFacts(
-            kind="command" if command.pid is None else "process",
+            kind="process" if command.pid is not None else "pod" if command.in_pod(options) else "command",
             pid=command.pid,
-            command=command.command if command.pid is None else redact(command.command),
+            command=[*command.command, *command.args] if command.pid is None else redact(command.command),
+            image=command.image,
             controller=command.controller,
             options=dict(command.options),
             memory_limit_bytes=None if command.pid is not None else scenario.subject.memory_limit,

@@ -61,7 +61,7 @@ class ScenarioFacts(_Model):
 class SubjectFacts(_Model):
     """The controller under test."""
 
-    kind: Literal["command", "process"] = Field(description="process: somebody else had started it")
+    kind: Literal["command", "process", "pod"] = Field(description="process: somebody else had started it")
     pid: int | None = Field(default=None, description="of a process that somebody else had started")
     command: list[str] = Field(description="as started, secrets redacted")
     controller: str | None = None
@@ -79,6 +79,10 @@ class SubjectFacts(_Model):
     )
     webhooks: list[str] = Field(default=[], description="admission webhooks of it that the API server called")
     cgroup_version: Literal[1, 2] | None = None
+    image: str | None = Field(default=None, description="of a subject in a pod")
+    pod: dict[str, Any] = Field(
+        default={}, description="of a subject in a pod: namespace, name, node, image id, whether its cgroup was seen"
+    )
     user: str
 
 

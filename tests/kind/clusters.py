@@ -16,7 +16,7 @@ from typing import Any, Self
 from harness.cluster import kind_tools
 
 HARNESS = [sys.executable, "-m", "harness.cli.main"]
-LIMIT_S = 300.0
+LIMIT_S = 600.0
 
 
 def harness(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

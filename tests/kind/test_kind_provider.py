@@ -55,7 +55,7 @@ def definitions(kept: Kept) -> str:
     return docker("exec", f"{kept.name}-control-plane", "kubectl", "get", "crd,ns,clusterrole", "-o", "name")
 
 
-def test_smoke_with_the_subject_on_this_machine_in_a_reused_cluster(kept: Kept, tmp_path: Path) -> None:
+def test_smoke_in_pods_in_a_reused_cluster(kept: Kept, tmp_path: Path) -> None:
     (row,) = json.loads(harness("cluster", "status", "--json").stdout)
     assert (row["alive"], row["provider"], row["kubeconfig"]) == (True, "kind", str(kept.kubeconfig))
     before = definitions(kept)
@@ -72,7 +72,14 @@ def test_smoke_with_the_subject_on_this_machine_in_a_reused_cluster(kept: Kept, 
         assert results[name]["value"] is not None, results[name]
     assert results["writes.total"]["value"] > 0
     assert results["completeness.BundleDeployment"]["value"] == 1
-    assert run["subject"]["user"] == f"harness:subject:{run['run_id']}"
+    assert run["subject"]["kind"] == "pod"
+    assert run["subject"]["user"] == f"system:serviceaccount:run-{run['run_id']}-subject:subject"
+    assert run["subject"]["pod"]["node"] == f"{kept.name}-control-plane"
+    assert run["subject"]["pod"]["cgroup_seen"] is True
+    for name in ("memory.cgroup.peak", "memory.rss.settled", "tasks.settled", "memory.heap.settled", "oom.kills"):
+        assert results[name]["value"] is not None, results[name]
+    assert results["memory.working_set.peak"]["value"] > 20e6
+    assert results["restarts"]["value"] == 0
     assert [w for w in run["warnings"] if "still there" in w or "left" in w] == []
     assert everything_of_runs(kept) == []
     assert definitions(kept) == before
@@ -91,6 +98,9 @@ def test_a_run_makes_two_nodes_and_takes_them_away_and_nothing_else(kept: Kept, 
         assert run.process.wait(240) == 0, run.output
         assert run.run["cluster"]["nodes"] == [f"{name}-control-plane", f"{name}-worker"]
         assert run.run["cluster"]["version"].startswith("v1.")
+        assert run.run["subject"]["pod"]["node"] == f"{name}-worker"
+        assert run.run["subject"]["pod"]["cgroup_seen"] is True
+        assert {each["name"]: each["state"] for each in run.run["collectors"]}["tasks"] == "on"
     assert containers(name) == []
     assert kind_owned.load(name) is None
     assert not Path(owned.directory).exists()
@@ -98,7 +108,7 @@ def test_a_run_makes_two_nodes_and_takes_them_away_and_nothing_else(kept: Kept, 
 
 
 def test_a_node_that_restarts_ends_the_run_with_the_reason(scenario: Path, tmp_path: Path) -> None:
-    arguments = (str(scenario), "--set", "secrets=4000", "--cluster", "kind")
+    arguments = (str(scenario), "--set", "secrets=4000", "--cluster", "kind", "--subject-as", "process")
     with Running(tmp_path / "runs", *arguments) as run:
         run.until_phase("create-Secret")
         (node,) = run.run["cluster"]["nodes"]

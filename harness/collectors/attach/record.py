@@ -62,7 +62,7 @@ async def record(
     notes = _Notes()
     began = time.monotonic()
     progress.step(f"looking at process {pid}")
-    profiles = captures_folder(folder, notes).absolute()
+    profiles = captures_folder(folder / "profiles", notes).absolute()
     target = await examine(pid, profiles, progress)
     progress.step("attaching memray")
     capture = profiles / f"memray-{pid}.bin"

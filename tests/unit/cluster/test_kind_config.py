@@ -34,8 +34,9 @@ def test_shipped_files_are_what_they_are_called() -> None:
 def test_the_control_plane_shares_the_audit_directory_and_is_on_loopback() -> None:
     document = completed("control-plane-and-workers")
     plane, worker = document["nodes"]
-    assert plane["extraMounts"] == [{"hostPath": str(SHARED), "containerPath": "/harness"}]
-    assert "extraMounts" not in worker
+    pods = {"hostPath": f"{SHARED}/pods", "containerPath": "/harness-pods"}
+    assert plane["extraMounts"] == [pods, {"hostPath": str(SHARED), "containerPath": "/harness"}]
+    assert worker["extraMounts"] == [pods], "no worker sees the audit log"
     assert document["networking"] == {"apiServerAddress": "127.0.0.1"}
 
 
@@ -64,7 +65,11 @@ def test_what_a_file_of_the_users_says_is_kept(tmp_path: Path) -> None:
     )
     document = completed(str(path))
     assert document["networking"] == {"apiServerAddress": "127.0.0.1", "podSubnet": "10.1.0.0/16"}
-    assert [mount["containerPath"] for mount in document["nodes"][0]["extraMounts"]] == ["/b", "/harness"]
+    assert [mount["containerPath"] for mount in document["nodes"][0]["extraMounts"]] == [
+        "/b",
+        "/harness-pods",
+        "/harness",
+    ]
     assert len(document["nodes"]) == 3
     assert document["kubeadmConfigPatches"][-1] == "kind: KubeletConfiguration"
 
