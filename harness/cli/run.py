@@ -100,7 +100,7 @@ def run(
         out=out or paths.runs_dir(),
         cluster=ClusterChoice(cluster, kind_name, kind_image, kind_config, context, kubeconfig, certain),
         profile=profile,
-        sets=_parse_sets(sets or []),
+        sets=parse_sets(sets or []),
         subject=subject,
         subject_image=subject_image,
         subject_as=subject_as,
@@ -142,7 +142,8 @@ def _observation(observe: bool, for_: str | None) -> Observation | None:
     return Observation(seconds)
 
 
-def _parse_sets(pairs: list[str]) -> dict[str, str]:
+def parse_sets(pairs: list[str]) -> dict[str, str]:
+    """`--set KEY=VALUE`, repeated, as a mapping. Raises UsageError."""
     sets: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

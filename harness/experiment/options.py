@@ -29,10 +29,14 @@ class RunOptions:
     """`process` or `pod`; None: a pod where the cluster runs pods and the subject is, or has, an image."""
     subject_role: str | None = None
     """The ClusterRole to bind to the subject, instead of its own."""
+    subject_env: dict[str, str] = field(default_factory=dict)
+    """Environment variables added to the subject's."""
     memray: str | None = None
     """`launch`, `attach` or `off`; None leaves it to the scenario."""
     pyroscope: str | None = None
     """`on` or a URL; None leaves it to the scenario."""
+    report: bool = True
+    """Write each run's report.html; `harness report RUN` makes it later too."""
     observe: Observation | None = None
     """Send no load, and watch; None: the scenario's load is sent."""
     pid: int | None = None

@@ -47,6 +47,7 @@ async def run_one(
     run_id = ids.new_run_id(clock.started_at)
     directory = options.out / run_id
     command = subjects.build(scenario.subject, options.subject, options.pid, options.subject_image)
+    command.env.update(options.subject_env)
     facts = Run(
         run_id=run_id,
         experiment_id=experiment_id,
@@ -102,9 +103,10 @@ async def run_one(
     record = RunRecord(directory)
     verdict = judge(record)
     record.save_verdict(verdict)
-    observer.step("writing the report")
-    await asyncio.to_thread(html.write, record, verdict, directory / "report.html")
-    await asyncio.to_thread(oom.write, record)
+    if options.report:
+        observer.step("writing the report")
+        await asyncio.to_thread(html.write, record, verdict, directory / "report.html")
+        await asyncio.to_thread(oom.write, record)
     observer.run_ended(record, verdict)
     return record
 

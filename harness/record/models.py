@@ -253,6 +253,24 @@ class ExperimentRun(_Model):
     order: int
     verdict: VerdictName
     exit_code: int
+    pair: int | None = Field(
+        default=None, description="number of the pair it belongs to, from 1; null where there are none"
+    )
+    seed: int | None = Field(default=None, description="its seed; the same in both runs of a pair")
+
+
+class ExperimentArm(_Model):
+    """One side of a paired experiment: the subject that was put in place of the scenario's."""
+
+    spec: str = Field(description="as the user wrote it, secrets redacted")
+    kind: Literal["scenario", "options", "command", "git", "stored"]
+    words: str = Field(description="what it is, for people")
+    sets: dict[str, str] = Field(default={}, description="values set over the scenario's")
+    command: str | None = Field(default=None, description="command that replaces the scenario's, secrets redacted")
+    revision: str | None = Field(default=None, description="of a git subject: the full commit id")
+    build: str | None = Field(
+        default=None, description="of a git subject: the command it was built with, secrets redacted"
+    )
 
 
 class Experiment(_Model):
@@ -264,3 +282,19 @@ class Experiment(_Model):
     started_at: datetime
     runs: list[ExperimentRun]
     exit_code: int
+    kind: Literal["arms", "gate", "compare", "self-test"] = Field(
+        default="arms", description="arms: one run each; the others measure two arms in pairs"
+    )
+    state: Literal["running", "complete", "interrupted"] = Field(
+        default="complete", description="running with a dead owner reads as interrupted"
+    )
+    owner: Owner | None = None
+    ended_at: datetime | None = None
+    profile: str | None = None
+    seed: int | None = Field(default=None, description="seeds of the pairs and the order in them are drawn from it")
+    pairs: int | None = Field(default=None, description="pairs that were planned")
+    arms: dict[str, ExperimentArm] = Field(default={}, description="baseline and candidate of a paired experiment")
+    asked: dict[str, Any] | None = Field(
+        default=None, description="of a gate: what it was asked, to take it up again; secrets redacted"
+    )
+    message: str | None = Field(default=None, description="why it ended before its end")

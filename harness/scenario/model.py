@@ -37,6 +37,7 @@ from harness.scenario.fields import (
     Url,
     fault,
 )
+from harness.scenario.gating import Gate
 from harness.scenario.hints import shown
 from harness.scenario.server import ApiServer
 from harness.scenario.steps import Create, Failover, Flip, Hook, Probe, Restart, Settle, Step, Until
@@ -237,6 +238,7 @@ class Body(Model):
     load: list[Step] = Field(default=[], max_length=50, description="steps of the load, in order")
     collect: list[CollectorName] = Field(default=list(COLLECTORS), description="witnesses of the run")
     expect: list[Expect] = Field(default=[], max_length=100, description="what must hold for the run to pass")
+    gate: Gate | None = Field(default=None, description="what `harness gate` compares, and by how much is too much")
     memray: Memray = Field(
         default="off", description="`launch` starts a Python subject under memray, `attach` is for the load only"
     )
