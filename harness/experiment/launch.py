@@ -28,6 +28,7 @@ from harness.subject.runtime import detect
 
 async def start_subject(stage: Stage, stack: AsyncExitStack, api: Api, cluster: EmbeddedCluster) -> Incarnations:
     """The subject, ready; collectors are prepared and it is stopped with `stack`. Raises SubjectNotReady."""
+    await subjects.prepare(stage.command, stage.observer)
     stage.observer.step("starting the subject")
     facts = stage.facts.subject
     kubeconfig = await cluster.identity(facts.user)

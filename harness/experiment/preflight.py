@@ -52,7 +52,10 @@ def _out(directory: Path) -> None:
 
 
 def _command(scenario: Scenario, options: RunOptions) -> None:
-    command = build(scenario.subject, options.subject).command
+    built = build(scenario.subject, options.subject)
+    if built.controller is not None:
+        return  # one of ours: installed with us, or compiled before it starts
+    command = built.command
     if not command:
         raise UsageError("the subject's command is empty", remedy="write --subject 'PROGRAM ARGUMENTS…'")
     if shutil.which(command[0]) is None:

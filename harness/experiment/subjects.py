@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.core.errors import UsageError
+from harness.core.handles import Progress
 from harness.scenario.model import Subject
 from harness.subject.readiness import Ready
+from harness.toolchain import native
 
 _MATTERS = (
     "GOMEMLIMIT",
@@ -44,14 +46,15 @@ def build(spec: Subject, override: str | None) -> SubjectCommand:
     """The command of a scenario's subject, or of `--subject`, which replaces the command and nothing else."""
     if override is None and spec.controller is not None:
         flags = [f"--{name}={_text(value)}" for name, value in spec.options.items()]
+        compiled = spec.controller in native.NAMES
         return SubjectCommand(
             command=[
-                *(sys.executable, "-P", "-m", f"harness.controllers.{spec.controller}", "--kubeconfig", "{kubeconfig}"),
-                *("--metrics-bind-address", _CONTROLLER_ADDRESS, *flags),
+                *_program(spec.controller),
+                *("--kubeconfig", "{kubeconfig}", "--metrics-bind-address", _CONTROLLER_ADDRESS, *flags),
             ],
             env=_env(spec),
             metrics=f"http://{_CONTROLLER_ADDRESS}/metrics",
-            pprof=None,
+            pprof=f"http://{_CONTROLLER_ADDRESS}/debug/pprof" if compiled else None,
             ready=Ready(http=f"http://{_CONTROLLER_ADDRESS}/readyz"),
             role=f"harness-{spec.controller}",
             controller=spec.controller,
@@ -66,6 +69,19 @@ def build(spec: Subject, override: str | None) -> SubjectCommand:
         ready=_ready(spec),
         role="cluster-admin",
     )
+
+
+def _program(controller: str) -> list[str]:
+    """What starts a reference controller; one that is compiled is there once `prepare` was called."""
+    if controller in native.NAMES:
+        return [str(native.binary(controller))]
+    return [sys.executable, "-P", "-m", f"harness.controllers.{controller}"]
+
+
+async def prepare(command: SubjectCommand, progress: Progress) -> None:
+    """Build the subject if it is one of ours and not built yet. Raises EnvironmentFault where it cannot be built."""
+    if command.controller in native.NAMES:
+        await native.ensure(command.controller, progress)
 
 
 def _split(command: str) -> list[str]:

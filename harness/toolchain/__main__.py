@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.core.errors import HarnessError
 from harness.core.handles import PythonRuntime
-from harness.toolchain import controlplane, inject
+from harness.toolchain import controlplane, inject, native
 
 _WIDTH = 100
 
@@ -46,6 +46,8 @@ async def _build() -> None:
     progress = _Lines()
     try:
         await controlplane.ensure(progress)
+        for name in native.NAMES:
+            await native.ensure(name, progress)
         await inject.ensure(PythonRuntime(Path(sys.executable), (sys.version_info[0], sys.version_info[1])), progress)
     finally:
         progress.done()
