@@ -6,11 +6,11 @@ The audit log tells neither the media type of a watch nor its bytes. What passes
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, AsyncIterator
+from typing import Any
 
 import aiohttp
 import yaml
@@ -48,7 +48,7 @@ class RecordingProxy:
         """Listen, and write a kubeconfig that leads here, without credentials."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._pass)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
         async with aiohttp.ClientSession(timeout=timeout, trust_env=False, auto_decompress=False) as self._session:
             await runner.setup()
@@ -73,7 +73,7 @@ class RecordingProxy:
         self.requests.append(seen)
         headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP}
         async with self._session.request(
-            request.method, self._server + request.path_qs, headers=headers, data=await request.read(), ssl=self._ssl
+            request.method, self._server + request.path_qs, headers=headers, data=await request.read() or None, ssl=self._ssl
         ) as answer:
             seen.status = answer.status
             response = web.StreamResponse(status=answer.status)
