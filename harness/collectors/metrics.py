@@ -9,6 +9,7 @@ from typing import ClassVar
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from harness.collectors import census
 from harness.collectors.base import Collector
 from harness.collectors.sampling import Sampler, Slices
 from harness.core.errors import EnvironmentFault
@@ -24,7 +25,10 @@ _KEPT = (
     b"go_goroutines",
     b"go_memstats_",
     b"python_gc_",
+    b"tokio_",
 )
+_TOKIO_TASKS = re.compile(r"tokio_(\w+_)?((live|alive|active)_tasks(_count)?|tasks_(live|alive|active))")
+"""Gauges by which exporters of tokio's runtime metrics tell its tasks; tokio itself calls them `num_alive_tasks`."""
 _MAX_STORED = 1000
 _MAX_BYTES = 64 << 20
 _CHECKED = 20  # lines whose form is checked, kept or not: enough to tell an exposition from anything else
@@ -32,7 +36,7 @@ _SAMPLE = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})?[ \t]+[-+0-9.eEinfaIN]+
 
 
 class MetricsCollector(Collector):
-    """Samples `queue.depth`, `reconciles.total`, `metrics.series`, `tasks` of Go, and the kept families by their own names.
+    """Samples `queue.depth`, `reconciles.total`, `metrics.series`, `tasks` of Go and tokio, and the kept families by name.
 
     Histogram buckets are counted but not stored. A scrape that fails is one warning, not an error: a starved subject that
     does not answer is a finding of other collectors.
@@ -46,6 +50,7 @@ class MetricsCollector(Collector):
         self._sampler = Sampler(self.name, self._take, INTERVAL_S)
         self._queue_depth: float | None = None
         self._paused = False
+        self._tokio_tasks: float | None = None
         self._reconciles = 0.0
         self._reconciles_before = 0.0
         self._warned: set[str] = set()
@@ -77,6 +82,9 @@ class MetricsCollector(Collector):
 
     async def settle(self) -> None:
         await self._take()
+        if self._tokio_tasks is not None and self._context is not None and self._context.subject.runtime == "other":
+            row = census.Row("tokio", "(tasks of the runtime)", None, None, round(self._tokio_tasks))
+            census.write(self._context.sink, [row], {"tokio": "the runtime's metrics tell a number, no names"})
 
     async def detach(self) -> None:
         context, self._context = self._context, None
@@ -126,7 +134,7 @@ class MetricsCollector(Collector):
         if series == 0:
             raise ValueError("it has no samples")
         sink = context.sink
-        depth = reconciles = goroutines = None
+        depth = reconciles = goroutines = tokio = None
         slices = Slices()
         for name, labels, value in parse(kept):
             await slices.pause()
@@ -136,6 +144,8 @@ class MetricsCollector(Collector):
                 reconciles = (reconciles or 0.0) + value
             elif name == "go_goroutines":
                 goroutines = value
+            elif _TOKIO_TASKS.fullmatch(name):
+                tokio = (tokio or 0.0) + value
             if self._room_for(context, name, labels):
                 sink.sample(self.name, name, value, labels, t_ns)
         if self._paused:  # a scrape that was under way when the restart began
@@ -145,7 +155,9 @@ class MetricsCollector(Collector):
             self._reconciles = reconciles
             reconciles += self._reconciles_before
         sink.sample(self.name, "metrics.series", series, t_ns=t_ns)
-        for metric, total in (("queue.depth", depth), ("reconciles.total", reconciles), ("tasks", goroutines)):
+        self._tokio_tasks = tokio
+        tasks = tokio if goroutines is None else goroutines
+        for metric, total in (("queue.depth", depth), ("reconciles.total", reconciles), ("tasks", tasks)):
             if total is not None:
                 sink.sample(self.name, metric, total, t_ns=t_ns)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.agent import side_dir
-from harness.collectors import goruntime
+from harness.collectors import census, goruntime
 from harness.collectors.base import Collector
 from harness.core.errors import EnvironmentFault, RunFault
 from harness.core.handles import Launch, RunContext
@@ -185,6 +185,7 @@ class TasksCollector(Collector):
         if context.subject.runtime == "go":
             value = await goruntime.heap_after_collection(context.subject.pprof_url)
             context.sink.sample(self.name, "memory.heap", value)
+            census.write(context.sink, await goruntime.goroutines(context.subject.pprof_url), {})
             return
         asked = [process for process in self._processes if process.pid]
         for process in asked:
@@ -214,6 +215,7 @@ class TasksCollector(Collector):
             seconds=max((answer["seconds"] for answer in answers.values()), default=0.0),
             reasons=sorted(reasons),
         )
+        census.write(context.sink, *census.of_processes(answers.values()))
 
 
 def backfill(sent_ns: int, lag_ns: int, interval_ns: int) -> list[tuple[int, int]]:

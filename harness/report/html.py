@@ -93,6 +93,7 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
         failures=tables.failures(record),
         propagation=tables.propagation(record),
         allocation_sites=profiles.allocation_sites(record),
+        under_way=tables.under_way(record),
         hottest=None if stacks is None else profiles.hottest(stacks),
         flame_graphs=profiles.flame_graphs(record, path),
         files=profiles.files(record, path),

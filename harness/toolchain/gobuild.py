@@ -86,7 +86,13 @@ async def build(program: GoProgram, directory: Path, target: str, progress: Prog
     ticking = asyncio.create_task(shown.tick())
     try:
         await run(
-            command, name="go build", env=env, cwd=source, timeout_s=_BUILD_LIMIT_S, remedy=remedy, on_line=shown.compiled
+            command,
+            name="go build",
+            env=env,
+            cwd=source,
+            timeout_s=_BUILD_LIMIT_S,
+            remedy=remedy,
+            on_line=shown.compiled,
         )
     finally:
         ticking.cancel()

@@ -127,9 +127,7 @@ class World:
         return Outcome(list(proxy.of("secrets")), samples, heap, goroutines)
 
 
-async def _samples(
-    session: aiohttp.ClientSession, url: str
-) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+async def _samples(session: aiohttp.ClientSession, url: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     async with session.get(f"{url}/metrics") as answer:
         return {(name, tuple(labels.items())): value for name, labels, value in parse(await answer.text())}
 

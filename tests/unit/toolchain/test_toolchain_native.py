@@ -37,7 +37,9 @@ def test_scenarios_and_toolchain_know_the_same_ones() -> None:
 
 def test_its_modules_are_at_the_control_planes_versions() -> None:
     theirs = _required(controlplane.MODULE)
-    shared = {name: version for name, version in _required(native.program("native-go").module).items() if name in theirs}
+    shared = {
+        name: version for name, version in _required(native.program("native-go").module).items() if name in theirs
+    }
     assert len(shared) > 20
     assert shared == {name: theirs[name] for name in shared}, "else Go compiles them twice"
 
