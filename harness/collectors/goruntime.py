@@ -16,7 +16,9 @@ _TIMEOUT = aiohttp.ClientTimeout(total=8)
 _MARK = b"# HeapAlloc = "
 _MAX_BYTES = 64 << 20
 _GROUP = re.compile(r"(\d+) @( |$)")
-_FRAME = re.compile(r"#\t0x[0-9a-f]+\t(\S+?)(\+0x[0-9a-f]+)?\t")
+_FRAME = re.compile(r"#\t0x[0-9a-f]+\t([^\t]+?)(\+0x[0-9a-f]+)?\t")
+
+_EMPTY = "(a goroutine without a stack: it begins or ends)"
 
 
 def page(pprof_url: str | None, name: str) -> str:
@@ -67,11 +69,11 @@ def parse_goroutines(lines: Iterable[str]) -> list[Row]:
     for line in [*lines, "0 @"]:
         if group := _GROUP.match(line):
             if count:
-                counts[(frames[-1], frames[0]) if frames else ("(unknown)", "(unknown)")] += count
+                counts[(frames[-1], frames[0]) if frames else (_EMPTY, "")] += count
             count, frames = int(group[1]), []
         elif frame := _FRAME.match(line):
             frames.append(frame[1])
-    return [Row("goroutine", started, None, top, number) for (started, top), number in counts.most_common()]
+    return [Row("goroutine", started, None, top or None, number) for (started, top), number in counts.most_common()]
 
 
 @asynccontextmanager

@@ -67,8 +67,7 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
     answer, audited = tables.trusted(record, verdict)
     timeline = Timeline(data.end_s(record), data.spans(record), data.marks(record))
     stacks = profiles.read_stacks(record)
-    if stacks is not None:
-        sections["profile"] = [profiles.icicle(stacks)]
+    sections["profile"] = profiles.flame_charts(record)
     from plotly.offline import get_plotlyjs  # 5 MB of text: read only where a page is written
 
     scripts = [_script(get_plotlyjs()), _script((_TEMPLATES / "report.js").read_text())]
@@ -96,6 +95,7 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
         under_way=tables.under_way(record),
         hottest=None if stacks is None else profiles.hottest(stacks),
         flame_graphs=profiles.flame_graphs(record, path),
+        servers=profiles.servers(record),
         files=profiles.files(record, path),
         collectors=tables.collectors(record),
         environment=tables.environment(run),

@@ -186,7 +186,7 @@ def test_go_goroutines_by_what_was_started_and_the_top_frame() -> None:
     assert asyncio.run(scenario()) == [
         ("net/http.(*conn).serve", "internal/poll.runtime_pollWait", 7),
         ("example.com/controller.(*Controller[...]).Start.func2", "sync.runtime_notifyListWait", 4),
-        ("(unknown)", "(unknown)", 1),
+        ("(a goroutine without a stack: it begins or ends)", None, 1),
     ]
     with pytest.raises(EnvironmentFault, match="no pprof URL"):
         asyncio.run(goroutines(None))
