@@ -190,7 +190,7 @@ class Body(Model):
     collect: list[CollectorName] = Field(default=list(COLLECTORS), description="witnesses of the run")
     expect: list[Expect] = Field(default=[], max_length=100, description="what must hold for the run to pass")
     memray: Memray = Field(default="off", description="`launch` starts a Python subject under memray")
-    pyroscope: Pyroscope = Field(default="off", description="`on` profiles a Python subject continuously")
+    pyroscope: Pyroscope = Field(default="off", description="`on` profiles a Python or Go subject continuously")
 
     @field_validator("collect")
     @classmethod

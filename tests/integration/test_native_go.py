@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from harness.core.kinds import find
 from harness.kube import rbac
 from harness.kube.api import Api
 from harness.process.ports import claim_port
+from harness.record.reader import RunRecord
 from harness.toolchain import native
 
 pytestmark = pytest.mark.cluster
@@ -239,3 +242,51 @@ def test_a_kubeconfig_that_is_not_there_is_one_line_and_help_lists_the_switches(
     assert told.returncode == 0
     for name in ("cache", "transform", "selector", "workers", "index"):
         assert f"  -{name} " in told.stdout
+
+
+def test_a_run_says_what_stayed_and_has_flame_graphs_without_a_server(tmp_path: Path) -> None:
+    sets = ("secrets=200", "repos=5", "memory_limit=256Mi")
+    done = subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "harness.cli.main",
+                "run",
+                "native-secrets-8k",
+                "--arm",
+                "all",
+                "--pyroscope",
+                "on",
+            ),
+            *(word for pair in sets for word in ("--set", pair)),
+            *("--out", str(tmp_path), "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    shown = json.loads(done.stdout)
+    assert shown["subject"]["runtime"] == "go"
+    results = shown["results"]
+    assert results["tasks.stayed"]["value"] is not None, results["tasks.stayed"]
+    assert results["tasks.settled"]["value"] >= results["tasks.idle"]["value"] - 5
+    record = RunRecord(Path(shown["path"]))
+    before, after = record.events("census")
+    assert {row["sort"] for row in after["rows"]} == {"goroutine"}
+    workers = [row["count"] for row in after["rows"] if "controller-runtime" in row["name"] and row["count"] == 20]
+    assert workers, "ten workers of each of two controllers"
+    pulled = list(record.events("profile"))
+    phases = [event["labels"]["phase"] for event in pulled if "/heap-" in event["file"]]
+    assert phases == ["idle", "create-GitRepo", "create-Secret", "settle-1", "settled"], "one snapshot of each phase"
+    assert {event["labels"]["run_id"] for event in pulled} == {shown["run_id"]}
+    heap = (record.path / "profiles" / "memory.folded").read_text()
+    assert "k8s.io/client-go" in heap
+    assert "controller-runtime" in (record.path / "profiles" / "goroutines.folded").read_text()
+    page = (record.path / "report.html").read_text()
+    for chart in ("memory-stacks", "allocs-stacks", "goroutine-stacks"):
+        assert chart in page
+    assert "What is under way" in page
+    assert [e for e in record.events("warning") if e["source"] == "pyroscope"] == []
+    assert before["t_ns"] < after["t_ns"]

@@ -7,6 +7,8 @@ import base64
 import gzip
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import aiohttp
@@ -415,3 +417,56 @@ def test_what_happened_is_added_up_and_of_snapshots_the_newest_counts(tmp_path: 
     assert (tmp_path / "cpu.folded").read_text() == "hold (main.go) 14\n"
     assert problems == ["cut.pprof: not a whole profile: it was cut short"]
     assert kept[0].profile_type == "memory:inuse_space:bytes:space:bytes"
+
+
+def test_a_memray_capture_is_sent_as_one_snapshot_after_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ensure(_python: PythonRuntime, _progress: Progress) -> Path:
+        return tmp_path / "side"
+
+    monkeypatch.setattr("harness.toolchain.inject.ensure", ensure)
+    sink, taken = ListSink(), list[Upload]()
+    plan = launch(["python", "-m", "pkg"], sink, tmp_path)
+    plan.labels = {"scenario": "s"}
+    program = tmp_path / "program.py"
+    program.write_text("def hold():\n    return [bytearray(1 << 20) for _ in range(8)]\nkept = hold()\n")
+    profiles = tmp_path / "profiles"
+    profiles.mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "memray",
+        "run",
+        "--quiet",
+        "-o",
+        str(profiles / "memray-start-0.bin"),
+        str(program),
+    ]
+    subprocess.run(command, check=True, timeout=60)
+    (profiles / "memray-broken.bin").write_bytes(b"no capture")
+
+    async def scenario() -> None:
+        server = ingest.IngestServer(taken.append)
+        await server.start()
+        (collector,) = create([], pyroscope=server.url)
+        await collector.prepare(plan)
+        assert taken == []
+        await collector.detach()
+        await server.stop()
+
+    asyncio.run(scenario())
+    (upload,) = taken
+    assert upload.labels == {
+        "__name__": "memory", "service_name": "s", "scenario": "s", "run_id": plan.run_id, "phase": "peak",
+    }  # fmt: skip
+    profile = pprof.decode(upload.raw)
+    held = {stack: value for stack, value in profile.folded("inuse_space").items() if "hold (" in stack}
+    assert 8 << 20 <= sum(held.values()) < 9 << 20
+    assert sum(value for stack, value in profile.folded("inuse_objects").items() if "hold (" in stack) >= 8
+    assert "hold (" in (profiles / "memory.folded").read_text()
+    (warning,) = sink.warnings
+    assert "memray-broken.bin cannot be sent" in warning
+    assert "\n" not in warning
+    (link,) = sink.of("pyroscope")
+    assert list(link["links"]) == ["memory:inuse_space:bytes:space:bytes"]
