@@ -37,7 +37,7 @@ def run(
         str | None, typer.Option("--memray", help="launch: run a Python subject under memray; off.")
     ] = None,
     pyroscope: Annotated[
-        str | None, typer.Option("--pyroscope", help="on: keep CPU profiles in the record; URL: send to a server.")
+        str | None, typer.Option("--pyroscope", help="on: keep profiles in the record; URL: send them to a server too.")
     ] = None,
     pin: Annotated[
         bool, typer.Option("--pin/--no-pin", help="Keep subject and load on CPUs of their own, from 4 CPUs on.")
