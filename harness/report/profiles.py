@@ -25,6 +25,7 @@ _LEAST_SHARE = 0.003  # of all samples; a narrower box cannot be seen
 _DEEPEST = 40
 _CALLERS = 4
 _INSTALLED = re.compile(r"(?<![^\s(])/\S*/(?:site-packages|python3\.\d+)/")
+_PAGE = re.compile(r"https?://[\w.:\[\]-]+(/[^\s<>\"'`]*)?")
 _SHADES = ("--f1", "--f2", "--f3", "--f4")
 
 
@@ -163,7 +164,7 @@ def servers(record: RunRecord) -> list[Link]:
         Link(str(url), f"{clean(kind)} on {clean(event.get('server', ''))}", "Pyroscope")
         for event in record.events("pyroscope")
         for kind, url in (event.get("links") or {}).items()
-        if str(url).startswith(("http://", "https://"))
+        if _PAGE.fullmatch(str(url))
     ]
 
 
