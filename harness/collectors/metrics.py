@@ -67,6 +67,7 @@ class MetricsCollector(Collector):
             )
         self._context = context
         self._session = aiohttp.ClientSession(trust_env=False, timeout=_TIMEOUT)
+        await self._take()  # its connection is there from now on, and no change of the subject's tasks later
         self._sampler.start()
 
     async def restarting(self) -> None:

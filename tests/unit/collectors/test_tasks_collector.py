@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from harness.collectors.census import Row, least
 from harness.collectors.goruntime import goroutines, heap_after_collection
 from harness.collectors.tasks import SOCKET_ENV, TasksCollector, backfill
 from harness.core.errors import EnvironmentFault, RunFault
@@ -190,3 +191,18 @@ def test_go_goroutines_by_what_was_started_and_the_top_frame() -> None:
     ]
     with pytest.raises(EnvironmentFault, match="no pprof URL"):
         asyncio.run(goroutines(None))
+
+
+def test_a_census_holds_what_was_there_at_both_looks() -> None:
+    first = [
+        Row("task", "worker", "waiting", "get", 10),
+        Row("task", "serve", "running", None, 1),
+        Row("task", "gone", None, None, 2),
+    ]
+    second = [
+        Row("task", "worker", "waiting", "get", 6),
+        Row("task", "worker", "waiting", "put", 3),
+        Row("task", "new", None, None, 1),
+    ]
+    assert least(first, second) == second[:2]
+    assert least(second, first) == second[:2]

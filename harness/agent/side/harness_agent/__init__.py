@@ -2,7 +2,7 @@
 
 It connects to a Unix socket of the harness and sends one JSON line every 250 ms: asyncio tasks by coroutine, event-loop
 lag, threads, descriptors. On the command `collect` it forces a garbage collection, reads the heap and counts what is under
-way.
+way; on `census` it only counts.
 
 Rules it lives by, because it is a guest:
 - Every failure is silent, and the thread ends with the connection.
@@ -147,8 +147,11 @@ class Agent:
                     greenlets = _greenlets()
                 if greenlets is not None:
                     loops.try_to(greenlets.watch)
-                if b"collect" in self._received():
+                received = self._received()
+                if b"collect" in received:
                     self._send(_collect(loops, greenlets))
+                elif b"census" in received:
+                    self._send({"type": "census", **_census(loops, greenlets)})
                 loops.try_to(loops.probe)
                 now = monotonic_ns()
                 if now >= next_report:
@@ -178,11 +181,17 @@ def _greenlets() -> Greenlets:
 
 
 def _collect(loops: Loops, greenlets: Greenlets | None) -> dict[str, object]:
-    from . import census, heap
+    from . import heap
 
-    message: dict[str, object] = {"type": "collect", "t_ns": monotonic_ns(), **heap.collect_and_read()}
-    loops.try_to(lambda: message.update(census.census(loops.alive(), greenlets or census.Greenlets())))
-    return message
+    return {"type": "collect", "t_ns": monotonic_ns(), **heap.collect_and_read(), **_census(loops, greenlets)}
+
+
+def _census(loops: Loops, greenlets: Greenlets | None) -> dict[str, object]:
+    from . import census
+
+    answer: dict[str, object] = {}
+    loops.try_to(lambda: answer.update(census.census(loops.alive(), greenlets or census.Greenlets())))
+    return answer
 
 
 def _ignore_fork_warning() -> None:
