@@ -36,6 +36,7 @@ async def start_subject(
 
     Of replicas the second starts when the first is leader, for then it is known which one is.
     """
+    await subjects.prepare(stage.command, stage.observer)
     stage.observer.step("starting the subject")
     facts = stage.facts.subject
     wanted = stage.scenario.subject.webhooks
