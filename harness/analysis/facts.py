@@ -30,8 +30,9 @@ class Facts:
     def series(
         self, metric: str, aggregate: str, *, phase: str | None = None, source: str | None = None
     ) -> float | None:
-        """An aggregate (`max`, `avg`, `last`) of an unlabelled series, over the run or one phase."""
-        function = "arg_max(value, t_ns)" if aggregate == "last" else f"{aggregate}(value)"
+        """An aggregate (`max`, `avg`, `median`, `last`) of an unlabelled series, over the run or one phase."""
+        special = {"last": "arg_max(value, t_ns)", "median": "quantile_disc(value, 0.5)"}
+        function = special.get(aggregate, f"{aggregate}(value)")
         where, parameters = "metric = ? AND labels = '{}'", [metric]
         for column, wanted in (("phase", phase), ("source", source)):
             if wanted is not None:
@@ -92,10 +93,22 @@ class Facts:
 
     @functools.cached_property
     def oom_kills(self) -> int:
-        """Kills the counters witnessed."""
-        counted = self.series("oom.kills", "max", source="oom") or 0
+        """Kills at the subject's own limit. Its cgroup also counts those for which another limit, or the node, was the reason."""
+        counted = int(self.series("oom.kills", "max", source="oom") or 0)
         by_ending = self.run.ending is not None and self.run.ending.kind == "oom_limit"
-        return max(int(counted), int(by_ending))
+        return max(counted - self.foreign_oom_kills, int(by_ending))
+
+    @functools.cached_property
+    def foreign_oom_kills(self) -> int:
+        """Kills in the subject's cgroup for which another limit than its own was the reason, as far as that is known.
+
+        The kernel's log names the limit of each; where it could not be read, the ending still tells of the last.
+        """
+        ending = self.run.ending
+        if ending is None:
+            return 0
+        log = ending.evidence.get("kernel_log") or []
+        return sum(kill["limit_of"] != kill["killed_in"] for kill in log) or int(ending.kind == "oom_node")
 
     @functools.cached_property
     def cut_short(self) -> str | None:

@@ -64,9 +64,25 @@ def _settled(facts: Facts, collector: str, metric: str, aggregate: str = "avg") 
     return _witnessed(facts, collector, lambda: facts.series(metric, aggregate, phase=_SETTLED), missing)
 
 
+def _no_memory(facts: Facts, series: str) -> str:
+    """Why there are no samples of a memory series."""
+    subject = facts.run.subject
+    if series == "memory.working_set":
+        return (
+            "no kubelet sample in that time"
+            if subject.kind == "pod"
+            else "only of a subject in a pod: a kubelet tells it"
+        )
+    if subject.kind == "pod" and not subject.pod.get("cgroup_seen"):
+        return (
+            "this machine does not see the node's processes, and the kubelet looked about every 10 s or does not tell"
+        )
+    return "the subject had no cgroup of its own" if series == "memory.cgroup" else "no samples"
+
+
 def _memory(facts: Facts) -> Iterator[tuple[str, Outcome]]:
-    for name in ("memory.rss", "memory.anon", "memory.cgroup"):
-        missing = "the subject had no cgroup of its own" if name == "memory.cgroup" else "no samples"
+    for name in ("memory.rss", "memory.anon", "memory.cgroup", "memory.working_set"):
+        missing = _no_memory(facts, name)
         highest = [name, f"{name}.peak"] if name == "memory.cgroup" else [name]
 
         def peak(series: list[str] = highest) -> float | None:
@@ -76,7 +92,8 @@ def _memory(facts: Facts) -> Iterator[tuple[str, Outcome]]:
         value, reason = _settled(facts, "memory", name)
         yield f"{name}.settled", (value, missing if reason == "no samples" else reason)
     for name in ("memory.cgroup", "memory.rss"):
-        yield f"{name}.idle", _witnessed(facts, "memory", partial(facts.series, name, "avg", phase="idle"))
+        idle_ = partial(facts.series, name, "avg", phase="idle")
+        yield f"{name}.idle", _witnessed(facts, "memory", idle_, _no_memory(facts, name))
     limit = facts.run.subject.memory_limit_bytes
     idle = facts.series("memory.cgroup", "avg", phase="idle")
     headroom = (None, "no memory limit was set") if limit is None else (None if idle is None else limit - idle, None)
@@ -142,14 +159,16 @@ def _oom(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     if thrash is None and why is None and limited:
         thrash = 0.0
     yield "oom.thrash_seconds", (thrash, None if thrash is not None else why or "no memory limit was set")
-    yield "restarts", (float(len(facts.restarts)), None)
+    # A kubelet may have started its container again several times between two looks.
+    yield "restarts", (float(sum(event.get("count", 1) for event in facts.restarts)), None)
 
 
 def _tasks(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     collector = "metrics" if facts.run.subject.runtime == "go" else "tasks"
     missing = "the runtime tells no task count"
     yield "tasks.peak", _witnessed(facts, collector, lambda: facts.series("tasks", "max"), missing)
-    value, reason = _settled(facts, collector, "tasks")
+    # Not the mean: where a look at the tasks meets a scrape of ours, the subject has a task more just then.
+    value, reason = _settled(facts, collector, "tasks", "median")
     yield "tasks.settled", (value, missing if reason == "no samples" else reason)
 
     def lag() -> float | None:

@@ -29,6 +29,9 @@ LAG_FLOOR_S, LAG_SHARE = 0.5, 0.10
 SLIP_NOTED_S, OTHERS_NOTED = 0.1, 0.25
 """Worth a word, not a verdict."""
 
+TOO_BUSY = "the machine was too busy to judge"
+"""How reasons begin that have nothing to do with the subject: the same run may well be sound an hour later."""
+
 _TIMED = ("latency.", "api.", "startup.", "loop.lag", "cpu.total")
 """Results that a machine which is away for a while makes worse than they are."""
 
@@ -78,13 +81,13 @@ def _spoiled(facts: Facts, audit: SelfAudit) -> Iterator[str]:
     steal = audit.steal(*span)
     if steal is not None and steal > STEAL:
         yield (
-            f"the machine was too busy to judge {timed[0].metric}: its host took {steal:.0%} of its CPU time (steal), more "
+            f"{TOO_BUSY} {timed[0].metric}: its host took {steal:.0%} of its CPU time (steal), more "
             f"than {STEAL:.0%}; run it on a quieter host"
         )
     others = audit.others(*span)
     if others is not None and others > OTHERS:
         yield (
-            f"the machine was too busy to judge {timed[0].metric}: other programs used {others:.0%} of its CPU time, more than "
+            f"{TOO_BUSY} {timed[0].metric}: other programs used {others:.0%} of its CPU time, more than "
             f"{OTHERS:.0%}; end them, or run it elsewhere"
         )
     yield from _late(facts, audit, span[1])
@@ -127,7 +130,7 @@ def _late(facts: Facts, audit: SelfAudit, end_ns: int) -> Iterator[str]:
             )
             if worst > allowed:
                 yield (
-                    f"the machine was too busy to judge {tightest.text}: the event loop of the {whose} was "
+                    f"{TOO_BUSY} {tightest.text}: the event loop of the {whose} was "
                     f"{format_value(worst, 'seconds')} late, more than {format_value(allowed, 'seconds')}"
                 )
 

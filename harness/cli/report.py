@@ -9,7 +9,7 @@ import typer
 
 from harness.analysis.verdict import judge
 from harness.record.reader import RunRecord
-from harness.report import html
+from harness.report import html, oom
 
 
 def report(
@@ -34,3 +34,6 @@ def report(
         verdict = judge(record)
         record.save_verdict(verdict)
     typer.echo(html.write(record, verdict, output or record.path / "report.html"))
+    if output is None:
+        for path in oom.write(record):
+            typer.echo(path)

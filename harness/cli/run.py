@@ -11,6 +11,7 @@ import typer
 from harness.cli import show
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
+from harness.cluster.choice import ClusterChoice
 from harness.core import paths, units
 from harness.core.errors import UsageError
 from harness.experiment import arms
@@ -30,12 +31,48 @@ def run(
     ] = None,
     profile: Annotated[str | None, typer.Option("--profile", help="A profile of the scenario, such as quick.")] = None,
     arm: Annotated[list[str] | None, typer.Option("--arm", help="Only this arm; repeatable. Default: all.")] = None,
-    cluster: Annotated[str, typer.Option("--cluster", help="Where Kubernetes comes from: embedded.")] = "embedded",
+    cluster: Annotated[
+        str, typer.Option("--cluster", help="Where Kubernetes comes from: embedded, kind or kubeconfig.")
+    ] = "embedded",
+    kind_name: Annotated[
+        str | None,
+        typer.Option("--kind-name", help="kind: the cluster to use if it is there (it then stays), or to make."),
+    ] = None,
+    kind_image: Annotated[
+        str | None, typer.Option("--kind-image", help="kind: the node image; default KIND_NODE_IMAGE, else kind's own.")
+    ] = None,
+    kind_config: Annotated[
+        str | None, typer.Option("--kind-config", help="kind: one-node, control-plane-and-workers, or a file.")
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option("--context", help="kubeconfig: the context to use; there is no default.")
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None, typer.Option("--kubeconfig", help="kubeconfig: its file; default KUBECONFIG, else ~/.kube/config.")
+    ] = None,
+    certain: Annotated[
+        bool,
+        typer.Option("--i-know-what-i-am-doing", help="kubeconfig: use one that looks like production or is in use."),
+    ] = False,
     subject: Annotated[
         str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
     ] = None,
+    subject_image: Annotated[
+        str | None,
+        typer.Option("--subject-image", help="An image to test in a pod; --subject is then a command in it."),
+    ] = None,
+    subject_as: Annotated[
+        str | None,
+        typer.Option(
+            "--subject-as", help="process or pod; default: a pod where the cluster runs them and there is an image."
+        ),
+    ] = None,
+    subject_role: Annotated[
+        str | None, typer.Option("--subject-role", help="The ClusterRole that the subject gets, instead of its own.")
+    ] = None,
     memray: Annotated[
-        str | None, typer.Option("--memray", help="launch: run a Python subject under memray; off.")
+        str | None,
+        typer.Option("--memray", help="launch: run a Python subject under memray; attach: to it for the load; off."),
     ] = None,
     pyroscope: Annotated[
         str | None, typer.Option("--pyroscope", help="on: keep CPU profiles in the record; URL: send to a server.")
@@ -61,10 +98,13 @@ def run(
     """
     options = RunOptions(
         out=out or paths.runs_dir(),
-        provider=cluster,
+        cluster=ClusterChoice(cluster, kind_name, kind_image, kind_config, context, kubeconfig, certain),
         profile=profile,
-        sets=_parse_sets(sets or []),
+        sets=parse_sets(sets or []),
         subject=subject,
+        subject_image=subject_image,
+        subject_as=subject_as,
+        subject_role=subject_role,
         memray=memray,
         pyroscope=pyroscope,
         pin=pin,
@@ -102,7 +142,8 @@ def _observation(observe: bool, for_: str | None) -> Observation | None:
     return Observation(seconds)
 
 
-def _parse_sets(pairs: list[str]) -> dict[str, str]:
+def parse_sets(pairs: list[str]) -> dict[str, str]:
+    """`--set KEY=VALUE`, repeated, as a mapping. Raises UsageError."""
     sets: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

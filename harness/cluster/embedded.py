@@ -15,8 +15,9 @@ from typing import Self
 from harness.cluster import flags
 from harness.cluster.bringup import Bringup, kill_all
 from harness.cluster.pki import Authority
+from harness.core.clock import ClockOffset
 from harness.core.errors import EnvironmentFault, UsageError
-from harness.core.handles import JSON, Progress
+from harness.core.handles import JSON, Progress, SharedFolder
 from harness.process import Child
 from harness.process.ports import is_free
 from harness.toolchain import controlplane
@@ -55,6 +56,11 @@ class EmbeddedCluster:
     """By program: etcd, kube-apiserver, kube-controller-manager."""
     authority: Authority
     provider: str = PROVIDER
+    audit_reason: str | None = None
+    throwaway: bool = True
+    pods: bool = False
+    calls_host: bool = True
+    clock: ClockOffset | None = None
     _identities: dict[str, Path] = field(default_factory=dict)
 
     @property
@@ -67,6 +73,18 @@ class EmbeddedCluster:
         if user not in self._identities:
             self._identities[user] = self.authority.kubeconfig(self.server, self.name, user)
         return self._identities[user]
+
+    def username(self, user: str) -> str:
+        """The name in the certificate: `user` itself."""
+        return user
+
+    async def load_image(self, image: str) -> bool:  # noqa: ARG002
+        """It runs no pods."""
+        return False
+
+    async def shared_folder(self) -> SharedFolder | None:
+        """It runs no pods."""
+        return None
 
     def describe(self) -> Mapping[str, JSON]:
         """Facts for the run record."""
@@ -89,9 +107,10 @@ class EmbeddedCluster:
                 return f"{name} ended ({ending})"
         return None
 
-    async def stop(self) -> None:
-        """Kill the servers and remove keys, data and audit log; again is harmless."""
+    async def stop(self) -> Sequence[str]:
+        """Kill the servers and remove keys, data and audit log; again is harmless. Raises where one withstands."""
         await kill_all(self.children)
+        return ()
 
     async def __aenter__(self) -> Self:
         return self

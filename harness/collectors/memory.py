@@ -1,7 +1,8 @@
 """Memory, CPU time, threads and descriptors of the subject, seen from outside by the kernel's own accounts.
 
 RSS, anonymous memory and the cgroup's charge disagree for good reasons (mapped files, page cache, kernel memory), so all
-three are kept. Values are sums over the subject's live processes.
+three are kept. Values are sums over the subject's live processes. Of a subject in a pod the kubelet's samples are kept beside
+them, and in their place where this machine does not see the node's processes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import ClassVar
 
 from harness.collectors import procfs
 from harness.collectors.base import Collector
+from harness.collectors.kubelet import KubeletSeries
 from harness.collectors.sampling import Sampler
 from harness.core.handles import Cgroup, CpuLimit, RunContext
 
@@ -30,6 +32,8 @@ class MemoryCollector(Collector):
     limited by itself, and CPU time is the sum; `memory.rss`, `memory.anon` and `memory.cgroup` with `{replica}` are of each.
 
     After the subject's death nothing more is written, so the last samples are those of a living process.
+
+    Of a pod also `memory.working_set`, by the kubelet, which looks about every ten seconds: an event tells how often it did.
     """
 
     name: ClassVar[str] = "memory"
@@ -45,6 +49,7 @@ class MemoryCollector(Collector):
         self._throttled_before = (0.0, 0)
         self._round = 0
         self._rss: int | None = None
+        self._kubelet: KubeletSeries | None = None
 
     @property
     def rss_bytes(self) -> int | None:
@@ -57,12 +62,22 @@ class MemoryCollector(Collector):
         if limit is not None:
             context.sink.sample(self.name, "memory.limit", limit)
         self._sampler.start()
+        if context.subject.stats is not None:
+            self._kubelet = KubeletSeries(self.name, context)
+            self._kubelet.start()
+
+    async def settle(self) -> None:
+        if self._kubelet is not None:
+            await self._kubelet.take()
 
     async def restarting(self) -> None:
         await self._take()  # what the ending incarnation has used so far would else be that of other programs
 
     async def detach(self) -> None:
         context, self._context = self._context, None
+        kubelet, self._kubelet = self._kubelet, None
+        if kubelet is not None:
+            await kubelet.stop()
         await self._sampler.stop()
         if context is None:
             return

@@ -1,6 +1,6 @@
 """Reads pprof profiles: the protobuf message `perftools.profiles.Profile`, mostly gzip'd.
 
-Only what folded stacks need is decoded, straight from the wire format; there is no generated code to keep in step.
+Only what stacks need is decoded, straight from the wire format; there is no generated code to keep in step.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ class Profile:
     samples: list[tuple[list[int], list[int]]] = field(default_factory=list)
     frames: dict[int, list[str]] = field(default_factory=dict)
     """Functions of each location, innermost first."""
+    places: dict[int, list[tuple[str, str, int]]] = field(default_factory=dict)
+    """Function, file and line of each location, innermost first."""
 
     def folded(self, type_: str) -> Counter[str]:
         """Value of the sample type by stack, outermost function first, joined by semicolons."""
@@ -106,7 +108,7 @@ def decode(raw: bytes) -> Profile:
     strings: list[str] = []
     types: list[tuple[int, int]] = []
     functions: dict[int, tuple[int, int]] = {}
-    lines: dict[int, list[int]] = {}
+    lines: dict[int, list[tuple[int, int]]] = {}
     profile = Profile()
     for number, value in fields(data):
         if number == 1:
@@ -124,11 +126,16 @@ def decode(raw: bytes) -> Profile:
             strings.append(_bytes(value).decode(errors="replace"))
     try:
         profile.types = [(strings[name], strings[unit]) for name, unit in types]
-        labels = {key: _label(strings[name], strings[file]) for key, (name, file) in functions.items()}
+        named = {key: (strings[name], strings[file]) for key, (name, file) in functions.items()}
     except IndexError as error:
         raise ValueError("not a profile: a name is missing") from error
+    unknown = ("(unknown)", "")
+    profile.places = {
+        location: [(*named.get(function, unknown), line) for function, line in called]
+        for location, called in lines.items()
+    }
     profile.frames = {
-        location: [labels.get(function, "(unknown)") for function in called] for location, called in lines.items()
+        location: [_label(name, file) for name, file, _ in called] for location, called in profile.places.items()
     }
     return profile
 
@@ -149,11 +156,13 @@ def _sample(data: bytes) -> tuple[list[int], list[int]]:
     return locations, values
 
 
-def _location(data: bytes) -> tuple[int, list[int]]:
+def _location(data: bytes) -> tuple[int, list[tuple[int, int]]]:
+    """Id of a location, with function id and line of each function inlined there."""
     ident, called = 0, []
     for number, value in fields(data):
         if number == 1:
             ident = _int(value)
         elif number == 4:
-            called.append(_int(dict(fields(_bytes(value))).get(1, 0)))
+            line = dict(fields(_bytes(value)))
+            called.append((_int(line.get(1, 0)), _int(line.get(2, 0))))
     return ident, called

@@ -19,7 +19,7 @@ from harness.agent import side_dir
 from harness.collectors import pprof
 from harness.collectors.base import Collector
 from harness.collectors.ingest import IngestServer, Upload
-from harness.core.errors import UsageError
+from harness.core.errors import EnvironmentFault, UsageError
 from harness.core.handles import Launch, Progress
 from harness.core.sinks import Sink
 from harness.toolchain import inject
@@ -57,6 +57,12 @@ class PyroscopeCollector(Collector):
                 place=launch.command[0],
                 remedy="leave --pyroscope out for this subject",
             )
+        if launch.in_pod and self._server is None:
+            raise EnvironmentFault(
+                "a pod cannot reach the harness on this machine's loopback, so no profile would arrive",
+                place=self.name,
+                remedy="give --pyroscope the URL of a server that pods reach",
+            )
         side = await inject.ensure(launch.python, self._progress)
         self._sink = launch.sink
         self._directory = launch.run_dir / "profiles"
@@ -67,7 +73,7 @@ class PyroscopeCollector(Collector):
             await self._ingest.start()
             address = self._ingest.url
             _bypass_proxy(launch.env)
-        elif not await _answers(address):
+        elif not launch.in_pod and not await _answers(address):
             message = f"the Pyroscope server {_without_secrets(address)} does not answer: its profiles will be lost"
             launch.sink.event("warning", source=self.name, message=message)
         tags = {_tag(key): value for key, value in {**launch.labels, "run_id": launch.run_id}.items() if value}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class TasksCollector(Collector):
         self._written: dict[str, int] = {}
         self._ended_cpu_ns = 0
         self._total: int | None = None
+        self._apart: str | None = None
 
     @property
     def total(self) -> int | None:
@@ -66,9 +68,19 @@ class TasksCollector(Collector):
     async def prepare(self, launch: Launch) -> None:
         if launch.runtime != "python" or launch.python is None:
             return
+        if launch.apart is not None:
+            self._apart = launch.apart
+            return
         # Not in the run directory: a socket's path must fit into 108 bytes.
-        self._directory = Path(tempfile.mkdtemp(prefix="hns-"))
+        self._directory = Path(tempfile.mkdtemp(prefix="hns-")) if launch.shared is None else launch.folder("agent")
         path = self._directory / "agent"
+        if launch.shared is not None:
+            self._server = await self._serve_in(self._directory)
+            path.chmod(0o666)
+            launch.agent_socket = path
+            launch.env[SOCKET_ENV] = launch.inside(path)
+            launch.inject_dirs += [] if side_dir() in launch.inject_dirs else [side_dir()]
+            return
         if len(bytes(path)) >= _SUN_PATH:
             self._remove_directory()
             raise EnvironmentFault(
@@ -87,9 +99,8 @@ class TasksCollector(Collector):
             raise EnvironmentFault("the subject is neither Python nor Go: its tasks cannot be counted", place=self.name)
         if runtime == "python":
             if self._server is None:
-                raise EnvironmentFault(
-                    "the subject's interpreter is not known, so nothing was injected", place=self.name
-                )
+                why = self._apart or "the subject's interpreter is not known"
+                raise EnvironmentFault(f"{why}, so nothing was injected", place=self.name)
             try:
                 async with asyncio.timeout(_CONNECT_S):
                     await self._connected.wait()
@@ -115,6 +126,17 @@ class TasksCollector(Collector):
             handler.cancel()
         await asyncio.gather(*self._handlers, return_exceptions=True)
         self._remove_directory()
+
+    async def _serve_in(self, directory: Path) -> asyncio.Server:
+        """Listen in a folder whose path may be too long for a socket: it is named by an open descriptor meanwhile.
+
+        The subject knows it by the short path that it has in the pod.
+        """
+        handle = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+        try:
+            return await asyncio.start_unix_server(self._serve, f"/proc/self/fd/{handle}/agent", limit=_LINE_LIMIT)
+        finally:
+            os.close(handle)
 
     def _remove_directory(self) -> None:
         directory, self._directory = self._directory, None

@@ -58,7 +58,7 @@ def run_scenario(
     runs: list[ExperimentRun] = []
     for order, (arm, scenario) in enumerate(scenarios):
         run = run_one(file, scenario, arm=arm, options=options, observer=observer, experiment_id=experiment_id)
-        record = _run_until_signal(run, options.observe)
+        record = run_until_signal(run, options.observe)
         verdict = record.verdict
         assert verdict is not None
         records.append(record)
@@ -88,7 +88,7 @@ def _chosen(file: ScenarioFile, only: Sequence[str] | None) -> list[str | None]:
     return [arm for arm in file.arms if arm in only]
 
 
-def _run_until_signal(run: Coroutine[Any, Any, RunRecord], observation: Observation | None) -> RunRecord:
+def run_until_signal(run: Coroutine[Any, Any, RunRecord], observation: Observation | None = None) -> RunRecord:
     """Run to the end; SIGINT and SIGTERM cancel it once, and what is cleaning up is not disturbed by a second.
 
     The first SIGINT of an observation ends that, and the run goes on to its verdict.

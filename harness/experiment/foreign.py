@@ -7,14 +7,14 @@ inside it, cannot be witnessed from here; the collectors that would are null wit
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from harness.collectors import registry
-from harness.core.clock import RunClock
-from harness.core.handles import JSON, RunContext
+from harness.core.clock import ClockOffset, RunClock
+from harness.core.handles import JSON, RunContext, SharedFolder
 from harness.experiment.options import Observer, RunOptions
 from harness.experiment.stage import Stage
 from harness.experiment.subjects import SubjectCommand
@@ -40,6 +40,15 @@ class _NoCluster:
     version: str = ""
     kubeconfig: Path = field(default_factory=Path)
     audit_log: Path | None = None
+    audit_reason: str | None = _NO_CLUSTER
+    pods: bool = False
+    calls_host: bool = False
+    clock: ClockOffset | None = None
+
+    @property
+    def throwaway(self) -> bool:
+        """Nothing is made in it."""
+        return False
 
     @property
     def pids(self) -> Mapping[str, int]:
@@ -49,6 +58,26 @@ class _NoCluster:
     async def identity(self, user: str) -> Path:
         """Never asked for."""
         raise AssertionError(f"no cluster, so no identity for {user}")
+
+    def username(self, user: str) -> str:
+        """Never asked for."""
+        return user
+
+    async def load_image(self, image: str) -> bool:  # noqa: ARG002
+        """It runs no pods."""
+        return False
+
+    async def shared_folder(self) -> SharedFolder | None:
+        """It runs no pods."""
+        return None
+
+    def failure(self) -> str | None:
+        """It cannot break down."""
+        return None
+
+    async def stop(self) -> Sequence[str]:
+        """Nothing is there to be taken away."""
+        return ()
 
     def describe(self) -> Mapping[str, JSON]:
         """Facts for the run record."""

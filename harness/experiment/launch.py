@@ -10,27 +10,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.cluster.embedded import EmbeddedCluster
+from harness.cluster import setup
 from harness.core.errors import RunFault
-from harness.core.handles import Launch
-from harness.experiment import subjects
+from harness.core.handles import Cluster, Launch
+from harness.experiment import pods, subjects
 from harness.experiment.failover import Electorate
+from harness.experiment.prepared import Prepared
 from harness.experiment.stage import SetupRefused, Stage
 from harness.kube.api import Api
-from harness.kube.rbac import bind
 from harness.record.models import EndingFacts, Phase
 from harness.scenario.subject_parts import Webhooks
 from harness.subject import process, webhooks
-from harness.subject.incarnations import Incarnations, Starter
+from harness.subject.incarnations import Incarnation, Incarnations, Starter
 from harness.subject.log import LogKeeper
 from harness.subject.placeholders import Placeholders
-from harness.subject.process import ProcessSubject, SubjectNotReady, log_name
+from harness.subject.process import SubjectNotReady, log_name
 from harness.subject.replicas import Replicas, RunSubject
 from harness.subject.runtime import detect
 
 
 async def start_subject(
-    stage: Stage, stack: AsyncExitStack, api: Api, cluster: EmbeddedCluster, electorate: Electorate | None = None
+    stage: Stage, stack: AsyncExitStack, api: Api, cluster: Cluster, electorate: Electorate | None = None
 ) -> RunSubject:
     """The subject, ready; collectors are prepared and it is stopped with `stack`. Raises SubjectNotReady.
 
@@ -38,8 +38,52 @@ async def start_subject(
     """
     stage.observer.step("starting the subject")
     facts = stage.facts.subject
-    kubeconfig = await cluster.identity(facts.user)
-    await bind(api, facts.user, stage.command.role, stage.facts.run_id)
+    wanted = stage.scenario.subject.webhooks
+    prepare = pods.prepare if facts.kind == "pod" else _as_process
+    prepared = await prepare(stage, stack, api, cluster)
+    launch, certificate = prepared.launch, prepared.certificate
+    stack.push_async_callback(stage.witnesses.detach)
+    await stage.witnesses.prepare(launch)
+    started: list[Incarnations] = []
+    try:
+        for replica in range(stage.scenario.subject.replicas):
+            keeper = LogKeeper(stage.directory / log_name(replica), stage.scenario.subject.log_limit, stage.writer)
+            stack.push_async_callback(keeper.close)
+            keeper.start()
+            started.append(await Incarnations.start(prepared.starter(replica)))
+            stack.push_async_callback(started[-1].stop)
+            if electorate is not None and replica == 0:
+                await electorate.first_leader(stage.scenario.subject.ready_timeout)
+    except SubjectNotReady as error:
+        if error.ending is not None:
+            stage.facts.ending = EndingFacts(**asdict(error.ending))
+        raise
+    subject: RunSubject = started[0] if len(started) == 1 else Replicas(started)
+    facts.command = list(subject.command)
+    facts.environment = subjects.relevant_environment(launch.env)
+    facts.cgroup_version = None if subject.cgroup is None else subject.cgroup.version
+    assert subject.ready_ns is not None
+    stage.facts.phases.append(
+        Phase(name="start", action="start", started_ns=subject.started_ns, ended_ns=subject.ready_ns)
+    )
+    stage.observer.phase_ended("start", f"ready after {(subject.ready_ns - subject.started_ns) / 1e9:.1f} s")
+    if wanted is not None and certificate is not None:
+        try:
+            facts.webhooks = await webhooks.install(
+                api, _configurations(stage, wanted), prepared.placeholders.port(wanted.port), certificate.ca_pem
+            )
+        except RunFault as error:
+            raise SetupRefused(f"subject.webhooks: {error}") from error
+    return subject
+
+
+async def _as_process(stage: Stage, stack: AsyncExitStack, api: Api, cluster: Cluster) -> Prepared:
+    """A process of this machine, with an identity of the cluster."""
+    facts = stage.facts.subject
+    user = facts.user
+    kubeconfig = await cluster.identity(user)
+    facts.user = cluster.username(user)
+    await setup.give(api, cluster, user, stage.options.subject_role or stage.command.role, stage.facts.run_id)
     identity: dict[str, Any] = {
         "kubeconfig": kubeconfig, "namespace": stage.facts.namespace, "run_id": stage.facts.run_id
     }  # fmt: skip
@@ -47,14 +91,12 @@ async def start_subject(
     wanted = stage.scenario.subject.webhooks
     certificate = None if wanted is None else _certify(stack, placeholders)
     launch = await _plan(stage, placeholders)
-    stack.push_async_callback(stage.witnesses.detach)
-    await stage.witnesses.prepare(launch)
 
     def starter(replica: int) -> Starter:
         # What one run fills in is the same for all replicas, except for their ports.
         fill = placeholders if replica == 0 else Placeholders(**identity)
 
-        async def start(incarnation: int, started: Callable[[ProcessSubject], None]) -> ProcessSubject:
+        async def start(incarnation: int, started: Callable[[Incarnation], None]) -> Incarnation:
             return await process.start(
                 launch,
                 kubeconfig=kubeconfig,
@@ -76,37 +118,7 @@ async def start_subject(
 
         return start
 
-    started: list[Incarnations] = []
-    try:
-        for replica in range(stage.scenario.subject.replicas):
-            keeper = LogKeeper(stage.directory / log_name(replica), stage.scenario.subject.log_limit, stage.writer)
-            stack.push_async_callback(keeper.close)
-            keeper.start()
-            started.append(await Incarnations.start(starter(replica)))
-            stack.push_async_callback(started[-1].stop)
-            if electorate is not None and replica == 0:
-                await electorate.first_leader(stage.scenario.subject.ready_timeout)
-    except SubjectNotReady as error:
-        if error.ending is not None:
-            stage.facts.ending = EndingFacts(**asdict(error.ending))
-        raise
-    subject: RunSubject = started[0] if len(started) == 1 else Replicas(started)
-    facts.command = list(subject.command)
-    facts.environment = subjects.relevant_environment(launch.env)
-    facts.cgroup_version = None if subject.cgroup is None else subject.cgroup.version
-    assert subject.ready_ns is not None
-    stage.facts.phases.append(
-        Phase(name="start", action="start", started_ns=subject.started_ns, ended_ns=subject.ready_ns)
-    )
-    stage.observer.phase_ended("start", f"ready after {(subject.ready_ns - subject.started_ns) / 1e9:.1f} s")
-    if wanted is not None and certificate is not None:
-        try:
-            facts.webhooks = await webhooks.install(
-                api, _configurations(stage, wanted), placeholders.port(wanted.port), certificate.ca_pem
-            )
-        except RunFault as error:
-            raise SetupRefused(f"subject.webhooks: {error}") from error
-    return subject
+    return Prepared(launch, placeholders, starter, certificate)
 
 
 async def _plan(stage: Stage, placeholders: Placeholders) -> Launch:

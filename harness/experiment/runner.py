@@ -25,7 +25,7 @@ from harness.record import owner
 from harness.record.models import ExpectedObjects, Outcome, Run, ScenarioFacts, SubjectFacts
 from harness.record.reader import RunRecord
 from harness.record.writer import RecordWriter
-from harness.report import html
+from harness.report import html, oom
 from harness.scenario import fanout
 from harness.scenario.load import ScenarioFile
 from harness.scenario.model import Scenario
@@ -46,7 +46,8 @@ async def run_one(
     clock = RunClock()
     run_id = ids.new_run_id(clock.started_at)
     directory = options.out / run_id
-    command = subjects.build(scenario.subject, options.subject, options.pid)
+    command = subjects.build(scenario.subject, options.subject, options.pid, options.subject_image)
+    command.env.update(options.subject_env)
     facts = Run(
         run_id=run_id,
         experiment_id=experiment_id,
@@ -65,9 +66,10 @@ async def run_one(
         profile=options.profile,
         namespace=ids.namespace_of(run_id),
         subject=SubjectFacts(
-            kind="command" if command.pid is None else "process",
+            kind="process" if command.pid is not None else "pod" if command.in_pod(options) else "command",
             pid=command.pid,
-            command=command.command if command.pid is None else redact(command.command),
+            command=[*command.command, *command.args] if command.pid is None else redact(command.command),
+            image=command.image,
             controller=command.controller,
             options=dict(command.options),
             memory_limit_bytes=None if command.pid is not None else scenario.subject.memory_limit,
@@ -101,8 +103,10 @@ async def run_one(
     record = RunRecord(directory)
     verdict = judge(record)
     record.save_verdict(verdict)
-    observer.step("writing the report")
-    await asyncio.to_thread(html.write, record, verdict, directory / "report.html")
+    if options.report:
+        observer.step("writing the report")
+        await asyncio.to_thread(html.write, record, verdict, directory / "report.html")
+        await asyncio.to_thread(oom.write, record)
     observer.run_ended(record, verdict)
     return record
 

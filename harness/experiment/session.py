@@ -6,13 +6,12 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from harness.cluster.embedded import EmbeddedCluster
-from harness.cluster.setup import prepare
 from harness.collectors import registry
 from harness.collectors.base import Collector
 from harness.collectors.latency import LatencyCollector
 from harness.core.clock import RunClock
 from harness.core.errors import RunFault
+from harness.core.handles import Cluster
 from harness.core.sinks import RequestRow
 from harness.experiment import bringup, subjects
 from harness.experiment.failover import Electorate
@@ -20,6 +19,7 @@ from harness.experiment.launch import start_subject
 from harness.experiment.leases import Leases
 from harness.experiment.load import LoadGenerator
 from harness.experiment.options import Observer, RunOptions
+from harness.experiment.pauses import no_long_pauses
 from harness.experiment.stage import Stage
 from harness.experiment.thrash import ThrashGuard
 from harness.experiment.timeline import StepFailed, SubjectGone, Timeline
@@ -42,7 +42,7 @@ def _collectors(scenario: Scenario, options: RunOptions, observer: Observer) -> 
     pyroscope = options.pyroscope or scenario.pyroscope
     return registry.create(
         [*scenario.collect, "latency", "host", "apiserver"],
-        memray=(options.memray or scenario.memray) == "launch",
+        memray=options.memray or scenario.memray,
         pyroscope=None if pyroscope == "off" else pyroscope,
         progress=observer,
     )
@@ -74,9 +74,9 @@ class Session:
         """From nothing to detached; what must be taken down is pushed on `stack` as it comes up."""
         cluster = await bringup.start_cluster(self._stage, stack)
         api = await stack.enter_async_context(await Api.connect(cluster.kubeconfig))
-        await prepare(api, self._stage.facts.run_id)
-        await bringup.apply_setup(self._stage, api)
-        leases = Leases(api)
+        await bringup.prepare(self._stage, api, cluster)
+        await bringup.apply_setup(self._stage, api, cluster)
+        leases = Leases(api, None if cluster.throwaway else self._stage.facts.namespace)
         await leases.remember()
         electorate = self._electorate(api)
         subject = await start_subject(self._stage, stack, api, cluster, electorate)
@@ -93,13 +93,14 @@ class Session:
         self,
         stack: AsyncExitStack,
         api: Api,
-        cluster: EmbeddedCluster,
+        cluster: Cluster,
         subject: RunSubject,
         election: tuple[Leases, Electorate | None],
     ) -> None:
         """From attaching the collectors to taking them off, whether or not the subject lived that long."""
         stage = self._stage
         await stage.witnesses.attach(await bringup.context(stage, api, cluster, subject))
+        stack.enter_context(no_long_pauses(stage.writer))
         helpers = [
             asyncio.create_task(self._tick_forever(subject), name="ticker"),
             *(
@@ -160,8 +161,8 @@ class Session:
             if row.error is None:
                 latency.cause(row.phase, row.name, row.intended_ns, row.sent_ns, row.done_ns)
 
-    async def _watch_cluster(self, cluster: EmbeddedCluster) -> None:
-        """Ends, with an error, when the API server or etcd goes away: nothing measured after that means anything."""
+    async def _watch_cluster(self, cluster: Cluster) -> None:
+        """Ends, with an error, when the cluster breaks down or restarts: nothing measured after that means anything."""
         while (reason := cluster.failure()) is None:  # noqa: ASYNC110 # asks several children; ten times a second is soon enough
             await asyncio.sleep(_TICK_SECONDS)
         raise RunFault(f"the cluster broke down: {reason}", place=str(self.directory / "control-plane"))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from harness.cluster.choice import EMBEDDED, KIND
 from harness.core.errors import UsageError
+from harness.experiment.options import RunOptions
 from harness.scenario.model import Subject
 from harness.subject.foreign import command_line
 from harness.subject.readiness import Ready
@@ -45,22 +47,36 @@ class SubjectCommand:
     """A process that somebody else has started: nothing is started then, and `command` says what it is."""
     lease: tuple[str, str] | None = None
     """Namespace and name of the Lease by which replicas elect their leader; placeholders not yet filled."""
+    image: str | None = None
+    """The image it runs in; None: that of the reference controllers in a pod, else a process."""
+    args: Sequence[str] = ()
+    """Arguments of the image's own entrypoint."""
+
+    def in_pod(self, options: RunOptions) -> bool:
+        """Whether it runs in a pod: what is an image, and the reference controllers on kind, of which we have one.
+
+        A plain command is a program of this machine, whatever the cluster.
+        """
+        if options.cluster.provider == EMBEDDED or options.subject_as == "process":
+            return False
+        return self.image is not None or (self.controller is not None and options.cluster.provider == KIND)
 
 
-def build(spec: Subject, override: str | None, pid: int | None = None) -> SubjectCommand:
+def build(spec: Subject, override: str | None, pid: int | None = None, image: str | None = None) -> SubjectCommand:
     """The command of a scenario's subject, or of `--subject`, which replaces the command and nothing else.
 
     `--pid`, or a subject that is one, is a process that runs already: of the scenario's addresses those count that hold
-    nothing which a run would fill in.
+    nothing which a run would fill in. `image` is that of `--subject-image`, which replaces the subject: its entrypoint then,
+    or `--subject` in it.
     """
-    if override is None and (pid or spec.pid) is not None:
+    if override is None and image is None and (pid or spec.pid) is not None:
         number = pid or spec.pid
         assert number is not None
         known = [None if url is None or "{" in url else url for url in (spec.metrics, spec.pprof)]
         return SubjectCommand(
             command=command_line(number), env={}, metrics=known[0], pprof=known[1], ready=None, role="", pid=number
         )
-    if override is None and spec.controller is not None:
+    if override is None and image is None and spec.controller is not None:
         switches = {**(_ELECTING if spec.replicas > 1 else {}), **spec.options}
         flags = [f"--{name}={_text(value)}" for name, value in switches.items()]
         return SubjectCommand(
@@ -80,7 +96,8 @@ def build(spec: Subject, override: str | None, pid: int | None = None) -> Subjec
                 _text(switches.get(_LEASE_NAME, spec.controller)),
             ),
         )
-    command = _split(override) if override is not None else list(spec.command or [])
+    own = [] if image is not None else list(spec.command or [])
+    command = _split(override) if override is not None else own
     return SubjectCommand(
         command=command,
         env=_env(spec),
@@ -88,6 +105,8 @@ def build(spec: Subject, override: str | None, pid: int | None = None) -> Subjec
         pprof=spec.pprof,
         ready=_ready(spec),
         role="cluster-admin",
+        image=image or spec.image,
+        args=() if command else tuple(spec.args),
         lease=None if spec.lease is None else (spec.lease.namespace or "{namespace}", spec.lease.name),
     )
 

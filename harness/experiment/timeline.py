@@ -8,10 +8,10 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar, cast
 
-from harness.cluster.embedded import EmbeddedCluster
 from harness.collectors.latency import LatencyCollector
 from harness.collectors.metrics import MetricsCollector
 from harness.core.errors import RunFault
+from harness.core.handles import Cluster
 from harness.core.ids import RUN_ENV
 from harness.experiment.failover import Electorate, NoTakeover, Takeover
 from harness.experiment.hook import run_hook
@@ -51,7 +51,7 @@ class Timeline:
     def __init__(
         self,
         stage: Stage,
-        cluster: EmbeddedCluster,
+        cluster: Cluster,
         subject: RunSubject,
         leases: Leases,
         electorate: Electorate | None = None,

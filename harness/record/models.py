@@ -61,7 +61,7 @@ class ScenarioFacts(_Model):
 class SubjectFacts(_Model):
     """The controller under test."""
 
-    kind: Literal["command", "process"] = Field(description="process: somebody else had started it")
+    kind: Literal["command", "process", "pod"] = Field(description="process: somebody else had started it")
     pid: int | None = Field(default=None, description="of a process that somebody else had started")
     command: list[str] = Field(description="as started, secrets redacted")
     controller: str | None = None
@@ -79,6 +79,10 @@ class SubjectFacts(_Model):
     )
     webhooks: list[str] = Field(default=[], description="admission webhooks of it that the API server called")
     cgroup_version: Literal[1, 2] | None = None
+    image: str | None = Field(default=None, description="of a subject in a pod")
+    pod: dict[str, Any] = Field(
+        default={}, description="of a subject in a pod: namespace, name, node, image id, whether its cgroup was seen"
+    )
     user: str
 
 
@@ -249,6 +253,24 @@ class ExperimentRun(_Model):
     order: int
     verdict: VerdictName
     exit_code: int
+    pair: int | None = Field(
+        default=None, description="number of the pair it belongs to, from 1; null where there are none"
+    )
+    seed: int | None = Field(default=None, description="its seed; the same in both runs of a pair")
+
+
+class ExperimentArm(_Model):
+    """One side of a paired experiment: the subject that was put in place of the scenario's."""
+
+    spec: str = Field(description="as the user wrote it, secrets redacted")
+    kind: Literal["scenario", "options", "command", "git", "stored"]
+    words: str = Field(description="what it is, for people")
+    sets: dict[str, str] = Field(default={}, description="values set over the scenario's")
+    command: str | None = Field(default=None, description="command that replaces the scenario's, secrets redacted")
+    revision: str | None = Field(default=None, description="of a git subject: the full commit id")
+    build: str | None = Field(
+        default=None, description="of a git subject: the command it was built with, secrets redacted"
+    )
 
 
 class Experiment(_Model):
@@ -260,3 +282,19 @@ class Experiment(_Model):
     started_at: datetime
     runs: list[ExperimentRun]
     exit_code: int
+    kind: Literal["arms", "gate", "compare", "self-test"] = Field(
+        default="arms", description="arms: one run each; the others measure two arms in pairs"
+    )
+    state: Literal["running", "complete", "interrupted"] = Field(
+        default="complete", description="running with a dead owner reads as interrupted"
+    )
+    owner: Owner | None = None
+    ended_at: datetime | None = None
+    profile: str | None = None
+    seed: int | None = Field(default=None, description="seeds of the pairs and the order in them are drawn from it")
+    pairs: int | None = Field(default=None, description="pairs that were planned")
+    arms: dict[str, ExperimentArm] = Field(default={}, description="baseline and candidate of a paired experiment")
+    asked: dict[str, Any] | None = Field(
+        default=None, description="of a gate: what it was asked, to take it up again; secrets redacted"
+    )
+    message: str | None = Field(default=None, description="why it ended before its end")

@@ -55,7 +55,7 @@ class RunRecord:
     @functools.cached_property
     def run(self) -> Run:
         """The facts of run.json."""
-        return _parse(self.path / "run.json", Run)
+        return parse_model(self.path / "run.json", Run)
 
     @property
     def interrupted(self) -> bool:
@@ -66,7 +66,7 @@ class RunRecord:
     def verdict(self) -> Verdict | None:
         """The stored verdict, None before there is one."""
         path = self.path / "verdict.json"
-        return _parse(path, Verdict) if path.is_file() else None
+        return parse_model(path, Verdict) if path.is_file() else None
 
     def save_verdict(self, verdict: Verdict) -> None:
         """Write verdict.json."""
@@ -113,7 +113,8 @@ class RunRecord:
         return Show(**facts, path=str(self.path), verdict=verdict, exit_code=int(code), reasons=[reason])
 
 
-def _parse(path: Path, model: type[_M]) -> _M:
+def parse_model(path: Path, model: type[_M]) -> _M:
+    """A JSON file of a record as its type. Raises UsageError with the place where it cannot be read."""
     try:
         return model.model_validate_json(path.read_bytes())
     except OSError as error:

@@ -7,13 +7,22 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from harness.record.comparison import Comparison
+from harness.record.gate import Gate
 from harness.record.models import Experiment, Run, Show, Verdict
+from harness.record.profile_models import Profiled, ProfileDiff
+from harness.record.selftest import SelfTest
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "run.v1": Run,
     "verdict.v1": Verdict,
     "show.v1": Show,
     "experiment.v1": Experiment,
+    "profile.v1": Profiled,
+    "profile-diff.v1": ProfileDiff,
+    "gate.v1": Gate,
+    "compare.v1": Comparison,
+    "selftest.v1": SelfTest,
 }
 DIRECTORY = Path(__file__).parent / "schemas"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,14 @@ def write(record: RunRecord, verdict: Verdict, path: Path) -> Path:
 
     A device or a pipe is written to, never replaced: root could otherwise put a file in the place of /dev/null.
     """
+    return save(path, lambda: render(record, verdict, path))
+
+
+def save(path: Path, render_: Callable[[], str]) -> Path:
+    """Write a page to `path` as `write` does."""
     try:
         target = path.resolve()  # a link, such as /dev/stdout, stays what it is
-        page = render(record, verdict, path)
+        page = render_()
         if target.exists() and not target.is_file():
             target.write_text(page)
         else:
@@ -69,10 +74,10 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
     stacks = profiles.read_stacks(record)
     if stacks is not None:
         sections["profile"] = [profiles.icicle(stacks)]
-    from plotly.offline import get_plotlyjs  # 5 MB of text: read only where a page is written
-
-    scripts = [_script(get_plotlyjs()), _script((_TEMPLATES / "report.js").read_text())]
-    return _environment().get_template("report.html.j2").render(
+    return assemble(
+        "report.html.j2",
+        timeline,
+        [chart for section in sections.values() for chart in section],
         run=run,
         verdict=verdict,
         title=results.title_of(run),
@@ -100,12 +105,22 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
         environment=tables.environment(run),
         scenario=yaml.safe_dump(run.scenario.resolved, sort_keys=False, allow_unicode=True, width=110),
         events=tables.events(record),
+    )  # fmt: skip
+
+
+def assemble(template: str, timeline: Timeline, figures: Sequence[Chart], **content: object) -> str:
+    """A page from one of our templates: style, scripts, charts and the policy that allows no others, and `content`."""
+    from plotly.offline import get_plotlyjs  # 5 MB of text: read only where a page is written
+
+    scripts = [_script(get_plotlyjs()), _script((_TEMPLATES / "report.js").read_text())]
+    return _environment().get_template(template).render(
         style=Markup((_TEMPLATES / "report.css").read_text()),  # noqa: S704 # our own file, not text of a run
         scripts=[script for script, _ in scripts],
         policy=f"default-src 'none'; script-src {' '.join(digest for _, digest in scripts)}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'",
-        payload=_payload(timeline, [chart for section in sections.values() for chart in section]),
+        payload=_payload(timeline, figures),
         clean=results.clean,
+        **content,
     )  # fmt: skip
 
 

@@ -97,8 +97,8 @@ def _sites(rows: Sequence[Mapping[str, Any]], total: float, when: str) -> Table:
         cells.append(
             [
                 format_value(held, "bytes"), f"{held / total:.0%}" if total else "", f"{int(row.get('allocations') or 0):,}",
-                clean(row.get("function", "?")), f"{_short_path(str(row.get('file', '')))}:{row.get('line', '')}",
-                " ← ".join(_short_path(clean(caller)) for caller in callers[:_CALLERS]),
+                clean(row.get("function", "?")), f"{short_path(str(row.get('file', '')))}:{row.get('line', '')}",
+                " ← ".join(short_path(clean(caller)) for caller in callers[:_CALLERS]),
             ]
         )  # fmt: skip
     of = f", {format_value(total, 'bytes')} in all" if total else ""
@@ -108,7 +108,7 @@ def _sites(rows: Sequence[Mapping[str, Any]], total: float, when: str) -> Table:
     )
 
 
-def _short_path(text: str) -> str:
+def short_path(text: str) -> str:
     """A path without what only says where Python is installed."""
     return _INSTALLED.sub("", clean(text))
 
@@ -136,7 +136,7 @@ def hottest(stacks: Stacks) -> Table:
         for frame in set(frames):
             with_callees[frame] += count
     rows = [
-        [_short_path(name), f"{count / stacks.total:.1%}", f"{with_callees[name] / stacks.total:.1%}"]
+        [short_path(name), f"{count / stacks.total:.1%}", f"{with_callees[name] / stacks.total:.1%}"]
         for name, count in own.most_common(_FUNCTIONS)
     ]
     return Table("Hottest functions by CPU", ["function", "itself", "with what it calls"], rows, (1, 2))
@@ -156,7 +156,7 @@ def icicle(stacks: Stacks) -> Chart:
         "type": "icicle",
         "branchvalues": "total",
         "ids": ["0", *ids.values()],
-        "labels": ["all", *(label(_short_path(stack[-1])) for stack in shown)],
+        "labels": ["all", *(label(short_path(stack[-1])) for stack in shown)],
         "parents": ["", *(ids.get(stack[:-1], "0") for stack in shown)],
         "values": [stacks.total, *shown.values()],
         "marker": {

@@ -197,6 +197,8 @@ def _results(scenario: Scenario) -> Iterator[Problem]:
         (("engaged", i, "metric"), item.metric) for i, item in enumerate(scenario.engaged)
     ]
     wanted += [(("expect", i), item.metric) for i, item in enumerate(scenario.expect)]
+    if scenario.gate is not None:
+        wanted += [(("gate", "primary", metric), metric) for metric in scenario.gate.primary]
     for path, metric in wanted:
         try:
             name = metrics.resolve(metric, probes=targets)

@@ -17,7 +17,7 @@ from harness.scenario.placeholders import CAUSE, OF_THE_RUN, names_in
 from harness.scenario.problems import Problem, from_pydantic
 from harness.scenario.templates import words
 
-BODY = ("apiserver", "setup", "subject", "engaged", "load", "collect", "expect", "memray", "pyroscope")
+BODY = ("apiserver", "setup", "subject", "engaged", "load", "collect", "expect", "gate", "memray", "pyroscope")
 """Keys in which placeholders are filled."""
 
 TOP_LEVEL = ("seed", "memray", "pyroscope")
@@ -53,6 +53,7 @@ class Head(Model):
     load: Any = None
     collect: Any = None
     expect: Any = None
+    gate: Any = None
     memray: Any = None
     pyroscope: Any = None
 

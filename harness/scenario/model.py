@@ -37,6 +37,7 @@ from harness.scenario.fields import (
     Url,
     fault,
 )
+from harness.scenario.gating import Gate
 from harness.scenario.hints import shown
 from harness.scenario.server import ApiServer
 from harness.scenario.steps import Create, Failover, Flip, Hook, Probe, Restart, Settle, Step, Until
@@ -66,8 +67,9 @@ __all__ = [
 COLLECTORS: tuple[CollectorName, ...] = ("memory", "oom", "tasks", "metrics", "audit", "latency", "host")
 """Witnesses that `collect` may name; memray and pyroscope have keys of their own, for they change how a subject starts."""
 
-Memray = Literal["off", "launch"]
+Memray = Literal["off", "launch", "attach"]
 Pyroscope = Literal["off", "on"]
+RestartPolicy = Literal["Never", "Always"]
 
 
 class Subject(Model):
@@ -76,6 +78,11 @@ class Subject(Model):
     controller: Text | None = Field(default=None, description="a reference controller, by name")
     options: dict[ParamName, Option] = Field(default={}, description="switches of the reference controller")
     command: list[Text] | None = Field(default=None, min_length=1, description="any controller, as a command line")
+    image: Text | None = Field(default=None, description="any controller, as an image: it runs in a pod of the cluster")
+    args: list[Text] = Field(default=[], description="arguments of the image's own entrypoint")
+    restart_policy: RestartPolicy = Field(
+        default="Never", description="of its pod: Never ends the run with its death, Always lets the kubelet restart it"
+    )
     pid: Annotated[int, Field(ge=2, le=2**22)] | None = Field(
         default=None, description="a process that somebody else has started, and goes on with afterwards"
     )
@@ -144,14 +151,18 @@ class Subject(Model):
     def _one_kind(self) -> Self:
         if self.pid is not None:
             return self
-        if self.controller is None and self.command is None:
+        if self.controller is None and self.command is None and self.image is None:
             raise fault("a subject needs a controller or a command; write controller: fleet, or command: [./manager]")
+        if self.args and (self.image is None or self.command is not None):
+            raise fault("args are those of an image's own entrypoint; put them into the command", key="args")
         if self.controller is None:
             if self.options:
                 raise fault("options are those of a reference controller; put yours into the command", key="options")
             return self
         if self.command is not None:
             raise fault("a subject is a controller or a command, not both; remove one", key="command")
+        if self.image is not None:
+            raise fault("the reference controllers have an image of their own; remove it", key="image")
         for key in ("metrics", "pprof", "ready", "lease"):
             if getattr(self, key) is not None:
                 raise fault(f"{key} is known for the reference controllers; remove it", key=key)
@@ -227,7 +238,10 @@ class Body(Model):
     load: list[Step] = Field(default=[], max_length=50, description="steps of the load, in order")
     collect: list[CollectorName] = Field(default=list(COLLECTORS), description="witnesses of the run")
     expect: list[Expect] = Field(default=[], max_length=100, description="what must hold for the run to pass")
-    memray: Memray = Field(default="off", description="`launch` starts a Python subject under memray")
+    gate: Gate | None = Field(default=None, description="what `harness gate` compares, and by how much is too much")
+    memray: Memray = Field(
+        default="off", description="`launch` starts a Python subject under memray, `attach` is for the load only"
+    )
     pyroscope: Pyroscope = Field(default="off", description="`on` profiles a Python subject continuously")
 
     @field_validator("collect")

@@ -28,9 +28,10 @@ def build_plan(
     origin_ns: int,
     server: str,
     ca_file: Path | str,
-    cert_file: Path | str,
-    key_file: Path | str,
+    cert_file: Path | str | None,
+    key_file: Path | str | None,
     namespace: str,
+    token_file: Path | str | None = None,
 ) -> dict[str, JSON]:
     """`plan.json` for one run: the steps that send requests under the names that `steps` gives them."""
     chosen = {selection.place: selection for selection in selections(scenario, run_id)}
@@ -45,8 +46,9 @@ def build_plan(
         "origin_ns": origin_ns,
         "server": server,
         "ca_file": str(ca_file),
-        "cert_file": str(cert_file),
-        "key_file": str(key_file),
+        "cert_file": None if cert_file is None else str(cert_file),
+        "key_file": None if key_file is None else str(key_file),
+        "token_file": None if token_file is None else str(token_file),
         "namespace": namespace,
         "labels": {RUN_LABEL: run_id},
         "phases": [

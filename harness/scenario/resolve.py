@@ -101,6 +101,7 @@ def _draft(file: ScenarioFile, profile: str | None, arm: str | None) -> _Draft:
     if profile is not None:
         layers.append((f"from profile {profile}", ("profiles", profile), head.profiles[profile]))
     if arm is not None:
+        draft.body.pop("gate", None)  # gates compare the scenario itself; an arm may leave out what it measures
         layers.append((f"from arm {arm}", ("arms", arm, "set"), head.arms[arm].set))
         for key in ("expect", "engaged"):
             replacement = getattr(head.arms[arm], key)

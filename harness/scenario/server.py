@@ -35,7 +35,7 @@ Inflight = Annotated[
 
 
 class ApiServer(Model):
-    """Settings of the embedded API server."""
+    """Settings of the API server of a run's own cluster, embedded or kind."""
 
     inflight: Inflight = Field(
         default="on",

@@ -45,7 +45,7 @@ def replicas(scenario: Scenario) -> Iterator[Problem]:
             yield Problem(phase.path, "a failover needs another replica to take over", "set subject.replicas to 2")
         elif isinstance(phase.step, Restart) and several:
             yield Problem(phase.path, "replicas are not restarted together", "use failover, or one replica")
-    if several and scenario.memray == "launch":
+    if several and scenario.memray != "off":
         yield Problem(("memray",), "memray captures one process, and there are two replicas", "use one replica")
 
 

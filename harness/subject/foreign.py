@@ -16,9 +16,10 @@ from pathlib import Path
 from harness import process
 from harness.core.clock import RunClock
 from harness.core.errors import EnvironmentFault, UsageError
-from harness.core.handles import Ending, SubjectRuntime
+from harness.core.handles import Ending, KillWitness, Stats, SubjectRuntime
 from harness.subject.cgroups import Counters, MemoryCgroup, MemoryCgroupV1, MemoryCgroupV2
 from harness.subject.ending import Witness
+from harness.subject.kills import CgroupKills
 from harness.subject.limits import Kernel, find_hierarchy
 from harness.subject.redact import redact
 from harness.subject.runtime import detect
@@ -61,6 +62,8 @@ class ForeignProcess:
             self.cgroup = None
         limit = None if self.cgroup is None else self.cgroup.limit_bytes
         self.memory_limit = None if limit is None or limit >= UNLIMITED_BYTES else limit
+        self.kills: KillWitness | None = None if self.cgroup is None else CgroupKills(self.cgroup)
+        self.stats: Stats | None = None
         self.cpu = None
         self._first = self.cgroup.counters() if self.cgroup else None
         self._last = self._first

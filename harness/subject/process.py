@@ -6,15 +6,17 @@ import asyncio
 import os
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from harness import process
 from harness.core.errors import RunFault
-from harness.core.handles import Ending, Launch, SubjectRuntime
+from harness.core.handles import Ending, KillWitness, Launch, Stats, SubjectRuntime
 from harness.core.ids import RUN_ENV
 from harness.subject import limits
 from harness.subject.cgroups import MemoryCgroup
 from harness.subject.cpu import CpuCgroup
 from harness.subject.ending import classify
+from harness.subject.kills import CgroupKills
 from harness.subject.placeholders import Placeholders
 from harness.subject.readiness import ALIVE_S, Ready, Source, Watch, watch_for
 from harness.subject.redact import redact, redact_text
@@ -59,6 +61,8 @@ class ProcessSubject:
         """Run time at which it was ready."""
         self.pid = child.pid
         self.cgroup: MemoryCgroup | None = cgroup
+        self.kills: KillWitness | None = None if cgroup is None else CgroupKills(cgroup)
+        self.stats: Stats | None = None
         self.cpu = cpu
         self.metrics_url = metrics_url
         self.pprof_url = pprof_url
@@ -120,14 +124,7 @@ class ProcessSubject:
 
     def log_tail(self) -> str:
         """The last lines of its log on one line, secrets hidden; empty when it wrote none."""
-        try:
-            with self.log.open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
-                lines = file.read().decode(errors="replace").splitlines()
-        except OSError:
-            return ""
-        said = [line.strip() for line in lines if line.strip()]
-        return redact_text(" | ".join(said[-LOG_TAIL_LINES:]))
+        return log_tail(self.log)
 
 
 async def start(
@@ -196,12 +193,24 @@ async def start(
     if started is not None:
         started(subject)
     try:
-        await _until_ready(subject, watch, ready_timeout_s)
+        await until_ready(subject, watch, ready_timeout_s)
     except BaseException:
         await subject.stop(0)
         raise
     subject.ready_ns = launch.clock.now_ns()
     return subject
+
+
+def log_tail(log: Path) -> str:
+    """The last lines of a log on one line, secrets hidden; empty where there are none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    said = [line.strip() for line in lines if line.strip()]
+    return redact_text(" | ".join(said[-LOG_TAIL_LINES:]))
 
 
 def environment(launch: Launch, kubeconfig: Path) -> dict[str, str]:
@@ -215,7 +224,20 @@ def environment(launch: Launch, kubeconfig: Path) -> dict[str, str]:
     return env
 
 
-async def _until_ready(subject: ProcessSubject, watch: Watch | None, timeout_s: float) -> None:
+class Startable(Protocol):
+    """What is asked of a subject while it starts."""
+
+    log: Path
+
+    async def wait_ended(self) -> Ending:
+        """Wait until it has ended."""
+
+    def log_tail(self) -> str:
+        """The last lines of its log."""
+
+
+async def until_ready(subject: Startable, watch: Watch | None, timeout_s: float) -> None:
+    """Return once the sign is there, or raise SubjectNotReady."""
     waiting = asyncio.create_task(watch.until_ready() if watch else asyncio.sleep(min(ALIVE_S, timeout_s)))
     ended = asyncio.create_task(subject.wait_ended())
     try:

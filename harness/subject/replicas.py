@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
-from harness.core.handles import Ending
-from harness.subject.cgroups import MemoryCgroup
-from harness.subject.cpu import CpuCgroup, Throttling
+from harness.core.handles import Cgroup, CpuLimit, Ending, KillReading, Stats
+from harness.subject.cpu import Throttling
 from harness.subject.incarnations import Incarnations
+from harness.subject.kills import CgroupKills
 from harness.subject.process import STOP_GRACE_S
 
 _T = TypeVar("_T")
@@ -25,7 +26,7 @@ class AllCgroups:
 
     def __init__(self, members: Sequence[Incarnations]) -> None:
         self._members = members
-        self._known: list[MemoryCgroup] = []
+        self._known: list[Cgroup] = []
 
     @property
     def version(self) -> Literal[1, 2]:
@@ -62,12 +63,25 @@ class AllCgroups:
         """Processes of all of them."""
         return [pid for cgroup in self._current() for pid in cgroup.pids()]
 
-    def _current(self) -> list[MemoryCgroup]:
+    def _current(self) -> list[Cgroup]:
         return [member.cgroup for member in self._members if member.cgroup is not None]
 
-    def _all(self) -> list[MemoryCgroup]:
+    def _all(self) -> list[Cgroup]:
         self._known += [cgroup for cgroup in self._current() if cgroup not in self._known]
         return self._known
+
+
+class AllKills(CgroupKills):
+    """Kills in all of them, and in which."""
+
+    def __init__(self, cgroup: AllCgroups, members: Sequence[Incarnations]) -> None:
+        super().__init__(cgroup)
+        self._members = members
+
+    def read(self) -> KillReading:
+        """The counts now."""
+        own = [member.cgroup.oom_kills() for member in self._members if member.cgroup is not None]
+        return replace(super().read(), by_replica=own)
 
 
 class AllCpuLimits:
@@ -75,7 +89,7 @@ class AllCpuLimits:
 
     def __init__(self, members: Sequence[Incarnations]) -> None:
         self._members = members
-        self._known: list[CpuCgroup] = []
+        self._known: list[CpuLimit] = []
 
     @property
     def cpus(self) -> float:
@@ -98,6 +112,8 @@ class Replicas:
     def __init__(self, members: Sequence[Incarnations]) -> None:
         self.replicas = members
         self._cgroup = AllCgroups(members) if all(member.cgroup is not None for member in members) else None
+        self.kills = None if self._cgroup is None else AllKills(self._cgroup, members)
+        self.stats: Stats | None = None
         self._cpu = AllCpuLimits(members) if all(member.cpu is not None for member in members) else None
         first = members[0]
         self.command, self.user, self.kubeconfig = first.command, first.user, first.kubeconfig

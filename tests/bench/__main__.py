@@ -22,8 +22,10 @@ from rich.console import Console
 from harness.cli.progress import TerminalObserver
 from harness.core.errors import ExitCode
 from tests.bench import output, suite
+from tests.bench.attach import AttachBenchmark
 from tests.bench.cluster import ClusterBenchmark
 from tests.bench.creates import CreatesBenchmark
+from tests.bench.kills import KillsBenchmark
 from tests.bench.memory import MemoryBenchmark
 from tests.bench.overhead import OverheadBenchmark
 from tests.bench.suite import Benchmark
@@ -33,6 +35,8 @@ BENCHMARKS: Sequence[Benchmark] = (
     CreatesBenchmark(),
     MemoryBenchmark(),
     OverheadBenchmark(),
+    AttachBenchmark(),
+    KillsBenchmark(),
 )
 _T = TypeVar("_T")
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import signal
-from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 from harness.controllers.fleet.bundle import BundleController
@@ -17,49 +14,30 @@ from harness.controllers.fleet.gitrepo import GitRepoController
 from harness.controllers.fleet.management import ManagementController
 from harness.controllers.fleet.options import Options
 from harness.controllers.runtime.client import Api
-from harness.controllers.runtime.election import Election, LeadershipLostError
+from harness.controllers.runtime.election import Election
 from harness.controllers.runtime.manager import Manager
 from harness.controllers.runtime.metrics import Metrics
-from harness.controllers.runtime.server import Server
+from harness.controllers.runtime.program import serve
 
 _PARTS = (ManagementController, ClusterController, GitRepoController, BundleController, DeploymentController)
 
 
-class StartError(Exception):
-    """The process cannot do its work, or not any more; the text is one sentence for people."""
-
-
 async def run(options: Options) -> None:
-    """Run until SIGTERM or SIGINT. Raises ConfigError for the kubeconfig, StartError for the address or a lost Lease."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    metrics = Metrics()
-    async with AsyncExitStack() as stack:
-        api = await stack.enter_async_context(await Api.from_kubeconfig(options.kubeconfig))
-        api.on_response = metrics.request_counter(api.host)
+    """Run until SIGTERM or SIGINT. Raises as `runtime.program.serve`."""
+
+    def build(api: Api, metrics: Metrics) -> Manager:
         manager = Manager()
         caches = Caches(api, options)
         manager.informers = caches.informers()
         context = Context(api, caches, options, metrics)
         manager.controllers = [part(context).controller for part in _PARTS]
-        if options.metrics:
-            host, port = options.metrics
-            try:
-                await stack.enter_async_context(Server(host, port, metrics, lambda: manager.informers))
-            except OSError as error:
-                raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
         _announce(options, api)
         if options.election:
-            manager.election = Election(api, options.election)
-            leading = manager.election
+            manager.election = leading = Election(api, options.election)
             metrics.leader.labels(name=options.election.name).set_function(lambda: float(leading.leading))
-        try:
-            await manager.run(stop)
-        except LeadershipLostError as error:
-            raise StartError(str(error)) from error
-        logging.getLogger("fleet").info("stopped")
+        return manager
+
+    await serve("fleet", options.kubeconfig, options.metrics, build)
 
 
 def _announce(options: Options, api: Api) -> None:

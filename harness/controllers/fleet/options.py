@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import NoReturn
 
+from harness.controllers.runtime.command_line import Parser, count
 from harness.controllers.runtime.election import ElectionOptions
 from harness.controllers.runtime.status import StatusPatch
 
@@ -49,22 +48,10 @@ class Options:
     """None: it works at once, without a Lease."""
 
 
-class _Parser(argparse.ArgumentParser):
-    @property
-    def actions(self) -> Sequence[argparse.Action]:
-        """The switches that were added."""
-        return self._actions
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}; --help lists the switches\n")
-
-
 def parse(arguments: Sequence[str]) -> Options:
     """The options in `arguments`. Ends the process with one line and status 2 where they are wrong."""
     parser = _build()
-    known, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        parser.error(_explain(unknown[0], parser))
+    known = parser.parse_all(arguments)
     default = known.workers if known.workers is not None else DEFAULT_WORKERS
     workers = {name: getattr(known, f"workers.{name}") or default for name in CONTROLLERS}
     return Options(
@@ -79,7 +66,7 @@ def parse(arguments: Sequence[str]) -> Options:
     )
 
 
-def _election(parser: _Parser, known: argparse.Namespace) -> ElectionOptions | None:
+def _election(parser: Parser, known: argparse.Namespace) -> ElectionOptions | None:
     if not known.leader_elect:
         return None
     if not known.duration_s > known.renew_s > known.retry_s:
@@ -89,16 +76,12 @@ def _election(parser: _Parser, known: argparse.Namespace) -> ElectionOptions | N
     )  # fmt: skip
 
 
-def _build() -> _Parser:
-    parser = _Parser(prog="fleet", description=__doc__, allow_abbrev=False)
+def _build() -> Parser:
+    parser = Parser("fleet", __doc__)
     add = parser.add_argument
-    add("--kubeconfig", type=Path, required=True, metavar="PATH", help="whom to talk to, and as whom")
-    add("--namespace", metavar="NS", help="keep to the Fleet objects and Secrets of one namespace (default: all)")
-    add("--metrics-bind-address", dest="metrics", type=_address, metavar="HOST:PORT",
-        help="serve /metrics, /healthz and /readyz there (default: not served)")  # fmt: skip
-    add("--workers", type=_count, metavar="N", help=f"workers of each controller (default: {DEFAULT_WORKERS})")
+    add("--workers", type=count, metavar="N", help=f"workers of each controller (default: {DEFAULT_WORKERS})")
     for name in CONTROLLERS:
-        add(f"--workers.{name}", dest=f"workers.{name}", type=_count, metavar="N", help=f"workers of {name} alone")
+        add(f"--workers.{name}", dest=f"workers.{name}", type=count, metavar="N", help=f"workers of {name} alone")
     _add_choice(parser, "--status_patch", "status_patch", StatusPatch, StatusPatch.ALWAYS,
                 "send each status write, or only one that changes something")  # fmt: skip
     _add_choice(parser, "--event_mapping", "event_mapping", EventMapping, EventMapping.ALL,
@@ -136,7 +119,7 @@ def _duration(text: str) -> float:
     return seconds
 
 
-def _add_choice(parser: _Parser, flag: str, dest: str, values: type[StrEnum], default: StrEnum, help_text: str) -> None:
+def _add_choice(parser: Parser, flag: str, dest: str, values: type[StrEnum], default: StrEnum, help_text: str) -> None:
     def convert(text: str) -> StrEnum:
         try:
             return values(text)
@@ -147,23 +130,3 @@ def _add_choice(parser: _Parser, flag: str, dest: str, values: type[StrEnum], de
     parser.add_argument(
         flag, dest=dest, type=convert, default=default, metavar=choices, help=f"{help_text} (default: {default})"
     )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8080")
-    return host.strip("[]") or "127.0.0.1", int(port)
-
-
-def _explain(word: str, parser: _Parser) -> str:
-    flag = word.split("=", 1)[0]
-    known = [option for action in parser.actions for option in action.option_strings if option.startswith("--")]
-    near = difflib.get_close_matches(flag, known, n=1, cutoff=0.6)
-    return f"unknown switch {flag!r}" + (f", did you mean {near[0]!r}?" if near else "")

@@ -53,6 +53,9 @@ class Event:
 
 Handler = Callable[[Event], None]
 
+Transform = Callable[[Object], Object]
+"""What is kept of an object (client-go's SetTransform). Name, namespace, uid and resourceVersion must stay."""
+
 
 class _Gone(Exception):
     """The resourceVersion to resume from is not kept by the server any more."""
@@ -70,6 +73,7 @@ class Informer:
         label_selector: str = "",
         metadata_only: bool = False,
         indexers: Mapping[str, IndexFunction] | None = None,
+        transform: Transform | None = None,
         page_size: int = PAGE_SIZE,
         backoff_s: tuple[float, float] = BACKOFF_S,
     ) -> None:
@@ -82,6 +86,7 @@ class Informer:
         self._path = resource.path(namespace)
         self._selector = {"labelSelector": label_selector} if label_selector else {}
         self._metadata_only = metadata_only
+        self._transform = transform
         self._page_size = page_size
         self._backoff_s = backoff_s
         self._failures = 0
@@ -180,6 +185,8 @@ class Informer:
             self._put(obj, initial=False)
 
     def _put(self, obj: Object, *, initial: bool) -> None:
+        if self._transform is not None:
+            obj = self._transform(obj)
         old = self.store.put(obj)
         if old is not None and version_of(old) == version_of(obj):
             return

@@ -31,6 +31,7 @@ class Case:
         self.overrides: dict[str, Any] = {"expected": [ExpectedObjects(kind="BundleDeployment", count=10)]}
         self.kill_at: float | None = None
         self.asked = True
+        self.collectors = ["memory", "oom", "metrics", "latency", "audit"]
 
     def resolved(self, *, expect: list[str]) -> dict[str, Any]:
         return {
@@ -66,8 +67,7 @@ class Case:
         if self.kill_at is not None:
             builder.samples("oom", "oom.kills", [(self.kill_at, 1)])
             builder.event("oom_kill", self.kill_at)
-        names = ("memory", "oom", "metrics", "latency", "audit")
-        collectors = [CollectorFacts(name=name, state="on") for name in names]
+        collectors = [CollectorFacts(name=name, state="on") for name in self.collectors]
         scenario = {
             "name": "case",
             "path": "case.yaml",
@@ -86,6 +86,13 @@ def case(tmp_path: Path) -> Case:
 def test_a_run_in_which_all_holds_passes(case: Case) -> None:
     verdict = case.judge()
     assert (verdict.verdict, verdict.exit_code, verdict.reasons) == ("passed", 0, [])
+
+
+def test_settled_tasks_do_not_hold_the_one_that_our_own_scrape_makes(case: Case) -> None:
+    case.builder.samples("tasks", "tasks", [(16.1, 35), (16.6, 35), (17.1, 36), (17.6, 35)])
+    case.collectors.append("tasks")
+    results = case.judge().results
+    assert (results["tasks.settled"].value, results["tasks.peak"].value) == (35, 36)
 
 
 def test_an_expectation_that_does_not_hold_fails(case: Case) -> None:
@@ -199,6 +206,28 @@ def test_an_expected_kill_that_did_not_come_fails(case: Case) -> None:
 def test_a_kill_by_the_node_is_no_finding_about_the_subject(case: Case) -> None:
     case.overrides["ending"] = _KILL.model_copy(update={"kind": "oom_node", "sentence": "OOM-killed by the node"})
     assert case.judge().verdict == "invalid"
+
+
+@pytest.mark.parametrize(
+    "log", [[], [{"limit_of": "/", "killed_in": "/run/subject-0"}], [{"limit_of": None, "killed_in": "/s"}]]
+)
+def test_a_kill_by_the_node_is_not_the_expected_one_although_the_cgroup_counts_it(
+    case: Case, log: list[dict[str, str | None]]
+) -> None:
+    changes = {"kind": "oom_node", "sentence": "OOM-killed by the node", "evidence": {"kernel_log": log} if log else {}}
+    case.kill_at, case.overrides["ending"] = 12.0, _KILL.model_copy(update=changes)
+    case.expect = ["oom.kills >= 1"]
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.reasons) == ("invalid", ["OOM-killed by the node"])
+    assert verdict.results["oom.kills"].value == 0
+
+
+def test_a_kill_of_a_child_at_the_limit_counts_though_the_node_ended_the_subject(case: Case) -> None:
+    own, node = ({"limit_of": limit, "killed_in": "/s"} for limit in ("/s", "/"))
+    changes = {"kind": "oom_node", "sentence": "OOM-killed by the node", "evidence": {"kernel_log": [own, node]}}
+    case.builder.samples("oom", "oom.kills", [(12.5, 2)])
+    case.kill_at, case.overrides["ending"] = 12.0, _KILL.model_copy(update=changes)
+    assert case.judge().results["oom.kills"].value == 1
 
 
 def test_a_crash_fails_with_its_sentence(case: Case) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from harness.collectors import ingest, pprof, pyroscope, python_command
 from harness.collectors.ingest import Upload
-from harness.collectors.memray import MemrayCollector, filesystem_of
+from harness.collectors.memray import MemrayCollector
+from harness.collectors.memray_report import filesystem_of
 from harness.collectors.pyroscope import SETTINGS_ENV, PyroscopeCollector
 from harness.collectors.registry import NAMES, create
 from harness.core.errors import UsageError
@@ -92,7 +93,7 @@ def test_commands_that_cannot_be_profiled(command: list[str], words: str) -> Non
 
 
 def test_profilers_refuse_programs_that_are_not_python(tmp_path: Path) -> None:
-    for collector in create([], memray=True, pyroscope="on"):
+    for collector in [*create([], memray="launch", pyroscope="on"), *create([], memray="attach")]:
         with pytest.raises(UsageError, match=r"\./manager: .*Python programs only"):
             asyncio.run(collector.prepare(launch(["./manager"], ListSink(), tmp_path, runtime="go")))
 
@@ -106,10 +107,10 @@ def test_memray_rewrites_the_launch_and_warns_of_memory_file_systems(
         return side
 
     monkeypatch.setattr("harness.toolchain.inject.ensure", ensure)
-    monkeypatch.setattr("harness.collectors.memray.filesystem_of", lambda _: "tmpfs")
+    monkeypatch.setattr("harness.collectors.memray_report.filesystem_of", lambda _: "tmpfs")
     sink = ListSink()
     plan = launch(["python", "-m", "pkg", "--x"], sink, tmp_path)
-    (collector,) = create([], memray=True)
+    (collector,) = create([], memray="launch")
     assert isinstance(collector, MemrayCollector)
     assert collector.heavy
     asyncio.run(collector.prepare(plan))
@@ -146,7 +147,7 @@ def test_file_system_of_a_path(tmp_path: Path) -> None:
 
 def test_registry_knows_all_and_suggests() -> None:
     assert [collector.name for collector in create(NAMES)] == list(NAMES)
-    assert [c.name for c in create(["memory", "oom", "memory"], memray=True)] == ["memory", "oom", "memray"]
+    assert [c.name for c in create(["memory", "oom", "memory"], memray="launch")] == ["memory", "oom", "memray"]
     assert [c.heavy for c in create([], pyroscope="on")] == [False]
     assert [c.heavy for c in create([], pyroscope="on", pyroscope_memory=True)] == [True]
     with pytest.raises(UsageError, match="there is no collector 'memry'; did you mean memray"):

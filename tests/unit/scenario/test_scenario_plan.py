@@ -54,6 +54,7 @@ def test_a_plan_is_resolved_to_the_last_name() -> None:
         "ca_file": "ca.crt",
         "cert_file": "client.crt",
         "key_file": "client.key",
+        "token_file": None,
         "namespace": f"run-{RUN_ID}",
         "labels": {"harness.dev/run": RUN_ID},
         "phases": [

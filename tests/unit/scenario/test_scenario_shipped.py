@@ -12,7 +12,8 @@ from scenario_files import DESIGN
 from typer.testing import CliRunner
 
 from harness.cli.scenarios import scenarios
-from harness.controllers.fleet.options import parse as parse_options
+from harness.controllers.calibrated.options import parse as parse_calibrated
+from harness.controllers.fleet.options import parse as parse_fleet
 from harness.core.paths import scenarios_dir
 from harness.scenario.document import parse_document
 from harness.scenario.fanout import NO_RUN, expected, probes
@@ -23,6 +24,7 @@ from harness.scenario.resolve import resolve
 from harness.scenario.schema import SCHEMA_PATH, ScenarioFileModel, build, text
 
 FILES = {name: load(name) for name in shipped()}
+PARSE = {"calibrated": parse_calibrated, "fleet": parse_fleet}
 VALIDATOR = jsonschema.Draft202012Validator(build())
 ALL = [
     pytest.param(name, profile, arm, id=f"{name}-{profile}-{arm}")
@@ -32,7 +34,7 @@ ALL = [
 
 
 def test_what_is_shipped() -> None:
-    assert shipped() == ["failover", "label-flip", "secrets-8k", "smoke"]
+    assert shipped() == ["calibrated", "failover", "label-flip", "secrets-8k", "smoke"]
     assert load("smoke").arms == ["pass", "oom"]
     assert load("label-flip").profiles == ["quick", "gate"]
 
@@ -52,8 +54,8 @@ def test_every_variant_resolves_and_survives_a_record(name: str, profile: str | 
 @pytest.mark.parametrize(("name", "profile", "arm"), ALL)
 def test_the_controller_takes_the_options_of_every_variant(name: str, profile: str | None, arm: str | None) -> None:
     subject = resolve(FILES[name], profile=profile, arm=arm).subject
-    assert subject.controller == "fleet"
-    parse_options(["--kubeconfig", "x", *(f"--{key}={value}" for key, value in subject.options.items())])
+    assert subject.controller is not None
+    PARSE[subject.controller](["--kubeconfig", "x", *(f"--{key}={value}" for key, value in subject.options.items())])
 
 
 @pytest.mark.parametrize(("name", "profile", "arm"), ALL)

@@ -1,0 +1,173 @@
+"""`harness gate`: is this build worse than that one, by how much, and what is to blame?"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.console import CliConsole
+from harness.cli.gate_progress import GateObserver
+from harness.cli.run import parse_sets
+from harness.cluster.choice import ClusterChoice
+from harness.core import paths
+from harness.core.errors import UsageError
+from harness.experiment import gating, selftest, specs, stored_baseline
+from harness.experiment import resume as resuming
+from harness.experiment.options import RunOptions
+from harness.gate import again, stored
+from harness.record.experiments import ExperimentRecord
+from harness.report import gate_terminal, selftest_terminal
+from harness.scenario.load import load
+from harness.subject import scope
+
+_SPEC = "options:KEY=VALUE,…, set:KEY=VALUE,…, scenario, command:'PROGRAM …', or git:REVISION"
+
+
+def gate(
+    scenario: Annotated[
+        str | None, typer.Argument(metavar="SCENARIO", help="A shipped scenario's name or a file.")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline",
+            metavar="SPEC",
+            help=f"What is good: {_SPEC}; a stored RUN or EXPERIMENT:ARM gives advice only.",
+        ),
+    ] = None,
+    candidate: Annotated[str | None, typer.Option("--candidate", metavar="SPEC", help="What is to be judged.")] = None,
+    build: Annotated[
+        str | None, typer.Option("--build", metavar="CMD", help="Builds a git:REVISION, in its checkout.")
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option("--subject", metavar="CMD", help="Command of git arms; {worktree} is their checkout."),
+    ] = None,
+    pairs: Annotated[int | None, typer.Option("--pairs", min=2, max=100, help="Pairs at most; default 12.")] = None,
+    primary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--primary", metavar="METRIC=THRESHOLD", help="What decides, in place of the scenario's; twice at most."
+        ),
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter of both arms; repeatable.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option("--profile", help="A profile of the scenario, such as quick.")] = None,
+    cluster: Annotated[str, typer.Option("--cluster", help="Where Kubernetes comes from: embedded.")] = "embedded",
+    seed: Annotated[int | None, typer.Option("--seed", help="Order and seeds of the pairs are drawn from it.")] = None,
+    all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Do not end early, however clear it is.")] = False,
+    every: Annotated[bool, typer.Option("--every", help="Show all metrics, not only those that moved.")] = False,
+    self_test: Annotated[
+        bool,
+        typer.Option("--self-test", help="Let the gate judge known regressions; --profile quick or full (default)."),
+    ] = False,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="EXPERIMENT", help="Take an interrupted gate up again.")
+    ] = None,
+    rejudge: Annotated[
+        str | None,
+        typer.Option(
+            "--rejudge", metavar="EXPERIMENT", help="Measure nothing: judge a stored gate again, from its runs."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON (harness.gate/v1); progress to stderr.")
+    ] = False,
+) -> None:
+    """Compare two subjects in interleaved pairs. 0 pass or improve, 1 regress, 3 inconclusive or advice only.
+
+    Example: harness gate label-flip --baseline options:status_patch=changed --candidate options:status_patch=always
+    """
+    options = RunOptions(
+        out=out or paths.runs_dir(), cluster=ClusterChoice(cluster), profile=profile, sets=parse_sets(sets or [])
+    )
+    if rejudge is not None:
+        _refuse_beside("--rejudge takes all from the experiment", scenario, baseline, candidate, pairs, primary, sets)
+        raise typer.Exit(_rejudge(ExperimentRecord.open(rejudge, options.out), json=json, every=every))
+    if self_test:
+        said = "--self-test measures a subject of its own"
+        _refuse_beside(said, scenario, baseline, candidate, build, subject, pairs, primary, sets)
+        raise typer.Exit(_self_test(replace(options, profile=None), profile or "full", seed, json=json))
+    console = CliConsole(stderr=json)
+    if resume is not None:
+        said = "--resume takes all from the experiment"
+        _refuse_beside(said, scenario, baseline, candidate, build, subject, pairs, primary, sets, profile, seed)
+        record = ExperimentRecord.open(resume, options.out)
+        scope.enter_if_needed()
+        with GateObserver(console) as watcher:
+            result = resuming.resume_gate(record, options, watcher)
+    else:
+        if scenario is None or baseline is None or candidate is None:
+            raise UsageError("a gate needs SCENARIO, --baseline and --candidate", remedy="see harness gate --help")
+        request = gating.Request(
+            baseline=baseline,
+            candidate=candidate,
+            build=build,
+            subject=subject,
+            pairs=pairs,
+            primary=[_threshold(text) for text in primary or []],
+            seed=seed,
+            early=not all_pairs,
+        )
+        file = load(scenario)
+        scope.enter_if_needed()
+        with GateObserver(console) as watcher:
+            if specs.is_spec(baseline):
+                result = gating.run_gate(file, options, request, watcher)
+            else:
+                kept = stored.find(baseline, options.out)
+                result = stored_baseline.run_stored(file, options, request, kept, watcher)
+    if json:
+        sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
+    else:
+        console.print()
+        gate_terminal.render(result, console, every=every)
+        console.print()
+        directory = paths.experiments_dir(options.out) / result.experiment_id
+        console.print(f"  {directory / 'gate.json'}", soft_wrap=True, markup=False)
+    raise typer.Exit(result.exit_code)
+
+
+def _self_test(options: RunOptions, profile: str, seed: int | None, *, json: bool) -> int:
+    if profile not in selftest.PAIRS:
+        raise UsageError(f"--self-test has no profile {profile!r}", remedy="write --profile quick or --profile full")
+    scope.enter_if_needed()
+    console = CliConsole(stderr=json)
+    with GateObserver(console) as watcher:
+        result = selftest.run_self_test(options, profile, 1 if seed is None else seed, watcher)
+    if json:
+        sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
+    else:
+        console.print()
+        selftest_terminal.render(result, console)
+        directory = paths.experiments_dir(options.out) / result.experiment_id
+        console.print(f"\n  {directory / selftest.FILE}", soft_wrap=True, markup=False)
+    return result.exit_code
+
+
+def _rejudge(record: ExperimentRecord, *, json: bool, every: bool) -> int:
+    result = again.judge_again(record)
+    record.save_gate(result)
+    if json:
+        sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
+    else:
+        gate_terminal.render(result, CliConsole(), every=every)
+    return result.exit_code
+
+
+def _refuse_beside(cause: str, *given: object) -> None:
+    if any(given):
+        raise UsageError(cause, remedy="give it no scenario, arms, pairs or values beside")
+
+
+def _threshold(text: str) -> tuple[str, str]:
+    metric, equals, threshold = text.partition("=")
+    if not equals or not metric or not threshold:
+        raise UsageError(f"--primary {text!r} is not METRIC=THRESHOLD", remedy="write memory.heap.settled=3%")
+    return metric.strip(), threshold.strip()

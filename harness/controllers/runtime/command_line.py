@@ -1,0 +1,53 @@
+"""What the command lines of the controllers have in common: words for switches, and errors that are one line."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes `--name=value`; what is wrong ends the process with one line and status 2."""
+
+    def __init__(self, prog: str, description: str | None) -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
+        add = self.add_argument
+        add("--kubeconfig", type=Path, required=True, metavar="PATH", help="whom to talk to, and as whom")
+        add("--namespace", metavar="NS", help="keep to the objects of one namespace (default: all)")
+        add("--metrics-bind-address", dest="metrics", type=address, metavar="HOST:PORT",
+            help="serve /metrics, /healthz and /readyz there (default: not served)")  # fmt: skip
+
+    def error(self, message: str) -> NoReturn:
+        """See `argparse`."""
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}; --help lists the switches\n")
+
+    def parse_all(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """The values of the switches; for a word that is none the nearest switch is named."""
+        known, unknown = self.parse_known_args(arguments)
+        if unknown:
+            self.error(self._explain(unknown[0]))
+        return known
+
+    def _explain(self, word: str) -> str:
+        flag = word.split("=", 1)[0]
+        known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+        near = difflib.get_close_matches(flag, known, n=1, cutoff=0.6)
+        return f"unknown switch {flag!r}" + (f", did you mean {near[0]!r}?" if near else "")
+
+
+def count(text: str) -> int:
+    """A whole number of 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
+def address(text: str) -> tuple[str, int]:
+    """`HOST:PORT`; an IPv6 host stands in brackets."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8080")
+    return host.strip("[]") or "127.0.0.1", int(port)
