@@ -53,16 +53,19 @@ class SubjectCommand:
     """The image it runs in; None: that of the reference controllers in a pod, else a process."""
     args: Sequence[str] = ()
     """Arguments of the image's own entrypoint."""
+    replicas: int = 1
 
     def in_pod(self, options: RunOptions) -> bool:
         """Whether it runs in a pod: what is an image, and the reference controllers on kind, of which we have one.
 
-        A plain command is a program of this machine, whatever the cluster.
+        A plain command is a program of this machine, whatever the cluster. Replicas and their failover are measured of
+        processes only: they run as such unless a pod is asked for, which is refused beforehand.
         """
         if options.cluster.provider == EMBEDDED or options.subject_as == "process":
             return False
         ours = self.controller is not None and self.controller not in native.NAMES
-        return self.image is not None or (ours and options.cluster.provider == KIND)
+        single = self.replicas == 1 or options.subject_as == "pod"
+        return self.image is not None or (ours and single and options.cluster.provider == KIND)
 
 
 def build(spec: Subject, override: str | None, pid: int | None = None, image: str | None = None) -> SubjectCommand:
@@ -95,6 +98,7 @@ def build(spec: Subject, override: str | None, pid: int | None = None, image: st
             role=f"harness-{spec.controller}",
             controller=spec.controller,
             options=dict(spec.options),
+            replicas=spec.replicas,
             lease=(
                 _text(switches.get(_LEASE_NAMESPACE, "default")),
                 _text(switches.get(_LEASE_NAME, spec.controller)),
