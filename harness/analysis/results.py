@@ -169,7 +169,7 @@ def _tasks(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     collector = "tasks" if facts.run.subject.runtime == "python" else "metrics"
     missing = "the runtime tells no task count"
     yield "tasks.peak", _witnessed(facts, collector, lambda: facts.series("tasks", "max"), missing)
-    yield "tasks.idle", _witnessed(facts, collector, partial(facts.series, "tasks", "avg", phase="idle"), missing)
+    yield "tasks.idle", _witnessed(facts, collector, partial(facts.series, "tasks", "median", phase="idle"), missing)
     # Not the mean: where a look at the tasks meets a scrape of ours, the subject has a task more just then.
     value, reason = _settled(facts, collector, "tasks", "median")
     yield "tasks.settled", (value, missing if reason == "no samples" else reason)

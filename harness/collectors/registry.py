@@ -72,7 +72,8 @@ def create(
     `memray` is `launch`, `attach` or `off`. `pyroscope` is `on` (profiles stay in the record) or the URL of a server.
     `pyroscope_memory` profiles memory too, which is heavy. Raises UsageError for an unknown name.
     """
-    wanted = [*names, *(["memray"] if memray != "off" else []), *(["pyroscope"] if pyroscope is not None else [])]
+    # In this order, for they are taken off in reverse: captures of memray are in the record before they are sent.
+    wanted = [*names, *(["pyroscope"] if pyroscope is not None else []), *(["memray"] if memray != "off" else [])]
     options = _Options(
         progress or _Silent(), memray, None if pyroscope in (None, "on") else pyroscope, pyroscope_memory
     )

@@ -68,7 +68,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("restarts", "count", "times the subject was started again", "lower", "oom"),
     Metric("tasks.peak", "count", "asyncio tasks (Python) or goroutines (Go), highest sample", "lower", "tasks"),
     Metric("tasks.settled", "count", "asyncio tasks or goroutines once settled, median of the last 2 s", "lower", "tasks"),
-    Metric("tasks.idle", "count", "tasks before the load began", "lower", "tasks"),
+    Metric("tasks.idle", "count", "tasks before the load began, median of 2 s", "lower", "tasks"),
     Metric("tasks.stayed", "count", "tasks, greenlets or goroutines once settled that were not there before the load, by name",
            "lower", "tasks"),
     Metric("threads.peak", "count", "threads of the subject's processes, highest sample", "lower", "memory"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from harness.scenario import names
+from harness.scenario import controllers, names
 from harness.scenario.document import Path
 from harness.scenario.model import Scenario
 from harness.scenario.placeholders import OF_THE_RUN, names_in
@@ -40,6 +40,9 @@ def placeholders(scenario: Scenario) -> Iterator[Problem]:
 def replicas(scenario: Scenario) -> Iterator[Problem]:
     """A failover needs somebody who takes over; a restart is of all, which replicas are there to avoid."""
     several = scenario.subject.replicas > 1
+    if several and scenario.subject.controller in controllers.native():
+        cause = f"{scenario.subject.controller} elects no leader, so its replicas would all do the same work"
+        yield Problem(("subject", "replicas"), cause, "use one replica")
     for phase in names.phases(scenario):
         if isinstance(phase.step, Failover) and not several:
             yield Problem(phase.path, "a failover needs another replica to take over", "set subject.replicas to 2")

@@ -95,7 +95,7 @@ def test_commands_that_cannot_be_profiled(command: list[str], words: str) -> Non
 
 
 def test_profilers_refuse_programs_that_they_cannot_profile(tmp_path: Path) -> None:
-    (memray, continuous) = create([], memray="launch", pyroscope="on")
+    (continuous, memray) = create([], memray="launch", pyroscope="on")
     (attached,) = create([], memray="attach")
     with pytest.raises(UsageError, match=r"\./manager: .*Python programs only"):
         asyncio.run(memray.prepare(launch(["./manager"], ListSink(), tmp_path, runtime="go")))
@@ -153,6 +153,8 @@ def test_file_system_of_a_path(tmp_path: Path) -> None:
 
 
 def test_registry_knows_all_and_suggests() -> None:
+    last = [collector.name for collector in create(["memory"], memray="launch", pyroscope="on")]
+    assert last == ["memory", "pyroscope", "memray"], "taken off in reverse: what memray captured is sent afterwards"
     assert [collector.name for collector in create(NAMES)] == list(NAMES)
     assert [c.name for c in create(["memory", "oom", "memory"], memray="launch")] == ["memory", "oom", "memray"]
     assert [c.heavy for c in create([], pyroscope="on")] == [False]
