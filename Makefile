@@ -2,12 +2,13 @@
 PYTHON   ?= python3
 PROFILE  ?=
 CLUSTER  ?= embedded
+CONTEXT  ?=
 SCENARIO ?= smoke
 BIN      := .venv/bin
 STAMP    := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup loadtest test lint bench clean requirements docs
+.PHONY: help setup loadtest test test-kind lint bench accuracy clean requirements docs
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,11 +24,14 @@ $(STAMP): requirements/dev.txt pyproject.toml
 setup: $(STAMP) ## install into .venv and build what later commands need (control plane: minutes, once)
 	@$(BIN)/python -m harness.toolchain
 
-loadtest: setup ## run the main job on the embedded cluster: SCENARIO=smoke PROFILE= CLUSTER=embedded
-	@$(BIN)/harness run $(SCENARIO) --cluster $(CLUSTER) $(if $(PROFILE),--profile $(PROFILE))
+loadtest: setup ## run the main job: SCENARIO=smoke PROFILE= CLUSTER=embedded|kind|kubeconfig CONTEXT=
+	@$(BIN)/harness run $(SCENARIO) --cluster $(CLUSTER) $(if $(PROFILE),--profile $(PROFILE)) $(if $(CONTEXT),--context $(CONTEXT))
 
 test: setup ## run the tests: unit, then integration on a real control plane
 	@$(BIN)/python -m pytest
+
+test-kind: setup ## run the tests that need a real kind cluster: Docker, kind, and a node image
+	@. ./.ci/kind-env && $(BIN)/python -m pytest tests/kind
 
 lint: $(STAMP) ## ruff, mypy, the import contract
 	@$(BIN)/ruff check .
@@ -38,13 +42,16 @@ lint: $(STAMP) ## ruff, mypy, the import contract
 bench: setup ## measure the harness itself
 	@$(BIN)/python -m tests.bench
 
+accuracy: setup ## what the harness measures against what is true: docs/accuracy.md
+	@$(BIN)/python -m tests.accuracy
+
 docs: $(STAMP) ## write the generated pages and schemas again
 	@$(BIN)/python -m harness.record.schemas
 	@$(BIN)/python -m harness.scenario.schema
 	@$(BIN)/python -m harness.core.metrics > docs/metrics.md
 
 requirements: $(STAMP) ## pin requirements/*.in again, with hashes
-	@for name in main dev inject go; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	@for name in main dev inject go controllers; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-emit-index-url --no-emit-find-links --no-annotate requirements/$$name.in --output-file requirements/$$name.txt; done
 
 clean: ## remove run output and caches in this folder, and leftovers of runs on this machine

@@ -144,14 +144,31 @@ def _targets(phase: Phase, params: Fields) -> Callable[[int], list[JSONObject]]:
     return targets
 
 
+def _used(phase: Phase, params: Fields) -> tuple[Callable[[int], str | None], Callable[[int], list[str]]]:
+    """Names of earlier objects that object i refers to: the one it has, and all that are only its own."""
+    given = params.optional("uses")
+    if given is None:
+        return lambda _: None, lambda _: []
+    fields = Fields(given, f"{params.place}.uses")
+    names, count = fields.text("names"), fields.integer("count", minimum=1)
+    fields.done()
+    return (
+        lambda index: names.format(i=index % count),
+        lambda index: [names.format(i=number) for number in range(index, count, phase.count)],
+    )
+
+
 def _git_repo(_plan: Plan, phase: Phase, params: Fields) -> Filling:
     paths = [f"b{number:05d}" for number in range(params.integer("bundles", minimum=1))]
     targets = _targets(phase, params)
+    one, _ = _used(phase, params)
 
     def fill(index: int, name: str) -> JSONObject:
         # .invalid never resolves (RFC 2606): a real Fleet that tries to clone fails at once and reaches nobody.
         repo = f"https://git.invalid/{name}.git"
-        return {"spec": {"repo": repo, "branch": "main", "paths": paths, "targets": targets(index)}}
+        secret = one(index)
+        auth = {} if secret is None else {"clientSecretName": secret}
+        return {"spec": {"repo": repo, "branch": "main", "paths": paths, "targets": targets(index), **auth}}
 
     return fill
 
@@ -191,10 +208,24 @@ def _fleet_cluster(_plan: Plan, _phase: Phase, _params: Fields) -> Filling:
     return fill
 
 
-def _inference_service(_plan: Plan, _phase: Phase, _params: Fields) -> Filling:
-    def fill(_index: int, name: str) -> JSONObject:
+def _service_account(_plan: Plan, phase: Phase, params: Fields) -> Filling:
+    _, own = _used(phase, params)
+
+    def fill(index: int, _name: str) -> JSONObject:
+        secrets = own(index)
+        return {"secrets": [{"name": secret} for secret in secrets]} if secrets else {}
+
+    return fill
+
+
+def _inference_service(_plan: Plan, phase: Phase, params: Fields) -> Filling:
+    one, _ = _used(phase, params)
+
+    def fill(index: int, name: str) -> JSONObject:
         model = {"modelFormat": {"name": "sklearn"}, "storageUri": f"s3://models.invalid/{name}"}
-        return {"spec": {"predictor": {"model": model}}}
+        account = one(index)
+        who = {} if account is None else {"serviceAccountName": account}
+        return {"spec": {"predictor": {"model": model, **who}}}
 
     return fill
 
@@ -205,6 +236,7 @@ FILLINGS: Mapping[str, Callable[[Plan, Phase, Fields], Filling]] = {
     "Bundle": _bundle,
     "Cluster.management.cattle.io": _management_cluster,
     "Cluster.fleet.cattle.io": _fleet_cluster,
+    "ServiceAccount": _service_account,
     "InferenceService": _inference_service,
 }
 """By the kind's alias; the one place to add a kind."""

@@ -68,6 +68,8 @@ class Plan:
     ca_file: str | None
     cert_file: str | None
     key_file: str | None
+    token_file: str | None
+    """A bearer token, instead of certificate and key; replaced there before it expires."""
     namespace: str
     labels: Mapping[str, str]
     request_timeout_s: float
@@ -111,6 +113,7 @@ def parse(value: object) -> Plan:
         ca_file=fields.text_or_none("ca_file"),
         cert_file=fields.text_or_none("cert_file"),
         key_file=fields.text_or_none("key_file"),
+        token_file=fields.text_or_none("token_file"),
         namespace=fields.text("namespace"),
         labels=fields.labels("labels", required=False),
         request_timeout_s=timeout or DEFAULT_REQUEST_TIMEOUT_S,

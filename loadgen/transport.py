@@ -21,6 +21,7 @@ from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse, HT
 
 from loadgen.fields import PlanError
 from loadgen.plan import Plan
+from loadgen.token import Token
 from loadgen.verdicts import Answer
 
 OTHER_DESCRIPTORS = 64
@@ -102,6 +103,7 @@ class Transport:
         assert host is not None  # plan.parse has checked it
         self._prefix = parts.path
         self._timeout_s = plan.request_timeout_s
+        self._token = Token(plan.token_file)
         shown = f"[{host}]" if ":" in host else host
         authority = shown if parts.port is None else f"{shown}:{parts.port}"
         self._fixed_head = f"Host: {authority}\r\nUser-Agent: harness-loadgen\r\n"
@@ -125,14 +127,16 @@ class Transport:
     def send(self, method: str, path: str, body: bytes, content_type: str, accept: str) -> Answer:
         """Send one request and read its answer whole, within the plan's request timeout. Never raises for the network."""
         head = (
-            f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._fixed_head}Accept: {accept}\r\n"
+            f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._fixed_head}{self._token.header()}Accept: {accept}\r\n"
             f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         return self._bounded(lambda: self._exchange(method, head.encode("ascii") + body))
 
     def open_watch(self, path: str, accept: str) -> tuple[Answer, WatchStream | None]:
         """Begin a watch on a connection of its own; the stream is there exactly with a good answer."""
-        message = f"GET {self._prefix}{path} HTTP/1.1\r\n{self._fixed_head}Accept: {accept}\r\n\r\n".encode("ascii")
+        message = f"GET {self._prefix}{path} HTTP/1.1\r\n{self._fixed_head}{self._token.header()}Accept: {accept}\r\n\r\n".encode(
+            "ascii"
+        )
         opened: list[WatchStream] = []
 
         def exchange() -> Answer:

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from harness.core.clock import RunClock
 from harness.core.handles import Ending, Launch, PythonRuntime, RunContext
 from harness.core.sinks import PropagationRow, RequestRow
+from harness.subject.kills import CgroupKills
+from harness.subject.replicas import AllKills
 
 RUN_ID = "20260101-000000-tests"
 NAMESPACE = f"run-{RUN_ID}"
@@ -111,16 +113,28 @@ class ProcessSubject:
         self.started_ns = 0
         self.pid = process.pid if process else 0
         self.cgroup: Any = None
+        self.stats: Any = None
+        self._kills: Any = None
         self.cpu: Any = None
         self.metrics_url: str | None = None
         self.pprof_url: str | None = None
         self.agent_socket: Path | None = None
         self.memory_limit: int | None = None
+        self.replicas: Sequence[Any] = [self]
         self._process = process
         self.ended: Ending | None = None
         for name, value in changes.items():
             assert hasattr(self, name), name
             setattr(self, name, value)
+
+    @property
+    def kills(self) -> Any:
+        """One witness for each cgroup that the test sets."""
+        if self.cgroup is not None and (self._kills is None or self._kills[0] is not self.cgroup):
+            several = len(self.replicas) > 1
+            witness = AllKills(self.cgroup, self.replicas) if several else CgroupKills(self.cgroup)
+            self._kills = (self.cgroup, witness)
+        return self._kills and self._kills[1]
 
     def pids(self) -> list[int]:
         return [self.pid] if self.pid else []

@@ -30,8 +30,9 @@ class Facts:
     def series(
         self, metric: str, aggregate: str, *, phase: str | None = None, source: str | None = None
     ) -> float | None:
-        """An aggregate (`max`, `avg`, `last`) of an unlabelled series, over the run or one phase."""
-        function = "arg_max(value, t_ns)" if aggregate == "last" else f"{aggregate}(value)"
+        """An aggregate (`max`, `avg`, `median`, `last`) of an unlabelled series, over the run or one phase."""
+        special = {"last": "arg_max(value, t_ns)", "median": "quantile_disc(value, 0.5)"}
+        function = special.get(aggregate, f"{aggregate}(value)")
         where, parameters = "metric = ? AND labels = '{}'", [metric]
         for column, wanted in (("phase", phase), ("source", source)):
             if wanted is not None:
@@ -70,9 +71,14 @@ class Facts:
         return [phase for phase in self.run.phases if phase.action in LOAD_ACTIONS]
 
     @functools.cached_property
+    def loaded_phases(self) -> list[Phase]:
+        """Phases in which the subject was loaded: by us, or by somebody else while it was observed."""
+        return self.load_phases or [phase for phase in self.run.phases if phase.action == "observe"]
+
+    @functools.cached_property
     def load_started_ns(self) -> int | None:
-        """When the first request was intended, None where there was no load."""
-        return self.load_phases[0].started_ns if self.load_phases else None
+        """When the first request was intended, or the observation began; None where there was no load."""
+        return self.loaded_phases[0].started_ns if self.loaded_phases else None
 
     @functools.cached_property
     def oom_events(self) -> list[dict[str, Any]]:
@@ -80,11 +86,29 @@ class Facts:
         return list(self.record.events("oom_kill"))
 
     @functools.cached_property
+    def restarts(self) -> list[dict[str, Any]]:
+        """Every time the subject, or one of its replicas, was started again."""
+        failovers = [event for event in self.record.events("failover") if event.get("started_ns") is not None]
+        return [*self.record.events("restart"), *failovers]
+
+    @functools.cached_property
     def oom_kills(self) -> int:
-        """Kills the counters witnessed."""
-        counted = self.series("oom.kills", "max", source="oom") or 0
+        """Kills at the subject's own limit. Its cgroup also counts those for which another limit, or the node, was the reason."""
+        counted = int(self.series("oom.kills", "max", source="oom") or 0)
         by_ending = self.run.ending is not None and self.run.ending.kind == "oom_limit"
-        return max(int(counted), int(by_ending))
+        return max(counted - self.foreign_oom_kills, int(by_ending))
+
+    @functools.cached_property
+    def foreign_oom_kills(self) -> int:
+        """Kills in the subject's cgroup for which another limit than its own was the reason, as far as that is known.
+
+        The kernel's log names the limit of each; where it could not be read, the ending still tells of the last.
+        """
+        ending = self.run.ending
+        if ending is None:
+            return 0
+        log = ending.evidence.get("kernel_log") or []
+        return sum(kill["limit_of"] != kill["killed_in"] for kill in log) or int(ending.kind == "oom_node")
 
     @functools.cached_property
     def cut_short(self) -> str | None:

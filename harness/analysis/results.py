@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from harness.analysis.census import census
 from harness.analysis.facts import Facts
 from harness.analysis.quantiles import QUANTILES, nearest_rank
-from harness.analysis.selfaudit import SelfAudit
+from harness.analysis.selfaudit import PhaseAudit, SelfAudit
 from harness.analysis.trust import SHORTEST_S
 from harness.core import metrics
 from harness.core.units import format_value
@@ -23,6 +24,7 @@ def compute(record: RunRecord) -> dict[str, Result]:
     """All results of a record, in the order of the catalogue."""
     facts = Facts(record)
     found = {name: _result(name, value, reason) for name, (value, reason) in _all(facts)}
+    found["tasks.stayed"] = _stayed(facts)
     order = {metric.name: index for index, metric in enumerate(metrics.CATALOGUE)}
     return dict(sorted(found.items(), key=lambda item: (order[metrics.resolve(item[0]).metric.name], item[0])))
 
@@ -64,9 +66,25 @@ def _settled(facts: Facts, collector: str, metric: str, aggregate: str = "avg") 
     return _witnessed(facts, collector, lambda: facts.series(metric, aggregate, phase=_SETTLED), missing)
 
 
+def _no_memory(facts: Facts, series: str) -> str:
+    """Why there are no samples of a memory series."""
+    subject = facts.run.subject
+    if series == "memory.working_set":
+        return (
+            "no kubelet sample in that time"
+            if subject.kind == "pod"
+            else "only of a subject in a pod: a kubelet tells it"
+        )
+    if subject.kind == "pod" and not subject.pod.get("cgroup_seen"):
+        return (
+            "this machine does not see the node's processes, and the kubelet looked about every 10 s or does not tell"
+        )
+    return "the subject had no cgroup of its own" if series == "memory.cgroup" else "no samples"
+
+
 def _memory(facts: Facts) -> Iterator[tuple[str, Outcome]]:
-    for name in ("memory.rss", "memory.anon", "memory.cgroup"):
-        missing = "the subject had no cgroup of its own" if name == "memory.cgroup" else "no samples"
+    for name in ("memory.rss", "memory.anon", "memory.cgroup", "memory.working_set"):
+        missing = _no_memory(facts, name)
         highest = [name, f"{name}.peak"] if name == "memory.cgroup" else [name]
 
         def peak(series: list[str] = highest) -> float | None:
@@ -76,13 +94,14 @@ def _memory(facts: Facts) -> Iterator[tuple[str, Outcome]]:
         value, reason = _settled(facts, "memory", name)
         yield f"{name}.settled", (value, missing if reason == "no samples" else reason)
     for name in ("memory.cgroup", "memory.rss"):
-        yield f"{name}.idle", _witnessed(facts, "memory", partial(facts.series, name, "avg", phase="idle"))
+        idle_ = partial(facts.series, name, "avg", phase="idle")
+        yield f"{name}.idle", _witnessed(facts, "memory", idle_, _no_memory(facts, name))
     limit = facts.run.subject.memory_limit_bytes
     idle = facts.series("memory.cgroup", "avg", phase="idle")
     headroom = (None, "no memory limit was set") if limit is None else (None if idle is None else limit - idle, None)
     yield "memory.headroom.idle", headroom
     load_start = facts.load_started_ns or 2**62
-    load_end = max((phase.ended_ns or phase.started_ns for phase in facts.load_phases), default=0)
+    load_end = max((phase.ended_ns or phase.started_ns for phase in facts.loaded_phases), default=0)
     yield "memory.heap.idle", _heap(facts, 0, load_start)
     yield "memory.heap.settled", (None, facts.cut_short) if facts.cut_short else _heap(facts, load_end, 2**62)
     for series, name in (("threads", "threads.peak"), ("fds", "fds.peak")):
@@ -134,7 +153,7 @@ def _oom(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     why = facts.unwitnessed("oom")
     if facts.oom_kills:
         yield "oom.kills", (float(facts.oom_kills), None)
-    elif limited and why is not None:
+    elif (limited or facts.run.subject.kind == "process") and why is not None:
         yield "oom.kills", (None, why)
     else:
         yield "oom.kills", (0.0, None)  # without a limit there is nothing to be killed by
@@ -142,20 +161,34 @@ def _oom(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     if thrash is None and why is None and limited:
         thrash = 0.0
     yield "oom.thrash_seconds", (thrash, None if thrash is not None else why or "no memory limit was set")
-    yield "restarts", (float(sum(1 for _ in facts.record.events("restart"))), None)
+    # A kubelet may have started its container again several times between two looks.
+    yield "restarts", (float(sum(event.get("count", 1) for event in facts.restarts)), None)
 
 
 def _tasks(facts: Facts) -> Iterator[tuple[str, Outcome]]:
-    collector = "metrics" if facts.run.subject.runtime == "go" else "tasks"
+    collector = "tasks" if facts.run.subject.runtime == "python" else "metrics"
     missing = "the runtime tells no task count"
     yield "tasks.peak", _witnessed(facts, collector, lambda: facts.series("tasks", "max"), missing)
-    value, reason = _settled(facts, collector, "tasks")
+    yield "tasks.idle", _witnessed(facts, collector, partial(facts.series, "tasks", "median", phase="idle"), missing)
+    # Not the mean: where a look at the tasks meets a scrape of ours, the subject has a task more just then.
+    value, reason = _settled(facts, collector, "tasks", "median")
     yield "tasks.settled", (value, missing if reason == "no samples" else reason)
 
     def lag() -> float | None:
         return facts.scalar("SELECT quantile_disc(value, 0.99) FROM samples WHERE metric = 'loop.lag'")
 
     yield "loop.lag.p99", _witnessed(facts, "tasks", lag, "no asyncio loop was seen")
+
+
+def _stayed(facts: Facts) -> Result:
+    """Its detail tells the names."""
+    why = facts.unwitnessed("metrics" if facts.run.subject.runtime == "other" else "tasks")
+    found = why or census(facts)
+    if isinstance(found, str):
+        return _result("tasks.stayed", None, found)
+    stayed = _result("tasks.stayed", float(sum(change.stayed for change in found.stayed)), None)
+    stayed.detail = found.sentence or None
+    return stayed
 
 
 def _latency(facts: Facts) -> Iterator[tuple[str, Outcome]]:
@@ -195,11 +228,21 @@ def _completeness(facts: Facts) -> Iterator[tuple[str, Outcome]]:
 def _startup(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     start = facts.run.phase("start")
     synced = None if start is None or start.ended_ns is None else (start.ended_ns - start.started_ns) / 1e9
-    yield "startup.synced", (synced, None if synced is not None else "the subject never became ready")
+    foreign = facts.run.subject.kind == "process"
+    why = "somebody else had started it" if foreign else "the subject never became ready"
+    yield "startup.synced", (synced, None if synced is not None else why)
 
-    restarts = [event for event in facts.record.events("restart") if event.get("ready_ns") is not None]
+    restarts = [event for event in facts.restarts if event.get("ready_ns") is not None]
     slowest = max(((event["ready_ns"] - event["started_ns"]) / 1e9 for event in restarts), default=None)
     yield "startup.restart", (slowest, None if slowest is not None else "the subject was not restarted")
+
+    if facts.run.subject.replicas > 1:
+        failovers = list(facts.record.events("failover"))
+        for name, until in (("failover.lease", "lease_ns"), ("failover.first_reconcile", "reconcile_ns")):
+            unseen = next((event["reason"] for event in failovers if event[until] is None), None)
+            times = [(event[until] - event["killed_ns"]) / 1e9 for event in failovers if event[until] is not None]
+            value = None if unseen is not None else max(times, default=None)
+            yield name, (value, None if value is not None else unseen or "there was no failover")
 
     def first() -> float | None:
         moment = facts.scalar("SELECT min(value) FROM samples WHERE metric = 'startup.first_read'")
@@ -255,16 +298,8 @@ def _self_audit(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     if span is None:
         return
     seconds = (span[1] - span[0]) / 1e9
-    fixed = [item.phase.name for item in phases if item.phase.requested_per_s]
-    slip = audit.slip(*fixed)
-    for index, name in enumerate(("p50", "p99")):
-        why = "no requests were sent" if fixed else "no phase had a fixed rate"
-        yield f"load.slip.{name}", (None if slip is None else slip[index], why)
-    yield "load.retries", (float(sum(item.retries for item in phases)), None)
-    long = [item.generator_cores for item in phases if item.seconds >= SHORTEST_S and item.generator_cores is not None]
-    yield "load.cpu.share", (max(long, default=None), f"no load phase of {SHORTEST_S:g} s or more was witnessed")
-    lags = [item.generator_lag_s for item in phases if item.generator_lag_s is not None]
-    yield "load.loop_lag.max", (max(lags, default=None), None)
+    if not facts.run.observed:
+        yield from _own_load(audit, phases)
 
     def spent() -> float | None:
         cores = audit.grown("apiserver.cpu", *span)
@@ -283,6 +318,20 @@ def _self_audit(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     missing = "the CPU of a part of the run is unknown"
     yield "host.cpu.others", _witnessed(facts, "host", lambda: audit.others(*span), missing)
     yield "overhead.loop_lag.max", _witnessed(facts, "host", lambda: audit.lag("overhead.loop_lag", *span))
+
+
+def _own_load(audit: SelfAudit, phases: list[PhaseAudit]) -> Iterator[tuple[str, Outcome]]:
+    """What the load generator says of itself."""
+    fixed = [item.phase.name for item in phases if item.phase.requested_per_s]
+    slip = audit.slip(*fixed)
+    for index, name in enumerate(("p50", "p99")):
+        why = "no requests were sent" if fixed else "no phase had a fixed rate"
+        yield f"load.slip.{name}", (None if slip is None else slip[index], why)
+    yield "load.retries", (float(sum(item.retries for item in phases)), None)
+    long = [item.generator_cores for item in phases if item.seconds >= SHORTEST_S and item.generator_cores is not None]
+    yield "load.cpu.share", (max(long, default=None), f"no load phase of {SHORTEST_S:g} s or more was witnessed")
+    lags = [item.generator_lag_s for item in phases if item.generator_lag_s is not None]
+    yield "load.loop_lag.max", (max(lags, default=None), None)
 
 
 def _audit(facts: Facts) -> Iterator[tuple[str, Outcome]]:

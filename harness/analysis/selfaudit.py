@@ -10,14 +10,27 @@ from dataclasses import dataclass
 
 from harness.analysis.facts import Facts
 from harness.record.models import Phase
+from harness.scenario.names import phases
+from harness.scenario.rates import Changing
 
 _LAG_WINDOW_NS = 1_000_000_000  # a lag sample is the worst of the second before it
+_EVER = 2**62
+# What a counter grew by in a stretch: from the last reading before it to the first after it, which are taken at the borders
+# of phases; without one of them from the first or to the last reading within.
+_GROWN = (
+    "coalesce(arg_min(value, t_ns) FILTER (t_ns >= $2), arg_max(value, t_ns) FILTER (t_ns >= $1)) "
+    "- coalesce(arg_max(value, t_ns) FILTER (t_ns <= $1), arg_min(value, t_ns) FILTER (t_ns <= $2))"
+)
 _COVERED = 0.5  # share of a stretch that the samples of a counter must span to say anything of it
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseAudit:
-    """One load phase. None: not witnessed, or not defined: at `rate: max` a request is meant when it is sent, so none slips."""
+    """One load phase. None: not witnessed, or not defined: at `rate: max` a request is meant when it is sent, so none slips.
+
+    Requests, retries and slip are its own also where others ran at the same time (`beside`); all else, of the generator, the
+    API server and the machine, is then of all of them together.
+    """
 
     phase: Phase
     seconds: float
@@ -38,6 +51,10 @@ class PhaseAudit:
     others: float | None
     """Share of the machine's CPU time used by programs that are no part of the run."""
     pressure: float | None
+    beside: tuple[str, ...] = ()
+    """Load phases that ran at the same time."""
+    failing_cores: float | None = None
+    """Of a step_until_failure that found its limit: CPU of the generator, in cores, while the step was not kept."""
 
 
 class SelfAudit:
@@ -107,24 +124,23 @@ class SelfAudit:
             end_ns + _LAG_WINDOW_NS,  # the server tells of the second before
         )
 
-    def rejected(self, phase: str | None = None) -> float | None:
-        """Requests refused by flow control, in one phase or from the first reading to the last."""
+    def rejected(self, start_ns: int = 0, end_ns: int = _EVER) -> float | None:
+        """Requests that the API server refused with 429, in a stretch or from the first reading to the last."""
         return self._facts.scalar(
-            "SELECT max(value) - min(value) FROM samples WHERE metric = 'apiserver.rejected' AND (? IS NULL OR phase = ?)",
-            phase,
-            phase,
+            f"SELECT {_GROWN} FROM samples WHERE metric = 'apiserver.rejected'",
+            start_ns,
+            end_ns,
         )
 
-    def durations(self, phase: str | None = None) -> Mapping[str, float]:
-        """p99 by verb as the API server timed it, in one phase or over the whole load: the upper border of its bucket.
+    def durations(self, start_ns: int = 0, end_ns: int = _EVER) -> Mapping[str, float]:
+        """p99 by verb as the API server timed it, in a stretch or over the whole load: the upper border of its bucket.
 
         Of what is slower than the last border, that border.
         """
         rows = self._facts.record.sql(
-            "SELECT labels->>'verb' AS verb, (labels->>'le')::DOUBLE AS border, max(value) - min(value) AS n "
-            "FROM samples WHERE metric = 'apiserver.duration' AND (? IS NULL OR phase = ?) "
-            "GROUP BY 1, 2 ORDER BY 1, 2",
-            (phase, phase),
+            f"SELECT labels->>'verb' AS verb, (labels->>'le')::DOUBLE AS border, {_GROWN} AS n "
+            "FROM samples WHERE metric = 'apiserver.duration' GROUP BY 1, 2 HAVING n IS NOT NULL ORDER BY 1, 2",
+            (start_ns, end_ns),
         )
         by_verb: dict[str, list[tuple[float, float]]] = {}
         for verb, border, count in rows:
@@ -153,7 +169,7 @@ class SelfAudit:
             "SELECT count(*), count(*) FILTER (attempt > 1) FROM requests WHERE phase = ?", [phase.name]
         )
         slip = self.slip(phase.name) if phase.requested_per_s else None
-        verbs = self.durations(phase.name)
+        verbs = self.durations(start, end)
         slowest = max(verbs.items(), key=lambda item: item[1], default=None)
         return PhaseAudit(
             phase=phase,
@@ -167,12 +183,27 @@ class SelfAudit:
             harness_lag_s=self.lag("overhead.loop_lag", start, end),
             apiserver_cores=self.grown("apiserver.cpu", start, end),
             inflight=self.inflight(start, end),
-            rejected=self.rejected(phase.name),
+            rejected=self.rejected(start, end),
             slowest=slowest,
             steal=self.steal(start, end),
             others=self.others(start, end),
             pressure=self.mean("host.pressure.cpu", start, end),
+            beside=tuple(
+                other.name
+                for other in self._facts.load_phases
+                if other is not phase and other.started_ns < end and (other.ended_ns or _EVER) > start
+            ),
+            failing_cores=self._failing_cores(phase, start, end),
         )
+
+    def _failing_cores(self, phase: Phase, start_ns: int, end_ns: int) -> float | None:
+        """Over the last step, which was not kept: the average over all steps says little of the one that mattered."""
+        if phase.failed_at_per_s is None:
+            return None
+        step = next((each.step for each in phases(self._facts.scenario) if each.name == phase.name), None)
+        rate = getattr(step, "rate", None)
+        each_s = rate.seconds if isinstance(rate, Changing) else 0.0
+        return self.grown("load.cpu", max(start_ns, end_ns - round(max(each_s, 1.0) * 1e9)), end_ns)
 
     def _points(self, metric: str) -> Sequence[tuple[int, float]]:
         if metric not in self._series:

@@ -96,6 +96,12 @@ def _spoiled(facts: Facts, audit: SelfAudit) -> Iterator[str]:
 def _busy_generator(audit: SelfAudit) -> Iterator[str]:
     for item in audit.phases():
         cores = item.generator_cores
+        if item.phase.until_failure and item.failing_cores is not None and item.failing_cores > GENERATOR_CORES:
+            yield (
+                f"load phase {item.phase.name}: the load generator used {item.failing_cores:.0%} of a CPU, more than "
+                f"{GENERATOR_CORES:.0%}, while {item.phase.failed_at_per_s:,.0f}/s was not kept: the limit found is its own, not "
+                "the API server's"
+            )
         if item.phase.requested_per_s and item.seconds >= SHORTEST_S and cores is not None and cores > GENERATOR_CORES:
             yield (
                 f"load phase {item.phase.name}: the load generator used {cores:.0%} of a CPU, more than "
@@ -141,6 +147,8 @@ def _whole(audit: SelfAudit) -> Iterator[str]:
 
 def _remarks(item: PhaseAudit) -> Iterator[str]:
     """What there is to say of a phase, in words; nothing where all was well."""
+    if item.beside:
+        yield f"ran beside {', '.join(item.beside)}: all but its rate, delays and repeated attempts is of them together"
     if item.generator_cores is not None and item.generator_cores > GENERATOR_CORES and item.seconds >= SHORTEST_S:
         yield "the generator was at its own limit"
     if item.slip_p99_s is not None and item.slip_p99_s > SLIP_NOTED_S:

@@ -14,6 +14,7 @@ from harness.analysis.results import compute
 from harness.analysis.trust import distrust
 from harness.core import metrics
 from harness.core.errors import ExitCode
+from harness.core.handles import EndKind
 from harness.core.units import format_value
 from harness.record.models import ExpectationResult, Phase, Result, Verdict, VerdictName
 from harness.record.reader import RunRecord
@@ -21,6 +22,9 @@ from harness.scenario.model import Expectation
 
 SHORTFALL = 0.05
 """Share of a fixed rate, or of a phase's objects, that may be missing before the run is invalid."""
+
+_OF_OUR_LOAD = ("load.", "api.", "latency.", "completeness.", "memory.per_object.", "failover.")
+"""Results that an observed run does not have: nobody knows what somebody else sent, or what must come of it."""
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
@@ -61,9 +65,11 @@ def _verdict(
     facts: Facts, results: Mapping[str, Result], expectations: list[ExpectationResult]
 ) -> tuple[VerdictName, list[str]]:
     run = facts.run
-    if run.outcome is not None and run.outcome.state == "error" and not _killed_before_ready(facts):
+    if run.outcome is not None and run.outcome.state == "error" and not _ended_before_ready(facts, "oom_limit"):
         return "error", [run.outcome.message or "the run broke down"]
-    if run.outcome is not None and run.outcome.state == "invalid":
+    if run.outcome is not None and run.outcome.state == "invalid" and not facts.oom_kills:
+        if _ended_before_ready(facts, "crash", "thrashing"):
+            return "failed", [run.outcome.message or "the subject ended before it was ready"]
         return "invalid", [run.outcome.message or "the scenario could not be carried out"]
     if run.outcome is None or run.outcome.state == "interrupted":
         message = run.outcome.message if run.outcome else None
@@ -75,6 +81,8 @@ def _verdict(
         return "invalid", [ending.sentence]
     if ending is not None and ending.kind in ("crash", "thrashing"):
         return "failed", [ending.sentence]
+    if ending is not None and ending.kind == "gone":
+        return "invalid", [ending.sentence]
     if short := [
         *_load_shortfall(facts),
         *_idle(facts),
@@ -86,10 +94,11 @@ def _verdict(
     return _by_expectations(expectations)
 
 
-def _killed_before_ready(facts: Facts) -> bool:
-    """Whether the run could not go on because the limit is too small to start in, which answers what was asked."""
+def _ended_before_ready(facts: Facts, *kinds: EndKind) -> bool:
+    """Whether the run could not go on because the subject ended in such a way: a finding like any later one."""
     ending = facts.run.ending
-    return ending is not None and ending.kind == "oom_limit" and facts.run.phase("start") is None
+    ours = facts.run.subject.kind == "command"
+    return ours and ending is not None and ending.kind in kinds and facts.run.phase("start") is None
 
 
 def _after_oom(
@@ -101,7 +110,7 @@ def _after_oom(
         if ending is not None and ending.kind == "oom_limit"
         else f"OOM kills witnessed: {facts.oom_kills}"
     )
-    if _killed_before_ready(facts):
+    if _ended_before_ready(facts, "oom_limit"):
         sentence += ", before it was ready"
     about_kills = [item for item in expectations if item.expr.split()[0] == "oom.kills"]
     if not about_kills:
@@ -124,6 +133,8 @@ def _by_expectations(expectations: list[ExpectationResult]) -> tuple[VerdictName
         return "failed", failed
     if open_ := [f"{item.expr}: {item.note}" for item in expectations if item.ok is None and item.counts]:
         return "inconclusive", open_
+    if expectations and not any(item.counts for item in expectations):
+        return "inconclusive", ["no expectation is about what can be seen without a load of ours"]
     return "passed", []
 
 
@@ -143,6 +154,9 @@ def _expectation(item: Expectation, results: Mapping[str, Result], facts: Facts,
     if heavy and _disturbed(item):
         note = f"measured under {', '.join(heavy)}, which changes it; run without it to judge"
         return ExpectationResult(expr=item.text, value=result.value, ok=None, counts=not facts.oom_kills, note=note)
+    if result.value is None and facts.run.observed and item.metric.startswith(_OF_OUR_LOAD):
+        note = "not applicable: somebody else's load was observed, and this is about one of ours"
+        return ExpectationResult(expr=item.text, value=None, ok=None, counts=False, note=note)
     if result.value is None:
         never = (result.reason or "").startswith("never")
         failed = False if never and item.op in ("<", "<=", "==") else None
@@ -159,8 +173,10 @@ def _disturbed(item: Expectation) -> bool:
 
 
 def _load_shortfall(facts: Facts) -> Iterator[str]:
-    acted = [phase for phase in facts.run.phases if phase.action in ("restart", "hook")]
+    acted = [phase for phase in facts.run.phases if phase.action in ("restart", "failover", "hook")]
     yield from (f"{phase.name}: {phase.failure}" for phase in acted if phase.failure is not None)
+    if facts.run.observed:
+        return  # somebody else's load is not ours to judge
     if not facts.load_phases and not any(phase.action == "hook" for phase in acted):  # nobody knows what a hook does
         yield "no load was sent: these are the figures of an idle subject"
     for phase in facts.load_phases:
@@ -210,13 +226,24 @@ def _coverage(facts: Facts, results: Mapping[str, Result]) -> Iterator[str]:
         if item.count and result.value is None:
             yield f"completeness of {item.kind} is unknown: {result.reason}"
         elif surplus := facts.surplus(item.kind):
-            yield f"{surplus:.0f} {item.kind} exist that the load has deleted"
+            yield f"{surplus:.0f} {item.kind} exist that the load has deleted{_waiting(item.kind, facts)}"
         elif item.count and result.value != 1:
             yield f"incomplete: {(result.value or 0) * item.count:.0f} of {item.count} {item.kind} exist"
 
 
+def _waiting(kind: str, facts: Facts) -> str:
+    """An object that was deleted and is not gone, and what it waits for."""
+    event = next((event for event in facts.record.events("undeleted") if event["kind"] == kind), None)
+    if event is None:
+        return ""
+    finalizers = ", ".join(event["finalizers"])
+    return f"; {event['name']} waits for {f'its finalizers {finalizers}' if finalizers else 'its deletion'}"
+
+
 def _not_engaged(facts: Facts, results: Mapping[str, Result]) -> Iterator[str]:
     for item in facts.scenario.engaged:
+        if facts.run.observed and item.metric.startswith(_OF_OUR_LOAD):
+            continue
         result = results.get(item.metric)
         dimension = metrics.resolve(item.metric).metric.dimension
         wanted = format_value(item.min, dimension)

@@ -12,8 +12,10 @@ from rich.table import Table
 
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
-from harness.cluster import detached, state
+from harness.cluster import detached, kind_kept, provider, state
+from harness.cluster.choice import EMBEDDED, KIND, ClusterChoice
 from harness.cluster.state import ClusterState
+from harness.core.errors import UsageError
 
 app = typer.Typer(
     name="cluster",
@@ -28,15 +30,30 @@ _Name = Annotated[str, typer.Argument(metavar="[NAME]", help="Which cluster.")]
 def up(
     name: Annotated[str, typer.Option("--name", help="What to call it.")] = state.DEFAULT_NAME,
     port: Annotated[int | None, typer.Option("--port", help="Port of the API server; a free one by default.")] = None,
+    cluster: Annotated[str, typer.Option("--cluster", help="What it is: embedded or kind.")] = EMBEDDED,
+    kind_image: Annotated[
+        str | None, typer.Option("--kind-image", help="kind: the node image; default KIND_NODE_IMAGE, else kind's own.")
+    ] = None,
+    kind_config: Annotated[
+        str | None, typer.Option("--kind-config", help="kind: one-node, control-plane-and-workers, or a file.")
+    ] = None,
 ) -> None:
     """Start a cluster and leave it up.
 
     Example: harness cluster up && kubectl --kubeconfig "$(harness cluster kubeconfig)" get namespaces
     """
+    if cluster not in (EMBEDDED, KIND):
+        raise UsageError(f"a cluster of {cluster!r} cannot be kept up", remedy=f"use {EMBEDDED} or {KIND}")
+    choice = ClusterChoice(cluster, kind_image=kind_image, kind_config=kind_config)
+    provider.check(choice)
+    if cluster == KIND and port is not None:
+        raise UsageError("--port is about --cluster embedded, not kind", remedy="leave one of the two out")
     with TerminalObserver(CliConsole(stderr=True)) as progress:
-        found = detached.up(name, port, progress)
+        found = kind_kept.up(name, choice, progress) if cluster == KIND else detached.up(name, port, progress)
     typer.echo(f"cluster {found.name} is up: Kubernetes {found.version} at {found.server}")
     typer.echo(f"kubeconfig: {found.kubeconfig}")
+    if cluster == KIND:
+        typer.echo(f"in runs: --cluster kind --kind-name {kind_kept.kind_name(name)}")
 
 
 @app.command("down")
@@ -66,12 +83,12 @@ def status(json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fal
         typer.echo("no cluster is up; start one with `harness cluster up`")
         return
     table = Table(box=None)
-    for heading in ("name", "state", "version", "server", "age"):
+    for heading in ("name", "kind of cluster", "state", "version", "server", "age"):
         table.add_column(heading)
     for row in rows:
         alive = "up" if row["alive"] else "gone"
         age = _duration(float(str(row["age_s"])))
-        table.add_row(str(row["name"]), alive, str(row["version"]), str(row["server"]), age)
+        table.add_row(str(row["name"]), str(row["provider"]), alive, str(row["version"]), str(row["server"]), age)
     CliConsole().print(table, soft_wrap=True)
 
 
@@ -90,17 +107,17 @@ def _end(found: ClusterState) -> None:
     typer.echo(f"cluster {found.name} {'is down' if lived else 'was gone already; forgotten'}")
 
 
-def _row(found: ClusterState) -> dict[str, str | int | bool]:
+def _row(found: ClusterState) -> dict[str, str | int | bool | None]:
     age = datetime.now(UTC) - datetime.fromisoformat(found.created_at)
     return {
         "name": found.name,
-        "alive": found.holder.lives(),
+        "alive": detached.lives(found),
         "provider": found.provider,
         "version": found.version,
         "server": found.server,
         "kubeconfig": found.kubeconfig,
         "logs": found.logs,
-        "pid": found.holder.pid,
+        "pid": None if found.holder is None else found.holder.pid,
         "created_at": found.created_at,
         "age_s": int(age.total_seconds()),
     }

@@ -17,6 +17,8 @@ import typer
 from rich.table import Table
 
 from harness.cli.console import CliConsole
+from harness.cluster import kind_tools
+from harness.collectors.attach import target
 from harness.core import paths
 from harness.core.errors import EnvironmentFault
 from harness.core.units import format_value
@@ -91,10 +93,8 @@ def _checks() -> Iterator[Check]:
     yield _disk("disk for runs", paths.runs_dir().absolute())
     yield _disk("disk for the cache", paths.cache_dir())
     yield _loopback()
-    gdb = shutil.which("gdb") or shutil.which("lldb")
-    yield Check(
-        "debugger", gdb is not None, False, gdb or "no gdb or lldb", None if gdb else "attaching memray needs one"
-    )
+    yield _attaching()
+    yield _kind()
     cpus = os.cpu_count() or 1
     yield Check(
         "CPUs", cpus >= 2, False, str(cpus), None if cpus >= 2 else "load and subject share one CPU: latencies suffer"
@@ -114,12 +114,29 @@ def _control_plane() -> Check:
     return Check("control plane", enough, True, f"not built yet; a run builds it {how}", remedy)
 
 
+def _kind() -> Check:
+    """Only for --cluster kind."""
+    try:
+        tools = kind_tools.find()
+    except EnvironmentFault as fault:
+        return Check("kind", False, False, fault.cause, fault.remedy)
+    return Check("kind", True, False, f"kind {tools.kind_version}, Docker {tools.docker_version}")
+
+
 def _disk(name: str, path: Path) -> Check:
     existing = next(parent for parent in (path, *path.parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     ok = free >= _NEEDED_DISK and os.access(existing, os.W_OK)
     remedy = None if ok else f"free {format_value(_NEEDED_DISK, 'bytes')} there, or choose another place"
     return Check(name, ok, True, f"{format_value(free, 'bytes')} free in {existing}", remedy)
+
+
+def _attaching() -> Check:
+    try:
+        target.check_machine()
+    except EnvironmentFault as error:
+        return Check("attaching memray", False, False, error.cause, error.remedy)
+    return Check("attaching memray", True, False, "processes of our user may be traced")
 
 
 def _loopback() -> Check:

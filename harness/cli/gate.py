@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +14,16 @@ from harness.cli import night, outputs
 from harness.cli.console import CliConsole
 from harness.cli.gate_progress import GateObserver
 from harness.cli.run import parse_sets
+from harness.cluster.choice import ClusterChoice
 from harness.core import paths
 from harness.core.errors import UsageError
 from harness.experiment import gating, selftest, specs, stored_baseline
+from harness.experiment import resume as resuming
 from harness.experiment.options import RunOptions
+from harness.gate import again, stored
 from harness.gate import nights as nights_policy
-from harness.gate import stored
 from harness.gate.checks import of_gate
-from harness.record.gate import Gate
+from harness.record.experiments import ExperimentRecord
 from harness.report import gate_terminal, selftest_terminal
 from harness.scenario.load import load
 from harness.subject import scope
@@ -67,6 +70,15 @@ def gate(
         bool,
         typer.Option("--self-test", help="Let the gate judge known regressions; --profile quick or full (default)."),
     ] = False,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="EXPERIMENT", help="Take an interrupted gate up again.")
+    ] = None,
+    rejudge: Annotated[
+        str | None,
+        typer.Option(
+            "--rejudge", metavar="EXPERIMENT", help="Measure nothing: judge a stored gate again, from its runs."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
     nightly: Annotated[
         bool, typer.Option("--nightly", help="Try an inconclusive gate once more; alert after three such nights.")
@@ -90,36 +102,51 @@ def gate(
     Example: harness gate label-flip --baseline options:status_patch=changed --candidate options:status_patch=always
     """
     wanted = outputs.parse(junit, markdown, github, checks, acks)
-    if nightly and no_history:
-        raise UsageError("--nightly counts nights in the history", remedy="leave out --no-history")
-    options = RunOptions(out=out or paths.runs_dir(), provider=cluster, profile=profile, sets=parse_sets(sets or []))
-    if self_test:
-        _refuse_beside_self_test(scenario, baseline, candidate, build, subject, pairs, primary, sets)
-        raise typer.Exit(_self_test(replace(options, profile=None), profile or "full", seed, json=json))
-    if scenario is None or baseline is None or candidate is None:
-        raise UsageError("a gate needs SCENARIO, --baseline and --candidate", remedy="see harness gate --help")
-    request = gating.Request(
-        baseline=baseline,
-        candidate=candidate,
-        build=build,
-        subject=subject,
-        pairs=pairs,
-        primary=[_threshold(text) for text in primary or []],
-        seed=seed,
-        early=not all_pairs,
+    if nightly and (no_history or resume is not None):
+        raise UsageError("--nightly counts nights in the history", remedy="leave out --no-history and --resume")
+    if (rejudge is not None or self_test) and (nightly or acks is not None or wanted.wanted):
+        raise UsageError("--rejudge and --self-test write no outputs", remedy="harness report EXPERIMENT writes them")
+    options = RunOptions(
+        out=out or paths.runs_dir(), cluster=ClusterChoice(cluster), profile=profile, sets=parse_sets(sets or [])
     )
-    file = load(scenario)
-    scope.enter_if_needed()
+    if rejudge is not None:
+        _refuse_beside("--rejudge takes all from the experiment", scenario, baseline, candidate, pairs, primary, sets)
+        raise typer.Exit(_rejudge(ExperimentRecord.open(rejudge, options.out), json=json, every=every))
+    if self_test:
+        said = "--self-test measures a subject of its own"
+        _refuse_beside(said, scenario, baseline, candidate, build, subject, pairs, primary, sets)
+        raise typer.Exit(_self_test(replace(options, profile=None), profile or "full", seed, json=json))
     console = CliConsole(stderr=json)
-    directory = None if no_history else history or paths.history_dir(options.out)
-    with GateObserver(console) as watcher:
-
-        def measure() -> Gate:
+    store = None if no_history else history or paths.history_dir(options.out)
+    if resume is not None:
+        said = "--resume takes all from the experiment"
+        _refuse_beside(said, scenario, baseline, candidate, build, subject, pairs, primary, sets, profile, seed)
+        record = ExperimentRecord.open(resume, options.out)
+        scope.enter_if_needed()
+        with GateObserver(console) as watcher:
+            result, nights = night.judge(lambda: resuming.resume_gate(record, options, watcher), store, nightly=False)
+    else:
+        if scenario is None or baseline is None or candidate is None:
+            raise UsageError("a gate needs SCENARIO, --baseline and --candidate", remedy="see harness gate --help")
+        request = gating.Request(
+            baseline=baseline,
+            candidate=candidate,
+            build=build,
+            subject=subject,
+            pairs=pairs,
+            primary=[_threshold(text) for text in primary or []],
+            seed=seed,
+            early=not all_pairs,
+        )
+        file = load(scenario)
+        scope.enter_if_needed()
+        with GateObserver(console) as watcher:
             if specs.is_spec(baseline):
-                return gating.run_gate(file, options, request, watcher)
-            return stored_baseline.run_stored(file, options, request, stored.find(baseline, options.out), watcher)
-
-        result, nights = night.judge(measure, directory, nightly=nightly)
+                measure = functools.partial(gating.run_gate, file, options, request, watcher)
+            else:
+                kept = stored.find(baseline, options.out)
+                measure = functools.partial(stored_baseline.run_stored, file, options, request, kept, watcher)
+            result, nights = night.judge(measure, store, nightly=nightly)
     if json:
         sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
     else:
@@ -150,12 +177,19 @@ def _self_test(options: RunOptions, profile: str, seed: int | None, *, json: boo
     return result.exit_code
 
 
-def _refuse_beside_self_test(*given: object) -> None:
+def _rejudge(record: ExperimentRecord, *, json: bool, every: bool) -> int:
+    result = again.judge_again(record)
+    record.save_gate(result)
+    if json:
+        sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
+    else:
+        gate_terminal.render(result, CliConsole(), every=every)
+    return result.exit_code
+
+
+def _refuse_beside(cause: str, *given: object) -> None:
     if any(given):
-        raise UsageError(
-            "--self-test measures a subject of its own",
-            remedy="give it no scenario and no options but --profile, --seed, --out",
-        )
+        raise UsageError(cause, remedy="give it no scenario, arms, pairs or values beside")
 
 
 def _threshold(text: str) -> tuple[str, str]:

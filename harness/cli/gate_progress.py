@@ -42,7 +42,8 @@ class GateObserver(TerminalObserver):
         for name in ARMS:
             self._print(Text(f"  {name:<10} {clean(arms[name].facts.words)}"))
         deciding = ", ".join(f"{item.metric} (too much: {item.text})" for item in primary)
-        self._print(Text(f"  decides    {deciding}"))
+        if deciding:
+            self._print(Text(f"  decides    {deciding}"))
 
     def pair_started(self, item: Schedule, arm: ArmName) -> None:
         """See `Watcher`."""

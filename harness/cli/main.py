@@ -18,7 +18,9 @@ import harness
 from harness.core import paths
 from harness.core.errors import ExitCode, HarnessError
 
-VERBS = ("run", "show", "report", "compare", "gate", "history", "scenarios", "cluster", "doctor", "clean")
+VERBS = (
+    "run", "show", "report", "compare", "gate", "profile", "history", "scenarios", "cluster", "doctor", "clean",
+)  # fmt: skip
 """Each is a module of this package with a function, or an `app` of its own, of the same name."""
 
 

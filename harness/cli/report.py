@@ -14,7 +14,7 @@ from harness.gate.checks import of_gate, of_run
 from harness.record.checks import CheckSuite
 from harness.record.experiments import ExperimentRecord
 from harness.record.reader import RunRecord
-from harness.report import html
+from harness.report import html, oom
 
 
 def report(
@@ -58,6 +58,9 @@ def report(
     if wanted.wanted:
         wanted.emit(wanted.together([of_run(record.run, verdict, wanted.known)]), to_stderr=False)
     typer.echo(html.write(record, verdict, output or record.path / "report.html"))
+    if output is None:
+        for path in oom.write(record):
+            typer.echo(path)
 
 
 def _suites(experiment: ExperimentRecord, wanted: outputs.Outputs) -> list[CheckSuite]:

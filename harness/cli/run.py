@@ -11,9 +11,11 @@ import typer
 from harness.cli import outputs, show
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
-from harness.core import paths
+from harness.cluster.choice import ClusterChoice
+from harness.core import paths, units
 from harness.core.errors import UsageError
 from harness.experiment import arms
+from harness.experiment.observe import SHORTEST_S, Observation
 from harness.experiment.options import RunOptions
 from harness.gate.checks import of_run
 from harness.report import terminal
@@ -30,15 +32,58 @@ def run(
     ] = None,
     profile: Annotated[str | None, typer.Option("--profile", help="A profile of the scenario, such as quick.")] = None,
     arm: Annotated[list[str] | None, typer.Option("--arm", help="Only this arm; repeatable. Default: all.")] = None,
-    cluster: Annotated[str, typer.Option("--cluster", help="Where Kubernetes comes from: embedded.")] = "embedded",
+    cluster: Annotated[
+        str, typer.Option("--cluster", help="Where Kubernetes comes from: embedded, kind or kubeconfig.")
+    ] = "embedded",
+    kind_name: Annotated[
+        str | None,
+        typer.Option("--kind-name", help="kind: the cluster to use if it is there (it then stays), or to make."),
+    ] = None,
+    kind_image: Annotated[
+        str | None, typer.Option("--kind-image", help="kind: the node image; default KIND_NODE_IMAGE, else kind's own.")
+    ] = None,
+    kind_config: Annotated[
+        str | None, typer.Option("--kind-config", help="kind: one-node, control-plane-and-workers, or a file.")
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option("--context", help="kubeconfig: the context to use; there is no default.")
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None, typer.Option("--kubeconfig", help="kubeconfig: its file; default KUBECONFIG, else ~/.kube/config.")
+    ] = None,
+    certain: Annotated[
+        bool,
+        typer.Option("--i-know-what-i-am-doing", help="kubeconfig: use one that looks like production or is in use."),
+    ] = False,
     subject: Annotated[
         str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
     ] = None,
+    subject_image: Annotated[
+        str | None,
+        typer.Option("--subject-image", help="An image to test in a pod; --subject is then a command in it."),
+    ] = None,
+    subject_as: Annotated[
+        str | None,
+        typer.Option(
+            "--subject-as", help="process or pod; default: a pod where the cluster runs them and there is an image."
+        ),
+    ] = None,
+    subject_role: Annotated[
+        str | None, typer.Option("--subject-role", help="The ClusterRole that the subject gets, instead of its own.")
+    ] = None,
     memray: Annotated[
-        str | None, typer.Option("--memray", help="launch: run a Python subject under memray; off.")
+        str | None,
+        typer.Option("--memray", help="launch: run a Python subject under memray; attach: to it for the load; off."),
     ] = None,
     pyroscope: Annotated[
-        str | None, typer.Option("--pyroscope", help="on: keep CPU profiles in the record; URL: send to a server.")
+        str | None, typer.Option("--pyroscope", help="on: keep profiles in the record; URL: send them to a server too.")
+    ] = None,
+    observe: Annotated[
+        bool, typer.Option("--observe", help="Send no load, watch what somebody else's does, until Ctrl-C or --for.")
+    ] = False,
+    for_: Annotated[str | None, typer.Option("--for", metavar="TIME", help="How long to observe, such as 5m.")] = None,
+    pid: Annotated[
+        int | None, typer.Option("--pid", help="With --observe: a process that runs already; it is only measured.")
     ] = None,
     pin: Annotated[
         bool, typer.Option("--pin/--no-pin", help="Keep subject and load on CPUs of their own, from 4 CPUs on.")
@@ -70,13 +115,18 @@ def run(
         out=out or paths.runs_dir(),
         commit=commit,
         history=None if no_history else history or paths.history_dir(out or paths.runs_dir()),
-        provider=cluster,
+        cluster=ClusterChoice(cluster, kind_name, kind_image, kind_config, context, kubeconfig, certain),
         profile=profile,
         sets=parse_sets(sets or []),
         subject=subject,
+        subject_image=subject_image,
+        subject_as=subject_as,
+        subject_role=subject_role,
         memray=memray,
         pyroscope=pyroscope,
         pin=pin,
+        observe=_observation(observe, for_),
+        pid=pid,
     )
     file = load(scenario)
     scope.enter_if_needed()
@@ -96,6 +146,20 @@ def run(
     found = wanted.together([of_run(run, verdict, wanted.known) for run, verdict in verdicts])
     wanted.emit(found, to_stderr=json)
     raise typer.Exit(found.exit_code if found.suites else outcome.exit_code)
+
+
+def _observation(observe: bool, for_: str | None) -> Observation | None:
+    if not observe:
+        if for_ is not None:
+            raise UsageError("--for is how long to observe", remedy="add --observe")
+        return None
+    try:
+        seconds = None if for_ is None else units.parse(for_, "seconds")
+    except ValueError as error:
+        raise UsageError(f"--for: {error}", remedy="write it as --for 5m") from None
+    if seconds is not None and seconds < SHORTEST_S:
+        raise UsageError(f"--for {for_} is less than {SHORTEST_S:g} s", remedy="write it as --for 5m")
+    return Observation(seconds)
 
 
 def parse_sets(pairs: list[str]) -> dict[str, str]:

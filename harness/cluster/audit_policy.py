@@ -7,7 +7,8 @@ from typing import Any
 
 from harness.core.kinds import KINDS
 
-_SYSTEM_USERS = ("system:apiserver", "system:kube-controller-manager")
+_SYSTEM_USERS = ("system:apiserver", "system:kube-controller-manager", "system:kube-scheduler")
+_SYSTEM_GROUPS = ("system:nodes",)
 _WRITES = ("create", "patch", "update", "delete")
 
 
@@ -30,6 +31,7 @@ def policy(groups: Iterable[str] = ()) -> dict[str, Any]:
         "omitStages": ["RequestReceived"],
         "rules": [
             {"level": "None", "users": list(_SYSTEM_USERS)},
+            {"level": "None", "userGroups": list(_SYSTEM_GROUPS)},
             {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}]},
             {"level": "None", "nonResourceURLs": ["*"]},
             {"level": "RequestResponse", "omitManagedFields": True, "verbs": list(_WRITES), "resources": resources},

@@ -64,14 +64,18 @@ class Bringup:
         binary: Path,
         port: int | None,
         lift_inflight: bool,
+        inflight: tuple[int, int] | None = None,
         audit_groups: Sequence[str],
+        controllers: Sequence[str] = (),
     ) -> None:
         self._name = name
         self._logs = logs
         self._binary = binary
         self._port = port
         self._lift_inflight = lift_inflight
+        self._inflight = inflight
         self._audit_groups = audit_groups
+        self._controllers = controllers
         self._layout = flags.Layout(_private_dir())
         self._children: dict[str, Child] = {}
         self._env = {"PATH": os.defpath, "HOME": str(self._layout.root), RUN_ENV: run_id}
@@ -112,6 +116,7 @@ class Bringup:
                 server=certificate,
                 service_account_key=authority.service_account_key,
                 lift_inflight=self._lift_inflight,
+                inflight=self._inflight,
             )
             await self._spawn(APISERVER, command)
             try:
@@ -130,7 +135,7 @@ class Bringup:
         """Wait for the API server that has just been started, and start its controllers meanwhile."""
         async with await Api.connect(kubeconfig) as api:
             await self._until(APISERVER, partial(_answers, api, "/readyz"))
-            await self._spawn(CONTROLLER_MANAGER, flags.controller_manager(self._binary, kubeconfig))
+            await self._spawn(CONTROLLER_MANAGER, flags.controller_manager(self._binary, kubeconfig, self._controllers))
             await self._until(APISERVER, partial(_exists, api, find("Namespace"), "default"))
 
     async def _spawn(self, program: str, command: Sequence[str], remove: Sequence[Path] = ()) -> None:

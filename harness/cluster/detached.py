@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.cluster import state
+from harness.cluster import kind_kept, state
 from harness.cluster.state import ClusterState
 from harness.core.errors import EnvironmentFault, ExitCode, HarnessError, RunFault, UsageError
 from harness.core.handles import Progress
@@ -56,7 +56,9 @@ def up(name: str, port: int | None, progress: Progress) -> ClusterState:
 
 
 def down(found: ClusterState) -> bool:
-    """End a cluster and forget it; False if its holder was gone already. Only the very holder is signalled."""
+    """End a cluster and forget it; False if it was gone already. Only the very holder is signalled."""
+    if found.holder is None:
+        return kind_kept.down(found)
     if not found.holder.lives():
         state.remove(found.name)
         return False
@@ -80,11 +82,16 @@ def down(found: ClusterState) -> bool:
     return True
 
 
+def lives(found: ClusterState) -> bool:
+    """Whether a cluster can still be used."""
+    return kind_kept.lives(found) if found.holder is None else found.holder.lives()
+
+
 def require(name: str) -> ClusterState:
     """The state of a cluster that is up; UsageError with what to do if it is not."""
     found = state.load(name)
-    if found is None or not found.holder.lives():
-        others = ", ".join(other.name for other in state.load_all() if other.holder.lives())
+    if found is None or not lives(found):
+        others = ", ".join(other.name for other in state.load_all() if lives(other))
         raise UsageError(
             f"no cluster {name!r} is up" + (f" (up: {others})" if others else ""),
             remedy=f"start it with `harness cluster up --name {name}`",

@@ -15,8 +15,9 @@ from typing import Self
 from harness.cluster import flags
 from harness.cluster.bringup import Bringup, kill_all
 from harness.cluster.pki import Authority
+from harness.core.clock import ClockOffset
 from harness.core.errors import EnvironmentFault, UsageError
-from harness.core.handles import JSON, Progress
+from harness.core.handles import JSON, Progress, SharedFolder
 from harness.process import Child
 from harness.process.ports import is_free
 from harness.toolchain import controlplane
@@ -29,12 +30,15 @@ class EmbeddedOptions:
     """What may be chosen about an embedded cluster.
 
     `port`: the API server's, None for a free one. `lift_inflight`: no limits on requests in flight and no priority and
-    fairness, so that nothing throttles the load. `audit_groups`: API groups of the scenario's own kinds.
+    fairness, so that nothing throttles the load; `inflight`: limits of its own (mutating, reading).
+    `audit_groups`: API groups of the scenario's own kinds. `controllers`: more than those that every run needs.
     """
 
     port: int | None = None
     lift_inflight: bool = False
+    inflight: tuple[int, int] | None = None
     audit_groups: Sequence[str] = ()
+    controllers: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -52,6 +56,11 @@ class EmbeddedCluster:
     """By program: etcd, kube-apiserver, kube-controller-manager."""
     authority: Authority
     provider: str = PROVIDER
+    audit_reason: str | None = None
+    throwaway: bool = True
+    pods: bool = False
+    calls_host: bool = True
+    clock: ClockOffset | None = None
     _identities: dict[str, Path] = field(default_factory=dict)
 
     @property
@@ -65,6 +74,18 @@ class EmbeddedCluster:
             self._identities[user] = self.authority.kubeconfig(self.server, self.name, user)
         return self._identities[user]
 
+    def username(self, user: str) -> str:
+        """The name in the certificate: `user` itself."""
+        return user
+
+    async def load_image(self, image: str) -> bool:  # noqa: ARG002
+        """It runs no pods."""
+        return False
+
+    async def shared_folder(self) -> SharedFolder | None:
+        """It runs no pods."""
+        return None
+
     def describe(self) -> Mapping[str, JSON]:
         """Facts for the run record."""
         return {
@@ -73,7 +94,8 @@ class EmbeddedCluster:
             "server": self.server,
             "version": self.version,
             "inflight_limits": not self.options.lift_inflight,
-            "controllers": list(flags.CONTROLLERS),
+            "max_inflight": None if self.options.inflight is None else list(self.options.inflight),
+            "controllers": [*flags.CONTROLLERS, *self.options.controllers],
             "etcd_fsync": False,
             "audit_mode": "blocking",
         }
@@ -85,9 +107,10 @@ class EmbeddedCluster:
                 return f"{name} ended ({ending})"
         return None
 
-    async def stop(self) -> None:
-        """Kill the servers and remove keys, data and audit log; again is harmless."""
+    async def stop(self) -> Sequence[str]:
+        """Kill the servers and remove keys, data and audit log; again is harmless. Raises where one withstands."""
         await kill_all(self.children)
+        return ()
 
     async def __aenter__(self) -> Self:
         return self
@@ -118,7 +141,9 @@ async def start(
         binary=binary,
         port=options.port,
         lift_inflight=options.lift_inflight,
+        inflight=options.inflight,
         audit_groups=options.audit_groups,
+        controllers=options.controllers,
     )
     try:
         up = await bringup.run(progress)

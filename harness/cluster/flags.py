@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,8 +82,11 @@ def apiserver(
     server: tuple[Path, Path],
     service_account_key: Path,
     lift_inflight: bool,
+    inflight: tuple[int, int] | None = None,
 ) -> list[str]:
     """kube-apiserver on loopback: TLS and client certificates only, RBAC, audit log written before each answer.
+
+    `inflight`: most requests at a time (mutating, reading), without priority and fairness, which would queue instead of refuse.
 
     `blocking` audit: the default batches, which come up to 30 s late and are dropped under load.
     """
@@ -111,21 +115,27 @@ def apiserver(
         "--v=1",
     ]
     if lift_inflight:
+        inflight = (0, 0)  # of either, none
+    if inflight is not None:
         command += [
             "--enable-priority-and-fairness=false",
-            "--max-requests-inflight=0",
-            "--max-mutating-requests-inflight=0",
+            f"--max-mutating-requests-inflight={inflight[0]}",
+            f"--max-requests-inflight={inflight[1]}",
         ]
     return command
 
 
-def controller_manager(binary: Path, kubeconfig: Path) -> list[str]:
+QUOTA_CONTROLLER = "resourcequota-controller"
+"""Without it every request that a ResourceQuota concerns is refused. It watches all kinds, so it runs only where one is used."""
+
+
+def controller_manager(binary: Path, kubeconfig: Path, more: Sequence[str] = ()) -> list[str]:
     """kube-controller-manager with the controllers that a cluster without nodes needs, and no port of its own."""
     return [
         str(binary),
         "kube-controller-manager",
         f"--kubeconfig={kubeconfig}",
-        f"--controllers={','.join(CONTROLLERS)}",
+        f"--controllers={','.join((*CONTROLLERS, *more))}",
         "--leader-elect=false",
         "--secure-port=0",
         "--kube-api-qps=1000",

@@ -51,7 +51,8 @@ class ClusterState:
     kubeconfig: str
     created_at: str
     logs: str
-    holder: ProcessId
+    holder: ProcessId | None
+    """The process that keeps it; None where containers do."""
 
 
 def check_name(name: str) -> str:
@@ -84,7 +85,8 @@ def load(name: str) -> ClusterState | None:
     """The state of a cluster; None if there is none of that name, or its file cannot be understood any more."""
     try:
         content = json.loads((directory() / f"{check_name(name)}.json").read_text(encoding="utf-8"))
-        return ClusterState(**{**content, "holder": ProcessId(**content["holder"])})
+        holder = content["holder"]
+        return ClusterState(**{**content, "holder": None if holder is None else ProcessId(**holder)})
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
 

@@ -23,11 +23,11 @@ _PROGRAM = "kube-apiserver"
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "APPLY": "patch", "DELETE": "delete", "GET": "get",
           "LIST": "list"}  # fmt: skip
 """The server's verbs that end: a WATCH lasts as long as its client wants, which says nothing of the server."""
-_GAUGES = re.compile(
-    rb"^(apiserver_current_inflight_requests|apiserver_flowcontrol_rejected_requests_total)"
-    rb'\{(?:[^\n]*?request_kind="(\w+)")?[^\n]*\} (\S+)$',
-    re.MULTILINE,
+_GAUGE = re.compile(
+    rb'^apiserver_current_inflight_requests\{(?:[^\n]*?,)?request_kind="(\w+)"[^\n]*\} (\S+)$', re.MULTILINE
 )
+_REFUSED = re.compile(rb'^apiserver_request_total\{(?:[^\n]*?,)?code="429"[^\n]*\} (\S+)$', re.MULTILINE)
+"""Both ways to limit requests in flight (priority and fairness, plain limits) count here what they turn away."""
 _BUCKET = re.compile(
     rb'^apiserver_request_duration_seconds_bucket\{(?:[^\n]*?,)?resource="([^"]+)"'
     rb'[^\n]*?verb="([A-Z]+)"[^\n]*?le="([^"]+)"\} (\S+)$',
@@ -131,16 +131,11 @@ async def read(text: bytes, *, durations: bool = True) -> Saturation:
 
     Only the families in question are looked at, and durations in slices: latencies are being stamped meanwhile.
     """
-    inflight: dict[str, float] = {}
-    rejected = 0.0
-    for family in (b"apiserver_current_inflight_requests", b"apiserver_flowcontrol_rejected_requests_total"):
-        for name, kind, value in _GAUGES.findall(_family(text, family)):
-            if name != family:
-                continue
-            if kind:
-                inflight[kind.decode()] = float(value)
-            else:
-                rejected += float(value)
+    inflight = {
+        kind.decode(): float(value)
+        for kind, value in _GAUGE.findall(_family(text, b"apiserver_current_inflight_requests"))
+    }
+    rejected = sum(float(value) for value in _REFUSED.findall(_family(text, b"apiserver_request_total")))
     found: dict[tuple[str, str], float] = {}
     slices = Slices()
     for line in _BUCKET.finditer(_family(text, b"apiserver_request_duration_seconds") if durations else b""):

@@ -45,7 +45,9 @@ class AuditCollector(Collector):
         log = context.cluster.audit_log
         if log is None:
             raise EnvironmentFault(
-                "provider has no audit log", place=self.name, remedy="use --cluster embedded to count writes"
+                context.cluster.audit_reason or "provider has no audit log",
+                place=self.name,
+                remedy="use --cluster embedded to count writes",
             )
         try:
             self._tail = Tail(log, history_bytes=_HISTORY_BYTES)

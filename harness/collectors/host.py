@@ -26,7 +26,7 @@ class HostCollector(Collector):
     The harness's direct children are its supervisors and its own tools; the load generator, the subject and the control
     plane are grandchildren and do not count. `host.pressure.*` is the share of the last second in which some task waited.
     `overhead.loop_lag` is how late a timer of the harness's event loop came at worst since the last sample: it bounds the
-    error of every client-side time stamp.
+    error of client-side time stamps as long as the harness keeps up with its watches; what waits in a socket it does not see.
     """
 
     name: ClassVar[str] = "host"

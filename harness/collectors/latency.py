@@ -44,6 +44,8 @@ class _Kind:
         self.synced = asyncio.Event()
         self.alive: set[tuple[str, str]] = set()
         self.events = 0
+        self.terminating: dict[tuple[str, str], list[str]] = {}
+        """Objects that are deleted but not gone, with the finalizers that they wait for."""
         self.expected: list[_Seen] = []
         self.index: LabelIndex[_Seen] = LabelIndex()
         self.written: dict[str, int] = {}
@@ -130,11 +132,22 @@ class LatencyCollector(Collector):
         finally:
             self._write(context)
             context.sink.propagation(self._propagation.give_up())
+            self._tell_undeleted(context)
             if self._propagation.unreported:
                 message = f"{self._propagation.unreported} causes of probes were never sent"
                 context.sink.event("warning", source=self.name, message=message)
         if failures:
             raise _as_fault(failures[0])
+
+    def _tell_undeleted(self, context: RunContext) -> None:
+        """Of each kind one object that was deleted and is still there, and why."""
+        for state in self._kinds.values():
+            if state.terminating:
+                (namespace, name), finalizers = next(iter(state.terminating.items()))
+                context.sink.event(
+                    "undeleted", kind=state.kind.alias, count=len(state.terminating), namespace=namespace, name=name,
+                    finalizers=finalizers,
+                )  # fmt: skip
 
     async def _close(self) -> None:
         tasks, self._tasks = self._tasks, []
@@ -178,6 +191,7 @@ class LatencyCollector(Collector):
         labels = metadata.get("labels") or {}
         sighting = Sighting(context.clock.from_monotonic_ns(event.received_ns), *key)
         if event.type == "DELETED":
+            state.terminating.pop(key, None)
             if key not in state.alive:
                 return
             state.alive.discard(key)
@@ -194,6 +208,8 @@ class LatencyCollector(Collector):
             if not ours:
                 return
             state.alive.add(key)
+            if "deletionTimestamp" in metadata:
+                state.terminating[key] = list(metadata.get("finalizers") or ())
         state.events += 1
         self._last_event_ns = event.received_ns
 

@@ -1,7 +1,8 @@
 """Memory, CPU time, threads and descriptors of the subject, seen from outside by the kernel's own accounts.
 
 RSS, anonymous memory and the cgroup's charge disagree for good reasons (mapped files, page cache, kernel memory), so all
-three are kept. Values are sums over the subject's live processes.
+three are kept. Values are sums over the subject's live processes. Of a subject in a pod the kubelet's samples are kept beside
+them, and in their place where this machine does not see the node's processes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import ClassVar
 
 from harness.collectors import procfs
 from harness.collectors.base import Collector
+from harness.collectors.kubelet import KubeletSeries
 from harness.collectors.sampling import Sampler
 from harness.core.handles import Cgroup, CpuLimit, RunContext
 
@@ -26,7 +28,12 @@ class MemoryCollector(Collector):
     pressure of the cgroup (v2), `pressure.cpu` and `pressure.memory`: seconds in which some process of it waited, cumulative.
 
     `memory.cgroup.peak` is the kernel's own high mark, written at the end: it sees what lies between two samples.
+    Of several replicas memory, threads and descriptors are those of the one that has the most at the moment, since each is
+    limited by itself, and CPU time is the sum; `memory.rss`, `memory.anon` and `memory.cgroup` with `{replica}` are of each.
+
     After the subject's death nothing more is written, so the last samples are those of a living process.
+
+    Of a pod also `memory.working_set`, by the kubelet, which looks about every ten seconds: an event tells how often it did.
     """
 
     name: ClassVar[str] = "memory"
@@ -42,6 +49,7 @@ class MemoryCollector(Collector):
         self._throttled_before = (0.0, 0)
         self._round = 0
         self._rss: int | None = None
+        self._kubelet: KubeletSeries | None = None
 
     @property
     def rss_bytes(self) -> int | None:
@@ -54,9 +62,22 @@ class MemoryCollector(Collector):
         if limit is not None:
             context.sink.sample(self.name, "memory.limit", limit)
         self._sampler.start()
+        if context.subject.stats is not None:
+            self._kubelet = KubeletSeries(self.name, context)
+            self._kubelet.start()
+
+    async def settle(self) -> None:
+        if self._kubelet is not None:
+            await self._kubelet.take()
+
+    async def restarting(self) -> None:
+        await self._take()  # what the ending incarnation has used so far would else be that of other programs
 
     async def detach(self) -> None:
         context, self._context = self._context, None
+        kubelet, self._kubelet = self._kubelet, None
+        if kubelet is not None:
+            await kubelet.stop()
         await self._sampler.stop()
         if context is None:
             return
@@ -72,24 +93,42 @@ class MemoryCollector(Collector):
         sink, t_ns = context.sink, context.clock.now_ns()
         usage = self._read_cgroup(context)
         self._sample_limits(context, t_ns)
-        alive = [use for pid in context.subject.pids() if (use := procfs.read_process(pid)) is not None]
-        if not alive:
+        groups = [
+            [use for pid in replica.pids() if (use := procfs.read_process(pid)) is not None]
+            for replica in context.subject.replicas
+        ]
+        if not any(groups):
             return
-        for use in alive:
+        for use in (use for group in groups for use in group):
             self._cpu[use.pid, use.started_ticks] = use.cpu_s
-        self._rss = sum(use.rss_bytes for use in alive)
+        if len(groups) > 1:
+            self._sample_replicas(context, groups, t_ns)
+        self._rss = max(sum(use.rss_bytes for use in group) for group in groups)
         sink.sample(self.name, "memory.rss", self._rss, t_ns=t_ns)
-        sink.sample(self.name, "memory.anon", sum(use.anon_bytes for use in alive), t_ns=t_ns)
+        anon = max(sum(use.anon_bytes for use in group) for group in groups)
+        sink.sample(self.name, "memory.anon", anon, t_ns=t_ns)
         if usage is not None:
             sink.sample(self.name, "memory.cgroup", usage, t_ns=t_ns)
         # What ended processes had used stays in the sum: the series is cumulative.
         sink.sample(self.name, "cpu.seconds", sum(self._cpu.values()), t_ns=t_ns)
-        sink.sample(self.name, "threads", sum(use.threads for use in alive), t_ns=t_ns)
+        sink.sample(self.name, "threads", max(sum(use.threads for use in group) for group in groups), t_ns=t_ns)
         if self._round % _FDS_EVERY == 0:
-            counts = [procfs.count_fds(use.pid) for use in alive]
-            if any(count is not None for count in counts):
-                sink.sample(self.name, "fds", sum(count or 0 for count in counts), t_ns=t_ns)
+            counts = [[procfs.count_fds(use.pid) for use in group] for group in groups]
+            if any(count is not None for group in counts for count in group):
+                sink.sample(self.name, "fds", max(sum(count or 0 for count in group) for group in counts), t_ns=t_ns)
         self._round += 1
+
+    def _sample_replicas(self, context: RunContext, groups: list[list[procfs.ProcessUse]], t_ns: int) -> None:
+        """What each replica has by itself; nothing of one that is being started again."""
+        for number, (replica, group) in enumerate(zip(context.subject.replicas, groups, strict=True)):
+            labels = {"replica": str(number)}
+            if group:
+                rss, anon = sum(use.rss_bytes for use in group), sum(use.anon_bytes for use in group)
+                context.sink.sample(self.name, "memory.rss", rss, labels, t_ns)
+                context.sink.sample(self.name, "memory.anon", anon, labels, t_ns)
+            if replica.cgroup is not None:
+                with contextlib.suppress(OSError):
+                    context.sink.sample(self.name, "memory.cgroup", replica.cgroup.usage_bytes(), labels, t_ns)
 
     def _read_cgroup(self, context: RunContext) -> int | None:
         """Usage now; the peak is kept aside, as the cgroup may be gone by the time of detach."""

@@ -1,32 +1,31 @@
-"""memray from the start of a Python subject: a capture, memray's own flame graph, and the sites that held the memory.
+"""memray on a Python subject, from its start or attached for the load: a capture, flame graphs, the sites that held the memory.
 
 The capture keeps every allocation (not `--aggregate`: that leaves nothing behind after a kill) and is written as it
-happens, so it is readable after SIGKILL. `memray run` profiles one process; children are not followed.
+happens, so it is readable after SIGKILL. One process is profiled; children are not followed.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-import time
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from harness.collectors import python_command
+from harness.collectors.attach.session import Attachment
+from harness.collectors.attach.target import examine, inspect
 from harness.collectors.base import Collector
-from harness.collectors.tools import run_tool
-from harness.core.errors import HarnessError, UsageError
+from harness.collectors.memray_report import captures_folder, publish
+from harness.core.errors import EnvironmentFault, HarnessError, RunFault, UsageError
 from harness.core.handles import Launch, Progress, RunContext
 from harness.core.sinks import Sink
 from harness.toolchain import inject
 
-_DEADLINE_S = 180.0
-_MOUNTS = Path("/proc/self/mountinfo")
-_IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
-
-class MemrayCollector(Collector):
-    """`--memray launch`: puts `memray run` in front of the subject's program."""
+class _Memray(Collector):
+    """What both ways have in common: the subject is Python, and the capture is read after it has ended."""
 
     name: ClassVar[str] = "memray"
     heavy = True
@@ -38,32 +37,7 @@ class MemrayCollector(Collector):
         self._run_dir: Path | None = None
         self._sink: Sink | None = None
         self._context: RunContext | None = None
-
-    async def prepare(self, launch: Launch) -> None:
-        if launch.runtime != "python" or launch.python is None:
-            raise UsageError(
-                "memray profiles Python programs only",
-                place=launch.command[0],
-                remedy="leave --memray out for this subject",
-            )
-        command = python_command.parse(
-            launch.command, executable=launch.python.executable, search_path=launch.env.get("PATH")
-        )
-        side = await inject.ensure(launch.python, self._progress)
-        profiles = launch.run_dir / "profiles"
-        profiles.mkdir(parents=True, exist_ok=True)
-        kind = filesystem_of(profiles)
-        if kind in _IN_MEMORY:
-            launch.sink.event(
-                "warning",
-                source=self.name,
-                message=f"{profiles} is on {kind}: the capture is charged to the subject's memory limit; use --out on a disk",
-            )
-        capture = profiles / "memray-start-0.bin"
-        launch.command[:] = command.under("-m", "memray", "run", "--quiet", "--force", "--output", str(capture))
-        if side not in launch.inject_dirs:
-            launch.inject_dirs.append(side)
-        self._capture, self._run_dir, self._sink = capture, launch.run_dir, launch.sink
+        self._facts: dict[str, object] = {}
 
     async def attach(self, context: RunContext) -> None:
         self._context = context
@@ -71,69 +45,122 @@ class MemrayCollector(Collector):
     async def detach(self) -> None:
         """Make the flame graphs and the summary. Raises RunFault where the capture cannot be read."""
         capture, self._capture = self._capture, None
-        if capture is None or self._run_dir is None or self._sink is None:
-            return
-        if not capture.is_file() or capture.stat().st_size == 0:
-            raise HarnessError("memray wrote no capture", place=str(capture), remedy="see the subject's log")
-        deadline = time.monotonic() + _DEADLINE_S
-        log = capture.with_suffix(".log")
-        output = await run_tool(
-            [sys.executable, "-P", "-m", "harness.collectors.memray_summary", str(capture)],
-            name="memray-summary",
-            log=log,
-            timeout_s=deadline - time.monotonic(),
-        )
-        summary = json.loads(output)
-        graphs: dict[str, str] = {}
-        try:
-            graphs["flamegraph"] = await self._graph(capture, capture.with_name("memray-start-0.html"), log, deadline)
-            if self._was_killed():
-                name = "memray-start-0-at-kill.html"
-                graphs["flamegraph_at_kill"] = await self._graph(
-                    capture, capture.with_name(name), log, deadline, "--leaks"
-                )
-        except HarnessError as error:
-            self._sink.event("warning", source=self.name, message=str(error))
-        self._sink.event(
-            "memray",
-            capture=str(capture.relative_to(self._run_dir)),
-            capture_bytes=capture.stat().st_size,
-            peak_bytes=summary["peak_bytes"],
-            top=summary["peak"],
-            left_bytes=summary["left_bytes"],
-            left=summary["left"],
-            **graphs,
-        )
-        if log.stat().st_size == 0:
-            log.unlink()
+        if capture is not None and self._run_dir is not None and self._sink is not None:
+            capture = await asyncio.to_thread(_into_record, capture, self._run_dir)
+            await publish(capture, self._run_dir, self._sink, killed=self._was_killed(), **self._facts)
 
     def _was_killed(self) -> bool:
         ending = self._context.subject.ending() if self._context is not None else None
         return ending is not None and ending.kind in {"oom_limit", "oom_node", "crash"}
 
-    async def _graph(self, capture: Path, page: Path, log: Path, deadline: float, *options: str) -> str:
-        """memray's own page, with its assets inside: records are read on machines without a network."""
-        assert self._run_dir is not None
-        command = [sys.executable, "-P", "-m", "memray", "flamegraph", "--no-web", "--force", *options]
-        await run_tool(
-            [*command, "--output", str(page), str(capture)],
-            name="memray-flamegraph",
-            log=log,
-            timeout_s=max(1.0, deadline - time.monotonic()),
+
+class MemrayCollector(_Memray):
+    """`--memray launch`: puts `memray run` in front of the subject's program."""
+
+    async def prepare(self, launch: Launch) -> None:
+        _must_be_python(launch)
+        assert launch.python is not None
+        if launch.apart is not None:
+            raise EnvironmentFault(f"{launch.apart}, so memray cannot be put into it", place=self.name)
+        command = python_command.parse(
+            launch.command, executable=launch.python.executable, search_path=launch.env.get("PATH")
         )
-        return str(page.relative_to(self._run_dir))
+        side = await inject.ensure(launch.python, self._progress)
+        folder = launch.folder("profiles") if launch.in_pod else launch.run_dir / "profiles"
+        capture = captures_folder(folder, launch.sink) / "memray-start-0.bin"
+        launch.command[:] = command.under(
+            "-m", "memray", "run", "--quiet", "--force", "--output", launch.inside(capture)
+        )
+        if side not in launch.inject_dirs:
+            launch.inject_dirs.append(side)
+        self._capture, self._run_dir, self._sink = capture, launch.run_dir, launch.sink
 
 
-def filesystem_of(path: Path, mounts: Path = _MOUNTS) -> str | None:
-    """Type of the file system that holds `path`, such as `ext4` or `tmpfs`; None where it cannot be told."""
-    wanted, best, kind = path.resolve(), Path(), None
-    try:
-        lines = mounts.read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        fields = line.split()
-        point = Path(fields[4].encode().decode("unicode_escape"))  # blanks are written as \\040
-        if wanted.is_relative_to(point) and (kind is None or len(point.parts) >= len(best.parts)):
-            best, kind = point, fields[fields.index("-") + 1]
-    return kind
+class MemrayAttachCollector(_Memray):
+    """`--memray attach`: nothing of it is in the subject but from the first step of the load until the system has settled."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__(progress)
+        self._attachment: Attachment | None = None
+        self._folder = Path()
+        self._tried = False
+
+    async def prepare(self, launch: Launch) -> None:
+        _must_be_python(launch)
+        assert launch.python is not None
+        if launch.in_pod:  # a debugger from outside its namespaces ends the container (memray #846)
+            raise EnvironmentFault(
+                "memray cannot be attached to a subject in a pod from outside",
+                place=self.name,
+                remedy="use --memray launch, or --subject-as process",
+            )
+        await inject.ensure(launch.python, self._progress)  # minutes, once: not while the load waits
+        self._folder = captures_folder(launch.run_dir / "profiles", launch.sink)
+        self._run_dir, self._sink = launch.run_dir, launch.sink
+
+    async def phase_started(self, phase: str) -> None:
+        if self._tried or self._context is None or self._context.subject.ending() is not None:
+            return
+        self._tried = True
+        assert self._sink is not None
+        capture = self._folder / f"memray-{phase}-0.bin"
+        target = await examine(_python_of(self._context.subject.pids()), self._folder, self._progress)
+        self._attachment = await Attachment.attach(target, capture)
+        self._capture = capture
+        proof = self._attachment.proof
+        assert proof is not None
+        self._facts["attached"] = phase
+        self._sink.event(
+            "memray_attached",
+            pid=target.pid,
+            how=self._attachment.how,
+            stopped_s=self._attachment.stopped_s,
+            answered_s=proof.seconds,
+            main=proof.main,
+        )
+
+    async def settle(self) -> None:
+        await self._leave()
+
+    async def detach(self) -> None:
+        try:
+            await self._leave()
+        except HarnessError as error:  # where the subject has ended, so has the capture, which is worth reading
+            if self._sink is not None and self._context is not None and self._context.subject.ending() is None:
+                self._sink.event("warning", source=self.name, message=str(error))
+        await super().detach()
+
+    async def _leave(self) -> None:
+        attachment, self._attachment = self._attachment, None
+        if attachment is not None and self._sink is not None:
+            await attachment.detach()
+            self._sink.event("memray_detached", pid=attachment.target.pid)
+
+
+def _python_of(pids: Sequence[int]) -> int:
+    """The process to attach to: the subject's main one, or the first Python below a wrapper such as `uv run`."""
+    if not pids:
+        raise RunFault("the subject has ended")
+    for pid in pids:
+        with contextlib.suppress(UsageError):
+            inspect(pid)
+            return pid
+    return pids[0]
+
+
+def _must_be_python(launch: Launch) -> None:
+    if launch.runtime != "python" or launch.python is None:
+        raise UsageError(
+            "memray profiles Python programs only",
+            place=launch.command[0],
+            remedy="leave --memray out for this subject",
+        )
+
+
+def _into_record(capture: Path, run_dir: Path) -> Path:
+    """A capture that was written into a folder shared with a pod, as a file of the record."""
+    if capture.is_relative_to(run_dir) or not capture.is_file():
+        return capture
+    profiles = run_dir / "profiles"
+    profiles.mkdir(exist_ok=True)
+    return Path(shutil.copy(capture, profiles))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import ClassVar
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from harness.collectors import census
 from harness.collectors.base import Collector
 from harness.collectors.sampling import Sampler, Slices
 from harness.core.errors import EnvironmentFault
-from harness.core.handles import RunContext
+from harness.core.handles import RunContext, Subject
 
 INTERVAL_S = 1.0
 _TIMEOUT = aiohttp.ClientTimeout(total=2)
@@ -21,21 +24,61 @@ _KEPT = (
     b"workqueue_",
     b"rest_client_",
     b"process_",
+    b"leader_election_",
     b"go_goroutines",
     b"go_memstats_",
     b"python_gc_",
     b"calibrated_truth_",  # what the reference controller of that name knows of itself: see docs/accuracy.md
+    b"tokio_",
 )
+_TOKIO_TASKS = re.compile(r"tokio_(\w+_)?((live|alive|active)_tasks(_count)?|tasks_(live|alive|active))")
+"""Gauges by which exporters of tokio's runtime metrics tell its tasks; tokio itself calls them `num_alive_tasks`."""
 _MAX_STORED = 1000
 _MAX_BYTES = 64 << 20
 _CHECKED = 20  # lines whose form is checked, kept or not: enough to tell an exposition from anything else
 _SAMPLE = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})?[ \t]+[-+0-9.eEinfaIN]+([ \t]+-?\d+)?\s*$")
 
 
-class MetricsCollector(Collector):
-    """Samples `queue.depth`, `reconciles.total`, `metrics.series`, `tasks` of Go, and the kept families by their own names.
+@dataclass(slots=True)
+class _Reading:
+    """What one scrape told; None: nothing of it."""
 
-    Histogram buckets are counted but not stored. A scrape that fails is one warning, not an error: a starved subject that
+    series: int
+    depth: float | None = None
+    reconciles: float | None = None
+    goroutines: float | None = None
+    tokio: float | None = None
+
+    @property
+    def tasks(self) -> float | None:
+        """What the runtime calls its tasks."""
+        return self.tokio if self.goroutines is None else self.goroutines
+
+
+class _Counter:
+    """A counter over the incarnations of a replica: each counts from zero again, and what the last had counted stands."""
+
+    def __init__(self) -> None:
+        self._before = self._last = 0.0
+        self._process: tuple[int, int] | None = None
+
+    @property
+    def total(self) -> float:
+        """All that was counted."""
+        return self._before + self._last
+
+    def take(self, value: float, process: tuple[int, int]) -> None:
+        """A reading of the process (pid, start)."""
+        if process != self._process or value < self._last:
+            self._before += self._last
+        self._process, self._last = process, value
+
+
+class MetricsCollector(Collector):
+    """Samples `queue.depth`, `reconciles.total`, `metrics.series`, `tasks` of Go and tokio, and the kept families by name.
+
+    Of several replicas the sums (of `metrics.series` the most); their own samples carry `{replica}`. Histogram buckets are
+    counted but not stored. A scrape that fails is one warning, not an error: a starved subject that
     does not answer is a finding of other collectors.
     """
 
@@ -47,8 +90,11 @@ class MetricsCollector(Collector):
         self._sampler = Sampler(self.name, self._take, INTERVAL_S)
         self._queue_depth: float | None = None
         self._paused = False
-        self._reconciles = 0.0
-        self._reconciles_before = 0.0
+        self._reconciles: dict[int, _Counter] = {}
+        self._readings: dict[int, _Reading] = {}
+        """The newest of each replica that answers."""
+        self._one_at_a_time = asyncio.Lock()
+        self._failing_over = False
         self._warned: set[str] = set()
         self._stored: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
 
@@ -63,21 +109,30 @@ class MetricsCollector(Collector):
             )
         self._context = context
         self._session = aiohttp.ClientSession(trust_env=False, timeout=_TIMEOUT)
+        await self._take()  # its connection is there from now on, and no change of the subject's tasks later
         self._sampler.start()
+
+    async def phase_started(self, phase: str) -> None:
+        self._failing_over = phase.startswith("failover")  # a replica that does not answer is then meant not to
+
+    async def phase_ended(self, phase: str) -> None:  # noqa: ARG002
+        self._failing_over = False
 
     async def restarting(self) -> None:
         # The next incarnation counts from zero again: what this one has counted is kept.
         await self._take()
         self._paused = True
         self._queue_depth = None
-        self._reconciles_before += self._reconciles
-        self._reconciles = 0.0
 
     async def restarted(self) -> None:
         self._paused = False
 
     async def settle(self) -> None:
         await self._take()
+        tokio = _sum(each.tokio for each in self._readings.values())
+        if tokio is not None and self._context is not None and self._context.subject.runtime == "other":
+            row = census.Row("tokio", "(tasks of the runtime)", None, None, round(tokio))
+            census.write(self._context.sink, [row], {"tokio": "the runtime's metrics tell a number, no names"})
 
     async def detach(self) -> None:
         context, self._context = self._context, None
@@ -100,55 +155,85 @@ class MetricsCollector(Collector):
             await self._scrape(self._context, self._session)
 
     async def _scrape(self, context: RunContext, session: aiohttp.ClientSession) -> None:
-        url = context.subject.metrics_url
+        async with self._one_at_a_time:  # a late answer with smaller counters would look like a new process
+            await self._ask(context, session)
+
+    async def _ask(self, context: RunContext, session: aiohttp.ClientSession) -> None:
+        for number, replica in enumerate(context.subject.replicas):
+            process = (replica.pid, replica.started_ns)
+            reading = await self._scrape_one(context, session, number, replica)
+            if self._paused:  # a scrape that was under way when the restart began
+                return
+            if reading is None:
+                self._readings.pop(number, None)
+                continue
+            self._readings[number] = reading
+            if reading.reconciles is not None:
+                self._reconciles.setdefault(number, _Counter()).take(reading.reconciles, process)
+        self._write(context)
+
+    async def _scrape_one(
+        self, context: RunContext, session: aiohttp.ClientSession, number: int, replica: Subject
+    ) -> _Reading | None:
+        url = replica.metrics_url
         assert url is not None
         try:
             async with session.get(url, headers={"Accept": "text/plain;version=0.0.4"}) as response:
                 if response.status != 200:
                     self._warn(context, "status", f"{url} answered with status {response.status}")
-                    return
+                    return None
                 if response.content_type == "text/html":
                     self._warn(context, "html", f"{url} is a web page, not Prometheus metrics")
-                    return
+                    return None
                 body = await response.content.read(_MAX_BYTES)
                 while chunk := await response.content.read(_MAX_BYTES - len(body)):
                     body += chunk
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            self._warn(context, "scrape", f"{url} could not be scraped: {str(error) or type(error).__name__}")
-            return
-        t_ns = context.clock.now_ns()
+            if not self._failing_over:
+                self._warn(context, "scrape", f"{url} could not be scraped: {str(error) or type(error).__name__}")
+            return None
+        labels = {"replica": str(number)} if len(context.subject.replicas) > 1 else {}
         try:
-            await self._keep(context, body, t_ns)
+            return await self._keep(context, body, context.clock.now_ns(), labels)
         except (ValueError, IndexError, KeyError) as error:
             self._warn(context, "parse", f"{url} does not hold Prometheus metrics: {error}")
+            return None
 
-    async def _keep(self, context: RunContext, body: bytes, t_ns: int) -> None:
+    async def _keep(self, context: RunContext, body: bytes, t_ns: int, replica: dict[str, str]) -> _Reading:
         series, kept = await count_and_filter(body)
         if series == 0:
             raise ValueError("it has no samples")
-        sink = context.sink
-        depth = reconciles = goroutines = None
+        reading = _Reading(series)
         slices = Slices()
         for name, labels, value in parse(kept):
             await slices.pause()
             if name == "workqueue_depth":
-                depth = (depth or 0.0) + value
+                reading.depth = (reading.depth or 0.0) + value
             elif name == "controller_runtime_reconcile_total":
-                reconciles = (reconciles or 0.0) + value
+                reading.reconciles = (reading.reconciles or 0.0) + value
             elif name == "go_goroutines":
-                goroutines = value
+                reading.goroutines = value
+            elif _TOKIO_TASKS.fullmatch(name):
+                reading.tokio = (reading.tokio or 0.0) + value
+            labels = {**labels, **replica}
             if self._room_for(context, name, labels):
-                sink.sample(self.name, name, value, labels, t_ns)
-        if self._paused:  # a scrape that was under way when the restart began
+                context.sink.sample(self.name, name, value, labels, t_ns)
+        return reading
+
+    def _write(self, context: RunContext) -> None:
+        """The sums over all replicas that answer; of the series the most."""
+        readings, t_ns = self._readings.values(), context.clock.now_ns()
+        if not readings:
             return
-        self._queue_depth = depth
-        if reconciles is not None:
-            self._reconciles = reconciles
-            reconciles += self._reconciles_before
-        sink.sample(self.name, "metrics.series", series, t_ns=t_ns)
-        for metric, total in (("queue.depth", depth), ("reconciles.total", reconciles), ("tasks", goroutines)):
+        self._queue_depth = _sum(each.depth for each in readings)
+        context.sink.sample(self.name, "metrics.series", max(each.series for each in readings), t_ns=t_ns)
+        for metric, total in (
+            ("queue.depth", self._queue_depth),
+            ("reconciles.total", _sum(each.total for each in self._reconciles.values())),
+            ("tasks", _sum(each.tasks for each in readings)),
+        ):
             if total is not None:
-                sink.sample(self.name, metric, total, t_ns=t_ns)
+                context.sink.sample(self.name, metric, total, t_ns=t_ns)
 
     def _room_for(self, context: RunContext, name: str, labels: dict[str, str]) -> bool:
         key = (name, tuple(sorted(labels.items())))
@@ -164,6 +249,12 @@ class MetricsCollector(Collector):
         if topic not in self._warned:
             self._warned.add(topic)
             context.sink.event("warning", source=self.name, message=message)
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    """None where nobody tells."""
+    told = [value for value in values if value is not None]
+    return sum(told) if told else None
 
 
 async def count_and_filter(body: bytes) -> tuple[int, str]:

@@ -1,11 +1,12 @@
 """Reads pprof profiles: the protobuf message `perftools.profiles.Profile`, mostly gzip'd.
 
-Only what folded stacks need is decoded, straight from the wire format; there is no generated code to keep in step.
+Only what stacks need is decoded, straight from the wire format; there is no generated code to keep in step.
 """
 
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -83,6 +84,8 @@ class Profile:
     samples: list[tuple[list[int], list[int]]] = field(default_factory=list)
     frames: dict[int, list[str]] = field(default_factory=dict)
     """Functions of each location, innermost first."""
+    places: dict[int, list[tuple[str, str, int]]] = field(default_factory=dict)
+    """Function, file and line of each location, innermost first."""
 
     def folded(self, type_: str) -> Counter[str]:
         """Value of the sample type by stack, outermost function first, joined by semicolons."""
@@ -92,21 +95,34 @@ class Profile:
             return stacks
         column = names.index(type_)
         for locations, values in self.samples:
+            if column >= len(values):
+                raise ValueError("not a profile: a sample lacks a value")
             path = [name for location in reversed(locations) for name in reversed(self.frames.get(location, []))]
             stacks[";".join(path) or "(unknown)"] += values[column]
         return stacks
 
 
+def unpacked(raw: bytes) -> bytes:
+    """The message without its compression. Raises ValueError for what is no profile at all, with what it is instead."""
+    if raw.lstrip()[:1] == b"<":
+        raise ValueError("not a profile but a web page")
+    if not raw:
+        raise ValueError("not a profile: it is empty")
+    try:
+        return gzip.decompress(raw) if raw.startswith(_GZIP) else raw
+    except EOFError as error:
+        raise ValueError("not a whole profile: it was cut short") from error
+    except (OSError, zlib.error) as error:
+        raise ValueError(f"not a profile: {error}") from error
+
+
 def decode(raw: bytes) -> Profile:
     """Decode a profile, gzip'd or not. Raises ValueError where it is none."""
-    try:
-        data = gzip.decompress(raw) if raw.startswith(_GZIP) else raw
-    except (OSError, EOFError) as error:
-        raise ValueError(f"not a profile: {error}") from error
+    data = unpacked(raw)
     strings: list[str] = []
     types: list[tuple[int, int]] = []
     functions: dict[int, tuple[int, int]] = {}
-    lines: dict[int, list[int]] = {}
+    lines: dict[int, list[tuple[int, int]]] = {}
     profile = Profile()
     for number, value in fields(data):
         if number == 1:
@@ -124,11 +140,16 @@ def decode(raw: bytes) -> Profile:
             strings.append(_bytes(value).decode(errors="replace"))
     try:
         profile.types = [(strings[name], strings[unit]) for name, unit in types]
-        labels = {key: _label(strings[name], strings[file]) for key, (name, file) in functions.items()}
+        named = {key: (strings[name], strings[file]) for key, (name, file) in functions.items()}
     except IndexError as error:
         raise ValueError("not a profile: a name is missing") from error
+    unknown = ("(unknown)", "")
+    profile.places = {
+        location: [(*named.get(function, unknown), line) for function, line in called]
+        for location, called in lines.items()
+    }
     profile.frames = {
-        location: [labels.get(function, "(unknown)") for function in called] for location, called in lines.items()
+        location: [_label(name, file) for name, file, _ in called] for location, called in profile.places.items()
     }
     return profile
 
@@ -149,11 +170,13 @@ def _sample(data: bytes) -> tuple[list[int], list[int]]:
     return locations, values
 
 
-def _location(data: bytes) -> tuple[int, list[int]]:
+def _location(data: bytes) -> tuple[int, list[tuple[int, int]]]:
+    """Id of a location, with function id and line of each function inlined there."""
     ident, called = 0, []
     for number, value in fields(data):
         if number == 1:
             ident = _int(value)
         elif number == 4:
-            called.append(_int(dict(fields(_bytes(value))).get(1, 0)))
+            line = dict(fields(_bytes(value)))
+            called.append((_int(line.get(1, 0)), _int(line.get(2, 0))))
     return ident, called

@@ -12,7 +12,7 @@ from harness.collectors.base import Collector
 from harness.collectors.host import HostCollector
 from harness.collectors.latency import LatencyCollector
 from harness.collectors.memory import MemoryCollector
-from harness.collectors.memray import MemrayCollector
+from harness.collectors.memray import MemrayAttachCollector, MemrayCollector
 from harness.collectors.metrics import MetricsCollector
 from harness.collectors.oom import OomCollector
 from harness.collectors.pyroscope import PyroscopeCollector
@@ -34,6 +34,7 @@ class _Silent:
 @dataclass(frozen=True, slots=True)
 class _Options:
     progress: Progress
+    memray: str
     pyroscope_url: str | None
     pyroscope_memory: bool
 
@@ -47,7 +48,9 @@ _MAKERS: dict[str, Callable[[_Options], Collector]] = {
     "latency": lambda _: LatencyCollector(),
     "host": lambda _: HostCollector(),
     "apiserver": lambda _: ApiServerCollector(),
-    "memray": lambda options: MemrayCollector(options.progress),
+    "memray": lambda options: (MemrayAttachCollector if options.memray == "attach" else MemrayCollector)(
+        options.progress
+    ),
     "pyroscope": lambda options: PyroscopeCollector(
         options.progress, server=options.pyroscope_url, memory=options.pyroscope_memory
     ),
@@ -59,18 +62,21 @@ NAMES: tuple[str, ...] = tuple(_MAKERS)
 def create(
     names: Sequence[str],
     *,
-    memray: bool = False,
+    memray: str = "off",
     pyroscope: str | None = None,
     pyroscope_memory: bool = False,
     progress: Progress | None = None,
 ) -> list[Collector]:
     """One collector per distinct name, in the order given, then the profilers asked for beside them.
 
-    `pyroscope` is `on` (profiles stay in the record) or the URL of a server. `pyroscope_memory` profiles memory too, which
-    is heavy. Raises UsageError for an unknown name.
+    `memray` is `launch`, `attach` or `off`. `pyroscope` is `on` (profiles stay in the record) or the URL of a server.
+    `pyroscope_memory` profiles memory too, which is heavy. Raises UsageError for an unknown name.
     """
-    wanted = [*names, *(["memray"] if memray else []), *(["pyroscope"] if pyroscope is not None else [])]
-    options = _Options(progress or _Silent(), None if pyroscope in (None, "on") else pyroscope, pyroscope_memory)
+    # In this order, for they are taken off in reverse: captures of memray are in the record before they are sent.
+    wanted = [*names, *(["pyroscope"] if pyroscope is not None else []), *(["memray"] if memray != "off" else [])]
+    options = _Options(
+        progress or _Silent(), memray, None if pyroscope in (None, "on") else pyroscope, pyroscope_memory
+    )
     made = []
     for name in dict.fromkeys(wanted):
         if name not in _MAKERS:

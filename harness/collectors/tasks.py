@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -15,14 +16,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.agent import side_dir
-from harness.collectors import goruntime
+from harness.collectors import census, goruntime
 from harness.collectors.base import Collector
 from harness.core.errors import EnvironmentFault, RunFault
 from harness.core.handles import Launch, RunContext
 
 SOCKET_ENV = "HARNESS_AGENT_SOCKET"
 _CONNECT_S = 5.0
-_COLLECT_S = 8.0
+_COLLECT_S = 6.0
+_CENSUS_S = 2.0
 _LINE_LIMIT = 1 << 20
 _SUN_PATH = 108
 _MAX_BACKFILL = 600
@@ -35,10 +37,12 @@ class _Process:
     writer: asyncio.StreamWriter
     pid: int = 0
     probe_ns: int = 0
+    replica: int | None = None
     tasks: int | None = None
     names: dict[str, int] = field(default_factory=dict)
     cpu_ns: int = 0
     heap: asyncio.Future[dict[str, Any]] | None = None
+    census: asyncio.Future[dict[str, Any]] | None = None
 
 
 class TasksCollector(Collector):
@@ -56,6 +60,7 @@ class TasksCollector(Collector):
         self._written: dict[str, int] = {}
         self._ended_cpu_ns = 0
         self._total: int | None = None
+        self._apart: str | None = None
 
     @property
     def total(self) -> int | None:
@@ -65,9 +70,19 @@ class TasksCollector(Collector):
     async def prepare(self, launch: Launch) -> None:
         if launch.runtime != "python" or launch.python is None:
             return
+        if launch.apart is not None:
+            self._apart = launch.apart
+            return
         # Not in the run directory: a socket's path must fit into 108 bytes.
-        self._directory = Path(tempfile.mkdtemp(prefix="hns-"))
+        self._directory = Path(tempfile.mkdtemp(prefix="hns-")) if launch.shared is None else launch.folder("agent")
         path = self._directory / "agent"
+        if launch.shared is not None:
+            self._server = await self._serve_in(self._directory)
+            path.chmod(0o666)
+            launch.agent_socket = path
+            launch.env[SOCKET_ENV] = launch.inside(path)
+            launch.inject_dirs += [] if side_dir() in launch.inject_dirs else [side_dir()]
+            return
         if len(bytes(path)) >= _SUN_PATH:
             self._remove_directory()
             raise EnvironmentFault(
@@ -86,9 +101,8 @@ class TasksCollector(Collector):
             raise EnvironmentFault("the subject is neither Python nor Go: its tasks cannot be counted", place=self.name)
         if runtime == "python":
             if self._server is None:
-                raise EnvironmentFault(
-                    "the subject's interpreter is not known, so nothing was injected", place=self.name
-                )
+                why = self._apart or "the subject's interpreter is not known"
+                raise EnvironmentFault(f"{why}, so nothing was injected", place=self.name)
             try:
                 async with asyncio.timeout(_CONNECT_S):
                     await self._connected.wait()
@@ -115,6 +129,17 @@ class TasksCollector(Collector):
         await asyncio.gather(*self._handlers, return_exceptions=True)
         self._remove_directory()
 
+    async def _serve_in(self, directory: Path) -> asyncio.Server:
+        """Listen in a folder whose path may be too long for a socket: it is named by an open descriptor meanwhile.
+
+        The subject knows it by the short path that it has in the pod.
+        """
+        handle = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+        try:
+            return await asyncio.start_unix_server(self._serve, f"/proc/self/fd/{handle}/agent", limit=_LINE_LIMIT)
+        finally:
+            os.close(handle)
+
     def _remove_directory(self) -> None:
         directory, self._directory = self._directory, None
         if directory is not None:
@@ -135,8 +160,9 @@ class TasksCollector(Collector):
             self._handlers.discard(handler)
             self._processes.remove(process)
             self._ended_cpu_ns += process.cpu_ns
-            if process.heap is not None and not process.heap.done():
-                process.heap.cancel()
+            for awaited in (process.heap, process.census):
+                if awaited is not None and not awaited.done():
+                    awaited.cancel()
             writer.close()
 
     def _take(self, process: _Process, message: dict[str, Any]) -> None:
@@ -155,6 +181,9 @@ class TasksCollector(Collector):
             case "collect":
                 if process.heap is not None and not process.heap.done():
                     process.heap.set_result(message)
+            case "census":
+                if process.census is not None and not process.census.done():
+                    process.census.set_result(message)
 
     def _write(self, context: RunContext, process: _Process, message: dict[str, Any]) -> None:
         sink, clock = context.sink, context.clock
@@ -163,6 +192,7 @@ class TasksCollector(Collector):
         if counts:
             self._total = sum(counts)
             sink.sample(self.name, "tasks", self._total, t_ns=t_ns)
+            self._write_replicas(context, t_ns)
         names: dict[str, int] = dict.fromkeys(self._written, 0)
         for item in self._processes:
             for name, count in item.names.items():
@@ -177,14 +207,44 @@ class TasksCollector(Collector):
         spent_ns = self._ended_cpu_ns + sum(item.cpu_ns for item in self._processes)
         sink.sample(self.name, "overhead.agent.cpu", spent_ns / 1e9, t_ns=t_ns)
 
+    def _write_replicas(self, context: RunContext, t_ns: int) -> None:
+        """The tasks of each of several replicas."""
+        replicas = context.subject.replicas
+        for number in range(len(replicas)) if len(replicas) > 1 else ():
+            own = [each.tasks for each in self._processes if each.tasks is not None and self._replica(each) == number]
+            if own:
+                context.sink.sample(self.name, "tasks", sum(own), {"replica": str(number)}, t_ns)
+
+    def _replica(self, process: _Process) -> int | None:
+        """Which replica a connected process belongs to; looked up once, for that reads /proc."""
+        if process.replica is None and self._context is not None:
+            for number, replica in enumerate(self._context.subject.replicas):
+                if process.pid in replica.pids():
+                    process.replica = number
+        return process.replica
+
+    def _largest_replica(self, asked: list[_Process], answers: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+        """The answers of the replica with the largest heap, of all processes where there are no replicas."""
+        by_replica: dict[int | None, dict[int, dict[str, Any]]] = {}
+        several = self._context is not None and len(self._context.subject.replicas) > 1
+        for process in asked:
+            if process.pid in answers:
+                number = self._replica(process) if several else None
+                by_replica.setdefault(number, {})[process.pid] = answers[process.pid]
+        return max((list(found.values()) for found in by_replica.values()), key=_heap_bytes, default=[])
+
     async def _read_heap(self) -> None:
         """Force a collection in every process and write the sums; a part that one process cannot tell is left out."""
         context = self._context
         if context is None:
             return
         if context.subject.runtime == "go":
-            value = await goruntime.heap_after_collection(context.subject.pprof_url)
-            context.sink.sample(self.name, "memory.heap", value)
+            heaps = [await goruntime.heap_after_collection(each.pprof_url) for each in context.subject.replicas]
+            context.sink.sample(self.name, "memory.heap", max(heaps))
+            looks = [await self._goroutines(context)]
+            await asyncio.sleep(census.APART_S)
+            looks.append(await self._goroutines(context))
+            census.write(context.sink, census.least(*looks), {})
             return
         asked = [process for process in self._processes if process.pid]
         for process in asked:
@@ -200,8 +260,9 @@ class TasksCollector(Collector):
         if missing:
             reasons.add(f"{missing} of {len(asked)} processes did not answer within {_COLLECT_S:.0f} s")
         total = 0
+        largest = self._largest_replica(asked, answers)
         for part in ("pymalloc", "malloc"):
-            values = [answer[part] for answer in answers.values() if answer.get(part) is not None]
+            values = [answer[part] for answer in largest if answer.get(part) is not None]
             if values:
                 context.sink.sample(self.name, "memory.heap", sum(values), {"part": part})
                 total += sum(values)
@@ -214,6 +275,31 @@ class TasksCollector(Collector):
             seconds=max((answer["seconds"] for answer in answers.values()), default=0.0),
             reasons=sorted(reasons),
         )
+        await self._write_census(context, asked, list(answers.values()))
+
+    async def _goroutines(self, context: RunContext) -> list[census.Row]:
+        """Goroutines of all replicas."""
+        return [row for each in context.subject.replicas for row in await goruntime.goroutines(each.pprof_url)]
+
+    async def _write_census(self, context: RunContext, asked: list[_Process], answers: list[dict[str, Any]]) -> None:
+        """Look a second time, and write what was there at both looks."""
+        first, reasons = census.of_processes(answers)
+        await asyncio.sleep(census.APART_S)
+        for process in asked:
+            process.census = asyncio.get_running_loop().create_future()
+            process.writer.write(b'{"command":"census"}\n')
+        waiting = [process.census for process in asked if process.census is not None]
+        if waiting:
+            await asyncio.wait(waiting, timeout=_CENSUS_S)
+        again = {p.pid: p.census.result() for p in asked if p.census and p.census.done() and not p.census.cancelled()}
+        second, more = census.of_processes(again.values())
+        if missing := sum(1 for p in asked if p.census and not p.census.done()):
+            more["late"] = f"{missing} of {len(asked)} processes did not count within {_CENSUS_S:.0f} s"
+        census.write(context.sink, census.least(first, second), {**reasons, **more})
+
+
+def _heap_bytes(answers: list[dict[str, Any]]) -> int:
+    return sum(answer.get(part) or 0 for answer in answers for part in ("pymalloc", "malloc"))
 
 
 def backfill(sent_ns: int, lag_ns: int, interval_ns: int) -> list[tuple[int, int]]:

@@ -12,6 +12,14 @@ from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, slots=True)
+class ClockOffset:
+    """How far another machine's wall clock is ahead of ours, in seconds, give or take `uncertainty_s`."""
+
+    offset_s: float
+    uncertainty_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunClock:
     """Nanoseconds since a run began. `origin_ns` is a `time.monotonic_ns()` value."""
 
@@ -26,6 +34,10 @@ class RunClock:
         """Convert a `time.monotonic_ns()` reading of any process on this machine to run time."""
         return value - self.origin_ns
 
-    def from_wall(self, moment: datetime) -> int:
-        """Convert a wall-clock stamp of this machine (an audit line's, say) to run time; exact only without clock steps."""
-        return round((moment - self.started_at).total_seconds() * 1e9)
+    def from_wall(self, moment: datetime, offset: ClockOffset | None = None) -> int:
+        """Convert a wall-clock stamp (an audit line's, say) to run time; exact only without clock steps.
+
+        The stamp is of this machine, or of one whose clock is `offset` from ours.
+        """
+        ahead_s = 0.0 if offset is None else offset.offset_s
+        return round(((moment - self.started_at).total_seconds() - ahead_s) * 1e9)

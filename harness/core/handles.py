@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
-from harness.core.clock import RunClock
+from harness.core.clock import ClockOffset, RunClock
 from harness.core.kinds import Kind
 from harness.core.sinks import Sink
 
@@ -30,27 +31,63 @@ class Progress(Protocol):
         """How the current step stands, such as `132 of 480 packages`; may be shown over the last detail."""
 
 
+@dataclass(frozen=True, slots=True)
+class SharedFolder:
+    """A folder of this machine that a cluster's nodes see as `there`."""
+
+    here: Path
+    there: str
+
+
 class Cluster(Protocol):
-    """A running Kubernetes API that one run may use."""
+    """A running Kubernetes API that one run may use. One file of `cluster/` each: embedded, kind, kubeconfig."""
 
     provider: str
     name: str
     server: str
     version: str
     kubeconfig: Path
-    """Of an administrator, mode 0600."""
+    """Of an administrator, mode 0600; its one context is this cluster's, so that nothing else can be meant by it."""
     audit_log: Path | None
     """The API server's audit log where it can be read (JSON lines, policy of DESIGN.md)."""
+    audit_reason: str | None
+    """Why there is no audit log; None where there is one."""
+    pods: bool
+    """Whether it has nodes that run pods."""
+    calls_host: bool
+    """Whether its API server can call a webhook that a process of this machine serves on loopback."""
+    clock: ClockOffset | None
+    """How far the clock of its API server is from this machine's; None where they are the same clock."""
+
+    @property
+    def throwaway(self) -> bool:
+        """Whether it was made for this run and is deleted whole. Else what the run makes is removed by its run id, and
+        nothing else is touched."""
 
     @property
     def pids(self) -> Mapping[str, int]:
-        """Processes of the control plane on this machine by program, such as `kube-apiserver`; empty where it is elsewhere."""
+        """Processes of the cluster on this machine by program, such as `kube-apiserver`; empty where it is elsewhere."""
 
     async def identity(self, user: str) -> Path:
-        """A kubeconfig (mode 0600) by which the holder is `user` to the API server; it has no rights until bound."""
+        """A kubeconfig (mode 0600) by which the holder is `username(user)` to the API server; no rights until bound."""
+
+    def username(self, user: str) -> str:
+        """What the API server calls the holder of `identity(user)`: `user` itself, or a ServiceAccount's name for it."""
+
+    async def load_image(self, image: str) -> bool:
+        """Put an image of this machine's Docker on every node; False where the nodes must pull it."""
+
+    async def shared_folder(self) -> SharedFolder | None:
+        """A folder that all nodes share with this machine; None where there is none."""
+
+    def failure(self) -> str | None:
+        """One sentence if it broke down by itself, after which nothing measured means anything; None while it lives."""
 
     def describe(self) -> Mapping[str, JSON]:
         """Facts for the run record: provider, version, flags that matter. Never credentials."""
+
+    async def stop(self) -> Sequence[str]:
+        """Take away the cluster, or what the run made in it; again is harmless. One sentence for each thing that stayed."""
 
 
 class Cgroup(Protocol):
@@ -84,6 +121,55 @@ class Cgroup(Protocol):
         """Processes in it."""
 
 
+@dataclass(frozen=True, slots=True)
+class KillReading:
+    """What is known at one moment of kills for memory. `limit_hits` and `usage_bytes` are None where nobody can tell."""
+
+    kills: int
+    """Cumulative kills of the subject's processes."""
+    limit_hits: int | None
+    """Cumulative times the limit was reached."""
+    usage_bytes: int | None
+    pids: Sequence[int] = ()
+    by_replica: Sequence[int] = ()
+    """Kills of each replica, where there are several."""
+    evidence: Mapping[str, JSON] = field(default_factory=dict)
+    """Where the numbers come from."""
+
+
+class KillWitness(Protocol):
+    """Counts kills for memory of one incarnation of the subject."""
+
+    limit_bytes: int | None
+
+    def read(self) -> KillReading:
+        """The counts now; raises OSError where they are gone for good."""
+
+    def peak_bytes(self) -> int | None:
+        """Highest charge so far, None where nobody can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStats:
+    """One sample of a kubelet about a container, taken at `at` by the node's clock. None: it does not tell."""
+
+    at: datetime
+    working_set_bytes: int | None
+    usage_bytes: int | None
+    rss_bytes: int | None
+    cpu_s: float | None
+
+
+class Stats(Protocol):
+    """Asks a kubelet what it knows of the subject."""
+
+    failure: str | None
+    """Why the newest question got no answer."""
+
+    async def read(self) -> ContainerStats | None:
+        """Its newest sample, None where there is none that was not read before."""
+
+
 class Throttling(Protocol):
     """Cumulative counters of a CPU limit."""
 
@@ -107,18 +193,20 @@ class CpuLimit(Protocol):
         """The counters now; raises OSError when its cgroup is gone."""
 
 
-EndKind = Literal["oom_limit", "oom_node", "thrashing", "crash", "our_signal", "clean"]
+EndKind = Literal["oom_limit", "oom_node", "thrashing", "crash", "our_signal", "clean", "gone"]
+"""`gone`: a process that is nobody of ours has ended, and only its parent knows how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How the subject ended, with the evidence for it.
 
-    `exit_code` follows the shell: 128 + signal for a death by signal. `evidence` holds the counters before and after.
+    `exit_code` follows the shell: 128 + signal for a death by signal; None where only its parent knows. `evidence` holds the
+    counters before and after.
     """
 
     kind: EndKind
-    exit_code: int
+    exit_code: int | None
     t_ns: int
     sentence: str
     evidence: Mapping[str, JSON] = field(default_factory=dict)
@@ -135,7 +223,6 @@ class Subject(Protocol):
     runtime: SubjectRuntime
     started_ns: int
     """Run time at which its process was started."""
-    pid: int
     metrics_url: str | None
     pprof_url: str | None
     agent_socket: Path | None
@@ -143,8 +230,24 @@ class Subject(Protocol):
     memory_limit: int | None
 
     @property
+    def pid(self) -> int:
+        """Its main process as this machine numbers it; 0 where that is not seen from here."""
+
+    @property
+    def replicas(self) -> Sequence[Subject]:
+        """Each of its replicas, limited by itself; only itself where there is one."""
+
+    @property
     def cgroup(self) -> Cgroup | None:
         """The memory cgroup of the running incarnation, None without a limit."""
+
+    @property
+    def kills(self) -> KillWitness | None:
+        """Who counts kills for memory of the running incarnation; None where nobody can."""
+
+    @property
+    def stats(self) -> Stats | None:
+        """The kubelet, of a subject in a pod."""
 
     @property
     def cpu(self) -> CpuLimit | None:
@@ -235,6 +338,32 @@ class Launch:
     """Directories put in front of PYTHONPATH, in order."""
     agent_socket: Path | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    shared: SharedFolder | None = None
+    """Of a subject that does not see this machine's files: the folder that it sees, as `there`."""
+    apart: str | None = None
+    """Why nothing can be handed to the subject, nor taken from it, by files; None where it can."""
+
+    @property
+    def in_pod(self) -> bool:
+        """Whether it will run in a pod: with a file system and a loopback of its own."""
+        return self.shared is not None or self.apart is not None
+
+    def folder(self, name: str) -> Path:
+        """A directory for files that the subject writes and the harness reads, or the other way round."""
+        if self.shared is None:
+            directory = self.run_dir / name
+            directory.mkdir(parents=True, exist_ok=True)
+            return directory
+        directory = self.shared.here / name
+        directory.mkdir(exist_ok=True)
+        directory.chmod(0o777)  # the subject's user is unknown here; the folder above is closed to everybody else
+        return directory
+
+    def inside(self, path: Path) -> str:
+        """What the subject calls a path of ours."""
+        if self.shared is None or not path.is_relative_to(self.shared.here):
+            return str(path)
+        return f"{self.shared.there}/{path.relative_to(self.shared.here)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 from harness.core import ids, paths
 from harness.core.errors import ExitCode, HarnessError, UsageError
 from harness.experiment import preflight
+from harness.experiment.observe import Observation
 from harness.experiment.options import Observer, RunOptions
 from harness.experiment.runner import run_one
 from harness.record.history import History, of_run
@@ -58,7 +59,7 @@ def run_scenario(
     runs: list[ExperimentRun] = []
     for order, (arm, scenario) in enumerate(scenarios):
         run = run_one(file, scenario, arm=arm, options=options, observer=observer, experiment_id=experiment_id)
-        record = run_until_signal(run)
+        record = run_until_signal(run, options.observe)
         verdict = record.verdict
         assert verdict is not None
         records.append(record)
@@ -100,8 +101,11 @@ def _chosen(file: ScenarioFile, only: Sequence[str] | None) -> list[str | None]:
     return [arm for arm in file.arms if arm in only]
 
 
-def run_until_signal(run: Coroutine[Any, Any, RunRecord]) -> RunRecord:
-    """Run to the end; SIGINT and SIGTERM cancel it once, and what is cleaning up is not disturbed by a second."""
+def run_until_signal(run: Coroutine[Any, Any, RunRecord], observation: Observation | None = None) -> RunRecord:
+    """Run to the end; SIGINT and SIGTERM cancel it once, and what is cleaning up is not disturbed by a second.
+
+    The first SIGINT of an observation ends that, and the run goes on to its verdict.
+    """
 
     async def main() -> RunRecord:
         loop = asyncio.get_running_loop()
@@ -111,7 +115,12 @@ def run_until_signal(run: Coroutine[Any, Any, RunRecord]) -> RunRecord:
             if not task.cancelling():
                 task.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        def interrupt() -> None:
+            if observation is None or not observation.end():
+                cancel()
+
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, cancel)
         return await task
 

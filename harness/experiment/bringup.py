@@ -5,59 +5,95 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from harness.cluster import provider
-from harness.cluster.embedded import EmbeddedCluster, EmbeddedOptions
+from harness.cluster import flags, provider, setup
+from harness.cluster.choice import ClusterNeeds
 from harness.core.errors import RunFault
-from harness.core.handles import RunContext
+from harness.core.handles import Cluster, RunContext
 from harness.core.ids import RUN_LABEL
 from harness.core.sinks import RequestRow
 from harness.experiment.load import LoadGenerator
 from harness.experiment.stage import SetupRefused, Stage
 from harness.kube.api import Api
 from harness.kube.kubeconfig import client_files
-from harness.kube.manifests import apply_files
-from harness.kube.rbac import LOADGEN, WATCHER, bind, grant
+from harness.kube.manifests import apply_files, load_manifests
+from harness.kube.rbac import LOADGEN, WATCHER, grant
 from harness.scenario import fanout, plan, rights
 from harness.scenario.names import namespaces
-from harness.subject.incarnations import Incarnations
+from harness.scenario.server import InflightLimits
+from harness.subject.replicas import RunSubject
 
 _WATCHER_USER = "harness:watcher"
 _LOADGEN_USER = "harness:loadgen"
 
 
-async def start_cluster(stage: Stage, stack: AsyncExitStack) -> EmbeddedCluster:
+async def start_cluster(stage: Stage, stack: AsyncExitStack) -> Cluster:
     """A cluster for this run; it is stopped with `stack`."""
     cluster = await provider.start(
-        stage.options.provider,
+        stage.options.cluster,
         name=stage.facts.run_id,
         run_id=stage.facts.run_id,
         work_dir=stage.directory,
         progress=stage.observer,
-        options=EmbeddedOptions(audit_groups=sorted({kind.group for kind in stage.scenario.kinds})),
+        needs=_needs(stage),
     )
-    stack.push_async_callback(cluster.stop)
+    stack.push_async_callback(_stop, stage, cluster)
     stage.facts.cluster = dict(cluster.describe())
     stage.writer.save_run(stage.facts)
     return cluster
 
 
-async def apply_setup(stage: Stage, api: Api) -> None:
+async def _stop(stage: Stage, cluster: Cluster) -> None:
+    """Take the cluster away, or what the run made in it. What stayed is a warning: the measurement is not worse for it."""
+    stage.observer.step("taking down the cluster" if cluster.throwaway else "removing what the run made")
+    for sentence in await cluster.stop():
+        stage.writer.event("warning", source="cluster", message=sentence)
+
+
+async def prepare(stage: Stage, api: Api, cluster: Cluster) -> None:
+    """CRDs, roles and the run's namespace: our own way in a cluster of our own, as a guest in any other."""
+    run_id = stage.facts.run_id
+    if cluster.throwaway:
+        await setup.prepare(api, run_id)
+        return
+    kinds = [*fanout.scenario_kinds(stage.scenario), *stage.scenario.kinds]
+    await setup.prepare_as_guest(api, run_id, kinds, certain=stage.options.cluster.certain)
+
+
+def _needs(stage: Stage) -> ClusterNeeds:
+    """What the scenario says of its API server, the groups that the audit log must show, and who counts against its quotas."""
+    inflight, wanted = stage.scenario.apiserver.inflight, stage.scenario.setup
+    manifests = [] if wanted is None else load_manifests([stage.base / entry for entry in wanted.apply])
+    return ClusterNeeds(
+        lift_inflight=inflight == "off",
+        inflight=(inflight.mutating, inflight.reading) if isinstance(inflight, InflightLimits) else None,
+        audit_groups=sorted({kind.group for kind in stage.scenario.kinds}),
+        controllers=[flags.QUOTA_CONTROLLER] if any(each["kind"] == "ResourceQuota" for each in manifests) else [],
+    )
+
+
+async def apply_setup(stage: Stage, api: Api, cluster: Cluster) -> None:
     """Apply the scenario's own manifests. What the API server refuses makes the run invalid, in its words."""
-    setup = stage.scenario.setup
-    if setup is None:
+    if stage.scenario.setup is None:
         return
     stage.observer.step("applying the scenario's setup")
+    files = [stage.base / entry for entry in stage.scenario.setup.apply]
     try:
-        await apply_files(api, [stage.base / entry for entry in setup.apply], stage.facts.namespace)
+        if cluster.throwaway:
+            await apply_files(api, files, stage.facts.namespace)
+            return
+        for name in await setup.add_setup(api, files, stage.facts.run_id):
+            stage.writer.event(
+                "warning", source="cluster", message=f"setup: {name} was there already, and is used as it is"
+            )
     except RunFault as error:
         raise SetupRefused(f"setup: {error}") from error
 
 
-async def context(stage: Stage, api: Api, cluster: EmbeddedCluster, subject: Incarnations) -> RunContext:
+async def context(stage: Stage, api: Api, cluster: Cluster, subject: RunSubject) -> RunContext:
     """What the collectors may know, with an identity that may only read what the scenario needs."""
     watcher = await cluster.identity(_WATCHER_USER)
-    await bind(api, _WATCHER_USER, WATCHER, stage.facts.run_id)
-    await grant(api, _WATCHER_USER, "watcher", rights.of_watcher(stage.scenario), stage.facts.run_id)
+    await setup.give(api, cluster, _WATCHER_USER, WATCHER, stage.facts.run_id)
+    await grant(api, cluster.username(_WATCHER_USER), "watcher", rights.of_watcher(stage.scenario), stage.facts.run_id)
     return RunContext(
         run_id=stage.facts.run_id,
         namespace=stage.facts.namespace,
@@ -68,8 +104,8 @@ async def context(stage: Stage, api: Api, cluster: EmbeddedCluster, subject: Inc
         sink=stage.writer,
         watcher_kubeconfig=watcher,
         kinds=fanout.scenario_kinds(stage.scenario),
-        expected=fanout.expected(stage.scenario, stage.facts.run_id),
-        probes=fanout.probes(stage.scenario, stage.facts.run_id),
+        expected=[] if stage.facts.observed else fanout.expected(stage.scenario, stage.facts.run_id),
+        probes=[] if stage.facts.observed else fanout.probes(stage.scenario, stage.facts.run_id),
         labels=stage.labels,
     )
 
@@ -78,16 +114,16 @@ async def start_load(
     stage: Stage,
     stack: AsyncExitStack,
     api: Api,
-    cluster: EmbeddedCluster,
+    cluster: Cluster,
     on_rows: Callable[[list[RequestRow]], None],
 ) -> LoadGenerator:
     """The load generator with its plan and the namespaces it fills; `on_rows` sees each request as it is done."""
     stage.observer.step("starting the load generator")
     kubeconfig = await cluster.identity(_LOADGEN_USER)
-    await bind(api, _LOADGEN_USER, LOADGEN, stage.facts.run_id)
+    await setup.give(api, cluster, _LOADGEN_USER, LOADGEN, stage.facts.run_id)
     for namespace in namespaces(stage.scenario, stage.facts.namespace):
         await api.ensure_namespace(namespace, {RUN_LABEL: stage.facts.run_id})
-    await grant(api, _LOADGEN_USER, "loadgen", rights.of_load(stage.scenario), stage.facts.run_id)
+    await grant(api, cluster.username(_LOADGEN_USER), "loadgen", rights.of_load(stage.scenario), stage.facts.run_id)
     files = client_files(kubeconfig)
     generator = await LoadGenerator.start(
         plan.build_plan(
@@ -98,6 +134,7 @@ async def start_load(
             ca_file=files.ca_file,
             cert_file=files.cert_file,
             key_file=files.key_file,
+            token_file=files.token_file,
             namespace=stage.facts.namespace,
         ),
         run_dir=stage.directory,

@@ -17,10 +17,13 @@ from harness.experiment.specs import Arm
 from harness.gate.judge import Question, judge, stand
 from harness.gate.pairing import ARMS, Pair
 from harness.record.gate import ArmName, Gate
+from harness.scenario import gating
+from harness.scenario.checks import check
 from harness.scenario.gating import DEFAULT_PAIRS, MAX_PRIMARY, PrimaryMetric, parse_primary
 from harness.scenario.load import ScenarioFile
 from harness.scenario.model import Scenario
 from harness.scenario.resolve import resolve
+from harness.subject.redact import redact_text
 
 MOST_SPOILED = 4
 """Pairs that are measured again because the machine was too busy; then the gate gives up."""
@@ -65,7 +68,8 @@ def run_gate(file: ScenarioFile, options: RunOptions, request: Request, watcher:
         arms = arms_of(file, scenario, options, request, stack, watcher.step)
         number = request.pairs or (scenario.gate.pairs if scenario.gate else DEFAULT_PAIRS)
         seed = scenario.seed if request.seed is None else request.seed
-        measuring = pairs.begin(file, options, arms, kind="gate", seed=seed, pairs=number)
+        asked = _asked(file, options, request, primary)
+        measuring = pairs.begin(file, options, arms, kind="gate", seed=seed, pairs=number, asked=asked)
         question = Question(
             experiment_id=measuring.facts.experiment_id,
             scenario=file.name,
@@ -82,6 +86,22 @@ def run_gate(file: ScenarioFile, options: RunOptions, request: Request, watcher:
     return close(measuring, question)
 
 
+def _asked(
+    file: ScenarioFile, options: RunOptions, request: Request, primary: Sequence[PrimaryMetric]
+) -> dict[str, object]:
+    """What `harness gate --resume` needs beside the arms, secrets redacted."""
+    return {
+        "scenario": str(file.path.absolute()),
+        "sha256": file.sha256,
+        "cluster": options.cluster.provider,
+        "sets": {name: redact_text(value) for name, value in options.sets.items()},
+        "primary": {item.metric: item.text for item in primary},
+        "build": redact_text(request.build) if request.build else None,
+        "subject": redact_text(request.subject) if request.subject else None,
+        "early": request.early,
+    }
+
+
 def stated(file: ScenarioFile, scenario: Scenario, request: Request) -> list[PrimaryMetric]:
     """The primary metrics: of `--primary`, else of the scenario. Raises UsageError where there are none, or wrong ones."""
     if request.primary:
@@ -89,12 +109,13 @@ def stated(file: ScenarioFile, scenario: Scenario, request: Request) -> list[Pri
             raise UsageError(f"{len(request.primary)} primary metrics", remedy=f"at most {MAX_PRIMARY} may decide")
         found = []
         for name, text in request.primary:
-            # through the scenario's own rules: its probes and collectors decide what can be measured
             try:
                 found.append(parse_primary(name, text))
             except ValueError as error:
                 raise UsageError(str(error), place=f"--primary {name}={text}") from None
             _measurable(scenario, found[-1], f"--primary {name}={text}")
+        if len({item.metric for item in found}) < len(found):
+            raise UsageError(f"--primary {found[0].metric} stands twice", remedy="remove one")
         return found
     if scenario.gate is None:
         raise UsageError(
@@ -105,10 +126,8 @@ def stated(file: ScenarioFile, scenario: Scenario, request: Request) -> list[Pri
 
 
 def _measurable(scenario: Scenario, item: PrimaryMetric, place: str) -> None:
-    from harness.scenario.checks import check
-    from harness.scenario.gating import Gate as GateKey
-
-    trial = scenario.model_copy(update={"gate": GateKey(primary={item.metric: item.text})})
+    """Through the scenario's own rules: its probes and collectors decide what can be measured."""
+    trial = scenario.model_copy(update={"gate": gating.Gate(primary={item.metric: item.text})})
     for problem in check(trial):
         raise UsageError(problem.cause, place=place, remedy=problem.remedy)
 

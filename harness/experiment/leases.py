@@ -14,20 +14,24 @@ _SERVER_LABEL = "apiserver.kubernetes.io/identity"
 
 
 class Leases:
-    """The Leases that came to be while the subject ran; in a control plane of the run's own they are the subject's."""
+    """The Leases that came to be while the subject ran; in a cluster of the run's own they are the subject's.
 
-    def __init__(self, api: Api) -> None:
+    `namespace`: in anybody else's cluster only those of the run's namespace are.
+    """
+
+    def __init__(self, api: Api, namespace: str | None = None) -> None:
         self._api = api
+        self._namespace = namespace
         self._before: set[str] = set()
 
     async def remember(self) -> None:
         """Those that are there now are somebody else's."""
-        self._before = {lease["metadata"]["uid"] for lease in (await self._api.list(LEASE)).items}
+        self._before = {lease["metadata"]["uid"] for lease in (await self._api.list(LEASE, self._namespace)).items}
 
     async def clear(self) -> list[str]:
         """Delete the subject's; their names as `namespace/name`."""
         cleared = []
-        for lease in (await self._api.list(LEASE)).items:
+        for lease in (await self._api.list(LEASE, self._namespace)).items:
             metadata = lease["metadata"]
             if metadata["uid"] in self._before or _of_control_plane(metadata):
                 continue

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from harness.cluster.choice import ClusterChoice
+from harness.experiment.observe import Observation
 from harness.record.models import Verdict
 from harness.record.reader import RunRecord
 from harness.scenario.model import Scenario
@@ -16,19 +18,29 @@ class RunOptions:
     """Options of `harness run`."""
 
     out: Path
-    provider: str = "embedded"
+    cluster: ClusterChoice = field(default_factory=ClusterChoice)
     profile: str | None = None
     sets: dict[str, str] = field(default_factory=dict)
     subject: str | None = None
     """A command line that replaces the scenario's subject."""
+    subject_image: str | None = None
+    """An image that replaces the scenario's subject; with `subject`, a command in it."""
+    subject_as: str | None = None
+    """`process` or `pod`; None: a pod where the cluster runs pods and the subject is, or has, an image."""
+    subject_role: str | None = None
+    """The ClusterRole to bind to the subject, instead of its own."""
     subject_env: dict[str, str] = field(default_factory=dict)
     """Environment variables added to the subject's."""
     memray: str | None = None
-    """`launch` or `off`; None leaves it to the scenario."""
+    """`launch`, `attach` or `off`; None leaves it to the scenario."""
     pyroscope: str | None = None
     """`on` or a URL; None leaves it to the scenario."""
     report: bool = True
     """Write each run's report.html; `harness report RUN` makes it later too."""
+    observe: Observation | None = None
+    """Send no load, and watch; None: the scenario's load is sent."""
+    pid: int | None = None
+    """A process that runs already replaces the scenario's subject."""
     pin: bool = True
     """Keep subject and load generator on CPUs of their own, where there are enough."""
     commit: str | None = None

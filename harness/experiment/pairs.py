@@ -84,6 +84,7 @@ def begin(
     kind: str,
     seed: int,
     pairs: int,
+    asked: dict[str, object] | None = None,
 ) -> Measuring:
     """A new experiment, on disk before its first run."""
     experiment_id = ids.new_run_id()
@@ -101,6 +102,7 @@ def begin(
             "profile": options.profile,
             "seed": seed,
             "pairs": pairs,
+            "asked": asked,
             "arms": {name: arm.facts for name, arm in arms.items()},
         }
     )

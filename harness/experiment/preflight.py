@@ -8,14 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.cluster import provider
+from harness.cluster.choice import EMBEDDED, KUBECONFIG
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.experiment import source
 from harness.experiment.options import RunOptions
-from harness.experiment.subjects import build
+from harness.experiment.subjects import SubjectCommand, build
+from harness.kube.rbac import CLUSTER_ADMIN
 from harness.scenario.model import Hook, Restart, Scenario
-from harness.subject import limits, webhooks
+from harness.scenario.subject_checks import WEBHOOK_FILES
+from harness.subject import foreign, limits, webhooks
+from harness.subject.placeholders import Placeholders
 
-_MEMRAY = ("launch", "off")
+_MEMRAY = ("launch", "attach", "off")
 
 
 def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> None:
@@ -23,18 +27,24 @@ def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> Non
 
     `base` is the folder that files of the scenario are relative to.
     """
-    provider.check(options.provider)
+    provider.check(options.cluster)
+    _observing(scenarios, options)
     if options.memray is not None and options.memray not in _MEMRAY:
-        raise UsageError(f"--memray {options.memray!r} is unknown", remedy=f"use {' or '.join(_MEMRAY)}")
+        raise UsageError(f"--memray {options.memray!r} is unknown", remedy=f"use {', '.join(_MEMRAY)}")
     pyroscope = options.pyroscope
     if pyroscope is not None and pyroscope not in ("on", "off") and not pyroscope.startswith(("http://", "https://")):
         raise UsageError(f"--pyroscope {pyroscope!r} is not a URL", remedy="use on, off, or http://HOST:PORT")
     for scenario in scenarios:
-        _command(scenario, options)
-        if scenario.subject.memory_limit is not None:
-            _memory_limit(scenario.name)
-        if scenario.subject.cpu_limit is not None:
-            limits.check_cpu(scenario.subject.cpu_limit)
+        if options.pid is not None or scenario.subject.pid is not None:
+            _foreign(scenario, options)
+            continue
+        found = build(scenario.subject, options.subject, image=options.subject_image)
+        _subject_as(options, scenario, found)
+        if found.in_pod(options):
+            _pod(scenario, options)
+        else:
+            _process(scenario, options)
+        _guest(scenario, options)
         if scenario.subject.webhooks is not None:
             webhooks.load([base / name for name in scenario.subject.webhooks.configurations])
         _steps(scenario, options)
@@ -55,20 +65,157 @@ def _out(directory: Path, what: str, option: str) -> None:
         raise UsageError(f"{what} cannot be kept there: it is not writable", place=str(directory), remedy=remedy)
 
 
+def _subject_as(options: RunOptions, scenario: Scenario, found: SubjectCommand) -> None:
+    """Whether what `--subject-as` asks for can be had."""
+    if options.subject_as not in (None, "process", "pod"):
+        raise UsageError(f"--subject-as {options.subject_as!r} is unknown", remedy="use process or pod")
+    if options.subject_as == "pod" and not found.in_pod(options):
+        where = options.cluster.provider
+        why = (
+            f"--cluster {where} runs no pods"
+            if where == EMBEDDED
+            else "it has no image that the harness could load there"
+        )
+        raise UsageError(
+            f"the subject cannot run in a pod: {why}",
+            place=scenario.name,
+            remedy="use --cluster kind, and --subject-image for a subject of your own",
+        )
+
+
+def _pod(scenario: Scenario, options: RunOptions) -> None:
+    """The node starts and limits it."""
+    _placeholders(scenario, build(scenario.subject, options.subject, image=options.subject_image))
+    if scenario.subject.replicas > 1:
+        raise UsageError(
+            "replicas and failover are measured of processes only, not of pods",
+            place=scenario.name,
+            remedy="add --subject-as process, or use --cluster embedded",
+        )
+    if scenario.subject.restart_policy == "Always" and (options.memray or scenario.memray) == "launch":
+        raise UsageError(
+            "a container that the kubelet starts again would overwrite the capture of memray",
+            place=scenario.name,
+            remedy="leave out restart_policy or memray",
+        )
+
+
+def _process(scenario: Scenario, options: RunOptions) -> None:
+    """It is started and limited by this machine."""
+    if scenario.subject.restart_policy == "Always":
+        raise UsageError(
+            "restart_policy: Always is the kubelet's, and this subject is no pod",
+            place=scenario.name,
+            remedy="use --cluster kind",
+        )
+    _command(scenario, options)
+    if scenario.subject.memory_limit is not None:
+        _memory_limit(scenario.name)
+    if scenario.subject.cpu_limit is not None:
+        limits.check_cpu(scenario.subject.cpu_limit)
+
+
+def _observing(scenarios: Sequence[Scenario], options: RunOptions) -> None:
+    if options.observe is not None and len(scenarios) > 1:
+        arms = ", ".join(str(scenario.arm) for scenario in scenarios)
+        raise UsageError("an observation is one run, and the scenario has several arms", remedy=f"--arm: one of {arms}")
+    if options.pid is not None and options.subject is not None:
+        raise UsageError("--pid and --subject both say what the subject is", remedy="leave one of the two out")
+
+
+def _foreign(scenario: Scenario, options: RunOptions) -> None:
+    """A process that runs already: it must be there, and nothing can be put into it."""
+    pid = options.pid or scenario.subject.pid
+    assert pid is not None
+    foreign.check(pid)
+    if options.observe is None:
+        raise UsageError(
+            "a process that runs already does not know the cluster that a run starts, so our load would not reach it",
+            place=f"pid {pid}",
+            remedy="add --observe and load it yourself",
+        )
+    profiled = (options.memray or scenario.memray) != "off" or (options.pyroscope or scenario.pyroscope) != "off"
+    if profiled:
+        raise UsageError(
+            "memray and Pyroscope are put into a subject when it starts", place=f"pid {pid}", remedy="switch them off"
+        )
+
+
 def _command(scenario: Scenario, options: RunOptions) -> None:
-    command = build(scenario.subject, options.subject).command
+    built = build(scenario.subject, options.subject, image=options.subject_image)
+    command = built.command
+    _placeholders(scenario, built)
+    if built.controller is not None:
+        return  # one of ours: installed with us, or compiled before it starts
+    if not command and built.image is not None:
+        raise UsageError(
+            "the subject is an image, which runs in a pod only",
+            place=built.image,
+            remedy="use --cluster kind",
+        )
     if not command:
         raise UsageError("the subject's command is empty", remedy="write --subject 'PROGRAM ARGUMENTS…'")
+    if scenario.subject.replicas > 1 and built.lease is None:
+        raise UsageError(
+            "by which Lease the replicas of --subject elect their leader is not known",
+            place=scenario.name,
+            remedy="write a scenario with subject: {command: …, replicas: 2, lease: {name: NAME}}",
+        )
     if shutil.which(command[0]) is None:
         where = "in this folder" if "/" in command[0] else "on PATH"
         raise UsageError(f"the subject's program {command[0]!r} is not {where}, or not executable", place=scenario.name)
 
 
+def _guest(scenario: Scenario, options: RunOptions) -> None:
+    """What works in a cluster on this machine only, or in one of the run's own."""
+    where = options.cluster.provider
+    if where != EMBEDDED and scenario.subject.webhooks is not None:
+        raise UsageError(
+            f"an API server of --cluster {where} cannot call the webhooks of a subject on this machine",
+            place=scenario.name,
+            remedy="use --cluster embedded",
+        )
+    if where == KUBECONFIG and scenario.apiserver.inflight != "on":
+        raise UsageError(
+            "the limits of an API server that is not the run's own cannot be chosen",
+            place=scenario.name,
+            remedy="leave out apiserver.inflight, or use --cluster embedded or kind",
+        )
+    needs_all = build(scenario.subject, options.subject, image=options.subject_image).role == CLUSTER_ADMIN
+    if where == KUBECONFIG and needs_all and options.subject_role is None:
+        raise UsageError(
+            "which rights this subject needs cannot be known, and it does not get all in a cluster that is not the run's",
+            place=scenario.name,
+            remedy="name a ClusterRole with --subject-role",
+        )
+
+
+def _placeholders(scenario: Scenario, built: SubjectCommand) -> None:
+    """Fill all of them once with stand-ins: `--subject` was not looked at when the file was read."""
+    fill = Placeholders(kubeconfig=Path("kubeconfig"), namespace="namespace", run_id="run-id", new_port=lambda: 1)
+    if scenario.subject.webhooks is not None:
+        fill.webhook.update(dict.fromkeys(WEBHOOK_FILES, "file"))
+    fill.fill_command(built.command, place="subject.command")
+    fill.fill_command(built.args, place="subject.args")
+    fill.fill_env(built.env, place="subject.env")
+    for place, url in (("subject.metrics", built.metrics), ("subject.pprof", built.pprof)):
+        if url is not None:
+            fill.fill(url, place=place)
+    if built.ready is not None:
+        built.ready.filled(lambda text: fill.fill(text, place="subject.ready"))
+
+
 def _steps(scenario: Scenario, options: RunOptions) -> None:
+    if scenario.subject.replicas > 1 and (options.memray or scenario.memray) != "off":
+        raise UsageError(
+            "memray captures one process, and there are two replicas",
+            place=scenario.name,
+            remedy="leave one of the two out",
+        )
     for step in scenario.load:
-        if isinstance(step, Restart) and (options.memray or scenario.memray) == "launch":
+        if isinstance(step, Restart) and (options.memray or scenario.memray) != "off":
             raise UsageError(
-                "a restart would overwrite the capture of memray",
+                "a restart would end the capture of memray, which is of one process",
                 place=scenario.name,
                 remedy="leave one of the two out",
             )

@@ -16,17 +16,21 @@ from harness.core import ids
 from harness.core.clock import RunClock
 from harness.core.errors import ExitCode, HarnessError
 from harness.experiment import machine, pinning, source, subjects
+from harness.experiment.foreign import ForeignSession
 from harness.experiment.options import Observer, RunOptions
 from harness.experiment.session import Session
 from harness.experiment.stage import SetupRefused
+from harness.experiment.subjects import SubjectCommand
 from harness.record import owner
 from harness.record.models import ExpectedObjects, Outcome, Run, ScenarioFacts, SubjectFacts
 from harness.record.reader import RunRecord
 from harness.record.writer import RecordWriter
-from harness.report import html
+from harness.report import html, oom
 from harness.scenario import fanout
 from harness.scenario.load import ScenarioFile
 from harness.scenario.model import Scenario
+from harness.subject.process import SubjectNotReady
+from harness.subject.redact import redact
 
 
 async def run_one(
@@ -42,7 +46,7 @@ async def run_one(
     clock = RunClock()
     run_id = ids.new_run_id(clock.started_at)
     directory = options.out / run_id
-    command = subjects.build(scenario.subject, options.subject)
+    command = subjects.build(scenario.subject, options.subject, options.pid, options.subject_image)
     command.env.update(options.subject_env)
     facts = Run(
         run_id=run_id,
@@ -62,25 +66,38 @@ async def run_one(
         profile=options.profile,
         namespace=ids.namespace_of(run_id),
         subject=SubjectFacts(
-            kind="command",
-            command=command.command,
+            kind="process" if command.pid is not None else "pod" if command.in_pod(options) else "command",
+            pid=command.pid,
+            command=[*command.command, *command.args] if command.pid is None else redact(command.command),
+            image=command.image,
             controller=command.controller,
             options=dict(command.options),
-            memory_limit_bytes=scenario.subject.memory_limit,
-            cpu_limit=scenario.subject.cpu_limit,
-            user=ids.subject_user(run_id),
+            memory_limit_bytes=None if command.pid is not None else scenario.subject.memory_limit,
+            cpu_limit=None if command.pid is not None else scenario.subject.cpu_limit,
+            replicas=scenario.subject.replicas,
+            lease=_lease(scenario, command, run_id),
+            user="" if command.pid is not None else ids.subject_user(run_id),
         ),
-        source=source.describe(controller=command.controller, commit=options.commit),
+        source=source.describe(
+            controller=command.controller,
+            commit=options.commit,
+            elsewhere=command.pid is not None or command.image is not None,
+        ),
         machine=machine.describe(),
         pinning=pinning.plan(wanted=options.pin),
         versions=machine.versions(),
-        expected=[ExpectedObjects(kind=e.kind.alias, count=e.count) for e in fanout.expected(scenario, run_id)],
+        observed=options.observe is not None,
+        expected=[
+            ExpectedObjects(kind=e.kind.alias, count=e.count)
+            for e in (fanout.expected(scenario, run_id) if options.observe is None else ())
+        ],
     )
     writer = RecordWriter(directory, clock)
     writer.save_run(facts)
     writer.start()
     observer.run_started(run_id, scenario, arm, directory)
-    session = Session(scenario, facts, writer, clock, command, options, observer)
+    make = Session if command.pid is None else ForeignSession
+    session = make(scenario, facts, writer, clock, command, options, observer)
     facts.outcome = await _outcome(session, writer)
     facts.state = "sealed"
     facts.ended_at = datetime.now(UTC)
@@ -94,11 +111,18 @@ async def run_one(
     if options.report:
         observer.step("writing the report")
         await asyncio.to_thread(html.write, record, verdict, directory / "report.html")
+        await asyncio.to_thread(oom.write, record)
     observer.run_ended(record, verdict)
     return record
 
 
-async def _outcome(session: Session, writer: RecordWriter) -> Outcome:
+def _lease(scenario: Scenario, command: SubjectCommand, run_id: str) -> str | None:
+    if scenario.subject.replicas == 1 or command.lease is None:
+        return None
+    return "/".join(command.lease).replace("{namespace}", ids.namespace_of(run_id))
+
+
+async def _outcome(session: Session | ForeignSession, writer: RecordWriter) -> Outcome:
     """Run the session to its end and say how it went; never raises."""
     try:
         async with AsyncExitStack() as stack:
@@ -109,7 +133,7 @@ async def _outcome(session: Session, writer: RecordWriter) -> Outcome:
         task.uncancel()  # the interruption is dealt with: what follows, sealing the record, must not be cancelled too
         writer.event("interrupted")
         return Outcome(state="interrupted", message="interrupted by the user", exit_code=ExitCode.INTERRUPTED)
-    except SetupRefused as error:
+    except (SetupRefused, SubjectNotReady) as error:
         writer.event("error", message=str(error))
         return Outcome(state="invalid", message=str(error), exit_code=error.exit_code)
     except HarnessError as error:

@@ -6,19 +6,20 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from harness.cluster.embedded import EmbeddedCluster
-from harness.cluster.setup import prepare
 from harness.collectors import registry
 from harness.collectors.base import Collector
 from harness.collectors.latency import LatencyCollector
 from harness.core.clock import RunClock
 from harness.core.errors import RunFault
+from harness.core.handles import Cluster
 from harness.core.sinks import RequestRow
 from harness.experiment import bringup, subjects
+from harness.experiment.failover import Electorate
 from harness.experiment.launch import start_subject
 from harness.experiment.leases import Leases
 from harness.experiment.load import LoadGenerator
-from harness.experiment.options import Observer, RunOptions, Status
+from harness.experiment.options import Observer, RunOptions
+from harness.experiment.pauses import no_long_pauses
 from harness.experiment.stage import Stage
 from harness.experiment.thrash import ThrashGuard
 from harness.experiment.timeline import StepFailed, SubjectGone, Timeline
@@ -27,7 +28,7 @@ from harness.kube.api import Api
 from harness.record.models import Run
 from harness.record.writer import RecordWriter
 from harness.scenario.model import Scenario
-from harness.subject.incarnations import Incarnations
+from harness.subject.replicas import RunSubject
 
 IDLE_SECONDS = 2.0
 """The window over which idle values are averaged."""
@@ -41,7 +42,7 @@ def _collectors(scenario: Scenario, options: RunOptions, observer: Observer) -> 
     pyroscope = options.pyroscope or scenario.pyroscope
     return registry.create(
         [*scenario.collect, "latency", "host", "apiserver"],
-        memray=(options.memray or scenario.memray) == "launch",
+        memray=options.memray or scenario.memray,
         pyroscope=None if pyroscope == "off" else pyroscope,
         progress=observer,
     )
@@ -73,14 +74,15 @@ class Session:
         """From nothing to detached; what must be taken down is pushed on `stack` as it comes up."""
         cluster = await bringup.start_cluster(self._stage, stack)
         api = await stack.enter_async_context(await Api.connect(cluster.kubeconfig))
-        await prepare(api, self._stage.facts.run_id)
-        await bringup.apply_setup(self._stage, api)
-        leases = Leases(api)
+        await bringup.prepare(self._stage, api, cluster)
+        await bringup.apply_setup(self._stage, api, cluster)
+        leases = Leases(api, None if cluster.throwaway else self._stage.facts.namespace)
         await leases.remember()
-        subject = await start_subject(self._stage, stack, api, cluster)
+        electorate = self._electorate(api)
+        subject = await start_subject(self._stage, stack, api, cluster, electorate)
         watch = asyncio.create_task(self._watch_cluster(cluster), name="cluster-watch")
         stack.callback(watch.cancel)
-        work = asyncio.create_task(self._measure(stack, api, cluster, subject, leases), name="timeline")
+        work = asyncio.create_task(self._measure(stack, api, cluster, subject, (leases, electorate)), name="timeline")
         stack.callback(work.cancel)
         await asyncio.wait({watch, work}, return_when=asyncio.FIRST_COMPLETED)
         if watch.done():
@@ -88,21 +90,35 @@ class Session:
         await work
 
     async def _measure(
-        self, stack: AsyncExitStack, api: Api, cluster: EmbeddedCluster, subject: Incarnations, leases: Leases
+        self,
+        stack: AsyncExitStack,
+        api: Api,
+        cluster: Cluster,
+        subject: RunSubject,
+        election: tuple[Leases, Electorate | None],
     ) -> None:
         """From attaching the collectors to taking them off, whether or not the subject lived that long."""
         stage = self._stage
         await stage.witnesses.attach(await bringup.context(stage, api, cluster, subject))
+        stack.enter_context(no_long_pauses(stage.writer))
         helpers = [
             asyncio.create_task(self._tick_forever(subject), name="ticker"),
-            asyncio.create_task(ThrashGuard(subject, stage.writer, self._progress).watch(), name="thrash-guard"),
+            *(
+                asyncio.create_task(ThrashGuard(each, stage.writer, self._progress).watch(), name="thrash-guard")
+                for each in subject.replicas
+            ),
         ]
-        timeline = Timeline(stage, cluster, subject, leases)
+        timeline = Timeline(stage, cluster, subject, *election)
         try:
             await stage.witnesses.settle()
             await timeline.rest("idle", IDLE_SECONDS)
-            self._generator = await bringup.start_load(stage, stack, api, cluster, self._on_rows)
-            await timeline.run(self._generator)
+            if stage.options.observe is not None:
+                where = f"KUBECONFIG={cluster.kubeconfig} namespace {stage.facts.namespace}"
+                stage.observer.phase_ended("load it now", where)
+                await timeline.observe(stage.options.observe)
+            else:
+                self._generator = await bringup.start_load(stage, stack, api, cluster, self._on_rows)
+                await timeline.run(self._generator)
         except (SubjectGone, StepFailed):
             for phase in stage.facts.phases:
                 stage.end_phase(phase)
@@ -111,7 +127,16 @@ class Session:
                 helper.cancel()
         await self._take_off(subject)
 
-    async def _take_off(self, subject: Incarnations) -> None:
+    def _electorate(self, api: Api) -> Electorate | None:
+        """Who votes by which Lease, where there are replicas."""
+        stage, lease = self._stage, self._stage.command.lease
+        if stage.scenario.subject.replicas == 1:
+            return None
+        assert lease is not None
+        namespace, name = (each.replace("{namespace}", stage.facts.namespace) for each in lease)
+        return Electorate(api, namespace, name, stage.clock.now_ns)
+
+    async def _take_off(self, subject: RunSubject) -> None:
         """End the load, the collectors and the subject, in the order in which they can still tell something."""
         stage = self._stage
         stage.take_ending(subject)
@@ -136,35 +161,20 @@ class Session:
             if row.error is None:
                 latency.cause(row.phase, row.name, row.intended_ns, row.sent_ns, row.done_ns)
 
-    async def _watch_cluster(self, cluster: EmbeddedCluster) -> None:
-        """Ends, with an error, when the API server or etcd goes away: nothing measured after that means anything."""
+    async def _watch_cluster(self, cluster: Cluster) -> None:
+        """Ends, with an error, when the cluster breaks down or restarts: nothing measured after that means anything."""
         while (reason := cluster.failure()) is None:  # noqa: ASYNC110 # asks several children; ten times a second is soon enough
             await asyncio.sleep(_TICK_SECONDS)
         raise RunFault(f"the cluster broke down: {reason}", place=str(self.directory / "control-plane"))
 
-    async def _tick_forever(self, subject: Incarnations) -> None:
+    async def _tick_forever(self, subject: RunSubject) -> None:
         """Tell the observer twice a second how the run stands."""
         stage = self._stage
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            phase = next((each for each in stage.facts.phases if each.ended_ns is None), stage.facts.phases[-1])
-            done = self._generator.done(phase.name) if self._generator else 0
-            seconds = (stage.clock.now_ns() - phase.started_ns) / 1e9
+            done = self._generator.done if self._generator else None
             latency = stage.witnesses.find(LatencyCollector)
-            stage.observer.tick(
-                Status(
-                    phase=phase.name,
-                    done=done,
-                    requested=phase.requested,
-                    per_s=done / seconds if phase.requested and seconds > 0 else None,
-                    rss_bytes=stage.writer.latest("memory.rss"),
-                    charged_bytes=stage.writer.latest("memory.cgroup"),
-                    limit_bytes=subject.memory_limit,
-                    tasks=stage.writer.latest("tasks"),
-                    queue_depth=stage.writer.latest("queue.depth"),
-                    waiting_for=latency.missing() if latency else None,
-                )
-            )
+            stage.observer.tick(stage.status(done, subject.memory_limit, latency.missing() if latency else None))
 
     def _progress(self) -> float | None:
         """A counter that grows while the subject gets work done, None where nobody counts."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from harness.core.clock import RunClock
 from harness.core.errors import RunFault
-from harness.experiment.options import Observer, RunOptions
+from harness.experiment import machine
+from harness.experiment.options import Observer, RunOptions, Status
 from harness.experiment.subjects import SubjectCommand
 from harness.experiment.witnesses import Witnesses
 from harness.record.models import EndingFacts, Phase, PhaseAction, Run
 from harness.record.writer import RecordWriter
 from harness.scenario.model import Scenario
-from harness.subject.incarnations import Incarnations
+from harness.subject.replicas import RunSubject
 
 
 class SetupRefused(RunFault):
@@ -40,9 +42,10 @@ class Stage:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Tags of the run's profiles."""
+        """Tags of the run's profiles; the phase comes with each of them."""
         labels = {"run_id": self.facts.run_id, "scenario": self.scenario.name}
-        return labels if self.scenario.arm is None else labels | {"arm": self.scenario.arm}
+        more = {"arm": self.scenario.arm, "commit": machine.commit()}
+        return labels | {name: value for name, value in more.items() if value is not None}
 
     @property
     def base(self) -> Path:
@@ -68,7 +71,30 @@ class Stage:
             self.writer.event("phase", state="ended", name=phase.name)
             self.writer.save_run(self.facts)
 
-    def take_ending(self, subject: Incarnations) -> None:
+    def status(
+        self,
+        done: Callable[[str], int] | None = None,
+        limit_bytes: int | None = None,
+        waiting_for: int | None = None,
+    ) -> Status:
+        """How the run stands, for the live display; `done` tells how many requests of a phase have succeeded."""
+        phase = next((each for each in self.facts.phases if each.ended_ns is None), self.facts.phases[-1])
+        count = done(phase.name) if done else 0
+        seconds = (self.clock.now_ns() - phase.started_ns) / 1e9
+        return Status(
+            phase=phase.name,
+            done=count,
+            requested=phase.requested,
+            per_s=count / seconds if phase.requested and seconds > 0 else None,
+            rss_bytes=self.writer.latest("memory.rss"),
+            charged_bytes=self.writer.latest("memory.cgroup"),
+            limit_bytes=limit_bytes,
+            tasks=self.writer.latest("tasks"),
+            queue_depth=self.writer.latest("queue.depth"),
+            waiting_for=waiting_for,
+        )
+
+    def take_ending(self, subject: RunSubject) -> None:
         """Keep how the subject ended, if it did so before we stopped it."""
         ending = subject.ending()
         if ending is None or ending.kind == "our_signal" or self.facts.ending is not None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from harness.cluster.choice import EMBEDDED, KIND
 from harness.core.errors import UsageError
+from harness.core.handles import Progress
+from harness.experiment.options import RunOptions
 from harness.scenario.model import Subject
+from harness.subject.foreign import command_line
 from harness.subject.readiness import Ready
+from harness.toolchain import native
 
 _MATTERS = (
     "GOMEMLIMIT",
@@ -22,6 +27,8 @@ _MATTERS = (
     "MALLOC_ARENA_MAX",
     "MALLOC_CONF",
 )
+_LEASE_NAMESPACE, _LEASE_NAME = "leader-elect-resource-namespace", "leader-elect-resource-name"
+_ELECTING = {"leader-elect": "true", _LEASE_NAMESPACE: "{namespace}"}
 _CONTROLLER_ADDRESS = "127.0.0.1:{port:metrics}"
 
 
@@ -38,26 +45,67 @@ class SubjectCommand:
     """ClusterRole to bind: of manifests/rbac, or `cluster-admin` of the throw-away cluster for a foreign command."""
     controller: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    pid: int | None = None
+    """A process that somebody else has started: nothing is started then, and `command` says what it is."""
+    lease: tuple[str, str] | None = None
+    """Namespace and name of the Lease by which replicas elect their leader; placeholders not yet filled."""
+    image: str | None = None
+    """The image it runs in; None: that of the reference controllers in a pod, else a process."""
+    args: Sequence[str] = ()
+    """Arguments of the image's own entrypoint."""
+    replicas: int = 1
+
+    def in_pod(self, options: RunOptions) -> bool:
+        """Whether it runs in a pod: what is an image, and the reference controllers on kind, of which we have one.
+
+        A plain command is a program of this machine, whatever the cluster. Replicas and their failover are measured of
+        processes only: they run as such unless a pod is asked for, which is refused beforehand.
+        """
+        if options.cluster.provider == EMBEDDED or options.subject_as == "process":
+            return False
+        ours = self.controller is not None and self.controller not in native.NAMES
+        single = self.replicas == 1 or options.subject_as == "pod"
+        return self.image is not None or (ours and single and options.cluster.provider == KIND)
 
 
-def build(spec: Subject, override: str | None) -> SubjectCommand:
-    """The command of a scenario's subject, or of `--subject`, which replaces the command and nothing else."""
-    if override is None and spec.controller is not None:
-        flags = [f"--{name}={_text(value)}" for name, value in spec.options.items()]
+def build(spec: Subject, override: str | None, pid: int | None = None, image: str | None = None) -> SubjectCommand:
+    """The command of a scenario's subject, or of `--subject`, which replaces the command and nothing else.
+
+    `--pid`, or a subject that is one, is a process that runs already: of the scenario's addresses those count that hold
+    nothing which a run would fill in. `image` is that of `--subject-image`, which replaces the subject: its entrypoint then,
+    or `--subject` in it.
+    """
+    if override is None and image is None and (pid or spec.pid) is not None:
+        number = pid or spec.pid
+        assert number is not None
+        known = [None if url is None or "{" in url else url for url in (spec.metrics, spec.pprof)]
+        return SubjectCommand(
+            command=command_line(number), env={}, metrics=known[0], pprof=known[1], ready=None, role="", pid=number
+        )
+    if override is None and image is None and spec.controller is not None:
+        switches = {**(_ELECTING if spec.replicas > 1 else {}), **spec.options}
+        flags = [f"--{name}={_text(value)}" for name, value in switches.items()]
+        compiled = spec.controller in native.NAMES
         return SubjectCommand(
             command=[
-                *(sys.executable, "-P", "-m", f"harness.controllers.{spec.controller}", "--kubeconfig", "{kubeconfig}"),
-                *("--metrics-bind-address", _CONTROLLER_ADDRESS, *flags),
+                *_program(spec.controller),
+                *("--kubeconfig", "{kubeconfig}", "--metrics-bind-address", _CONTROLLER_ADDRESS, *flags),
             ],
             env=_env(spec),
             metrics=f"http://{_CONTROLLER_ADDRESS}/metrics",
-            pprof=None,
+            pprof=f"http://{_CONTROLLER_ADDRESS}/debug/pprof" if compiled else None,
             ready=Ready(http=f"http://{_CONTROLLER_ADDRESS}/readyz"),
             role=f"harness-{spec.controller}",
             controller=spec.controller,
             options=dict(spec.options),
+            replicas=spec.replicas,
+            lease=(
+                _text(switches.get(_LEASE_NAMESPACE, "default")),
+                _text(switches.get(_LEASE_NAME, spec.controller)),
+            ),
         )
-    command = _split(override) if override is not None else list(spec.command or [])
+    own = [] if image is not None else list(spec.command or [])
+    command = _split(override) if override is not None else own
     return SubjectCommand(
         command=command,
         env=_env(spec),
@@ -65,7 +113,23 @@ def build(spec: Subject, override: str | None) -> SubjectCommand:
         pprof=spec.pprof,
         ready=_ready(spec),
         role="cluster-admin",
+        image=image or spec.image,
+        args=() if command else tuple(spec.args),
+        lease=None if spec.lease is None else (spec.lease.namespace or "{namespace}", spec.lease.name),
     )
+
+
+def _program(controller: str) -> list[str]:
+    """What starts a reference controller; one that is compiled is there once `prepare` was called."""
+    if controller in native.NAMES:
+        return [str(native.binary(controller))]
+    return [sys.executable, "-P", "-m", f"harness.controllers.{controller}"]
+
+
+async def prepare(command: SubjectCommand, progress: Progress) -> None:
+    """Build the subject if it is one of ours and not built yet. Raises EnvironmentFault where it cannot be built."""
+    if command.controller in native.NAMES:
+        await native.ensure(command.controller, progress)
 
 
 def _split(command: str) -> list[str]:

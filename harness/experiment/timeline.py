@@ -1,4 +1,4 @@
-"""The steps of a run's timeline, one after the other: requests, settles, restarts, hooks and rests."""
+"""The steps of a run's timeline, one after the other: requests, settles, restarts, failovers, hooks and rests."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar, cast
 
-from harness.cluster.embedded import EmbeddedCluster
 from harness.collectors.latency import LatencyCollector
 from harness.collectors.metrics import MetricsCollector
 from harness.core.errors import RunFault
+from harness.core.handles import Cluster
 from harness.core.ids import RUN_ENV
+from harness.experiment.failover import Electorate, NoTakeover, Takeover
 from harness.experiment.hook import run_hook
 from harness.experiment.leases import Leases
 from harness.experiment.load import LoadGenerator
+from harness.experiment.observe import SETTLE_S, Observation
 from harness.experiment.settle import settle
 from harness.experiment.stage import Stage
 from harness.record.models import Phase, PhaseAction
 from harness.scenario import plan
-from harness.scenario.model import Create, Flip, Hook, Restart, Settle
+from harness.scenario.model import Create, Failover, Flip, Hook, Restart, Settle
 from harness.scenario.names import AnyStep, groups
 from harness.scenario.names import Phase as Planned
 from harness.scenario.rates import Changing, words
 from harness.scenario.traffic import Pause, Traffic
 from harness.subject.incarnations import Incarnations
 from harness.subject.process import SubjectNotReady
+from harness.subject.replicas import RunSubject
 
 SETTLED_SECONDS = 2.0
 """The window over which settled values are averaged: part of the definition of "settled"."""
@@ -45,11 +48,19 @@ class StepFailed(Exception):
 class Timeline:
     """The steps of one run, worked through while its subject lives."""
 
-    def __init__(self, stage: Stage, cluster: EmbeddedCluster, subject: Incarnations, leases: Leases) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        cluster: Cluster,
+        subject: RunSubject,
+        leases: Leases,
+        electorate: Electorate | None = None,
+    ) -> None:
         self._stage = stage
         self._cluster = cluster
         self._subject = subject
         self._leases = leases
+        self._electorate = electorate
         self._generator: LoadGenerator | None = None
 
     async def run(self, generator: LoadGenerator) -> None:
@@ -58,6 +69,20 @@ class Timeline:
         for group in groups(self._stage.scenario):
             await self._group(group)
         await self._settled()
+
+    async def observe(self, observation: Observation) -> None:
+        """Instead of a load: watch what somebody else's does. Raises SubjectGone."""
+        phase = self._stage.begin_phase("observe", "observe")
+        await self._stage.witnesses.phase_started("observe")
+        await self._while_alive(observation.wait())
+        await self._stage.witnesses.phase_ended("observe")
+        self._stage.end_phase(phase)
+        assert phase.ended_ns is not None
+        self._stage.observer.phase_ended("observe", f"{(phase.ended_ns - phase.started_ns) / 1e9:.1f} s")
+        await self._settle("settle", Settle.model_validate({"timeout": f"{SETTLE_S:g}s"}))
+        if self._stage.facts.phases[-1].settled:
+            await self._stage.witnesses.settle()
+            await self.rest("settled", SETTLED_SECONDS)
 
     async def _group(self, group: list[Planned[AnyStep]]) -> None:
         """One step, or those that run at the same time."""
@@ -70,6 +95,8 @@ class Timeline:
                 self._stage.observer.phase_ended(name, f"{step.seconds:g} s")
             case Restart():
                 await self._restart(name, step)
+            case Failover():
+                await self._failover(name, step)
             case Hook():
                 await self._hook(name, step)
             case _:
@@ -146,28 +173,83 @@ class Timeline:
         async def between() -> None:
             cleared.extend(await self._leases.clear())
 
-        before = self._subject.incarnation
+        subject = self._subject
+        assert isinstance(subject, Incarnations)  # a scenario with replicas has no restart
+        before = subject.incarnation
         try:
-            ending = await self._subject.restart(signal.SIGTERM if step.signal == "TERM" else signal.SIGKILL, between)
+            ending = await subject.restart(signal.SIGTERM if step.signal == "TERM" else signal.SIGKILL, between)
         except SubjectNotReady as error:
             phase.failure = str(error)
             await self._stage.witnesses.phase_ended(name)
             self._stage.observer.phase_ended(name, phase.failure)
             raise SubjectGone from error
         finally:
-            if self._subject.incarnation != before:
+            if subject.incarnation != before:
                 self._stage.writer.event(
-                    "restart", incarnation=self._subject.incarnation, signal=step.signal, started_ns=self._subject.started_ns,
-                    ready_ns=self._subject.ready_ns, leases_cleared=cleared,
+                    "restart", incarnation=subject.incarnation, signal=step.signal, started_ns=subject.started_ns,
+                    ready_ns=subject.ready_ns, leases_cleared=cleared,
                 )  # fmt: skip
-        if self._subject.incarnation == before:  # it had died of something else, just then
+        if subject.incarnation == before:  # it had died of something else, just then
             raise SubjectGone
         await self._stage.witnesses.restarted()
         await self._stage.witnesses.phase_ended(name)
         self._stage.end_phase(phase)
-        assert self._subject.ready_ns is not None
-        seconds = (self._subject.ready_ns - self._subject.started_ns) / 1e9
+        assert subject.ready_ns is not None
+        seconds = (subject.ready_ns - subject.started_ns) / 1e9
         self._stage.observer.phase_ended(name, f"{ending.sentence}; ready again after {seconds:.1f} s")
+
+    async def _failover(self, name: str, step: Failover) -> None:
+        """End the leader, measure the takeover, start the ended one again. The Lease is left as the leader leaves it."""
+        phase = self._stage.begin_phase(name, "failover")
+        await self._stage.witnesses.phase_started(name)
+        try:
+            done = await self._fail_over(step)
+        except (NoTakeover, SubjectNotReady) as error:
+            phase.failure = str(error)
+            await self._stage.witnesses.phase_ended(name)
+            self._stage.observer.phase_ended(name, phase.failure)
+            raise (StepFailed if isinstance(error, NoTakeover) else SubjectGone) from error
+        await self._stage.witnesses.phase_ended(name)
+        self._stage.end_phase(phase)
+        self._stage.observer.phase_ended(name, done)
+
+    async def _fail_over(self, step: Failover) -> str:
+        """What came of it, in words. Raises NoTakeover, SubjectNotReady, and SubjectGone where the leader had just died."""
+        electorate, now_ns = self._electorate, self._stage.clock.now_ns
+        assert electorate is not None
+        number = await electorate.leader()
+        leader, other = self._subject.replicas[number], self._subject.replicas[1 - number]
+        assert isinstance(leader, Incarnations)
+        standing = await electorate.standing(other.metrics_url)
+        before, killed_ns = leader.incarnation, now_ns()
+        taking = asyncio.create_task(
+            electorate.takeover(standing, 1 - number, other.metrics_url, step.timeout), name="takeover"
+        )
+        found: list[Takeover] = []
+
+        async def between() -> None:
+            found.append(await taking)
+
+        try:
+            work = leader.restart(signal.SIGTERM if step.signal == "TERM" else signal.SIGKILL, between)
+            ending = await self._while_alive(work)
+        finally:
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+            for took in found:
+                self._stage.writer.event(
+                    "failover", replica=number, signal=step.signal, killed_ns=killed_ns, lease=electorate.lease,
+                    holder=took.holder, lease_ns=took.lease_ns, reconcile_ns=took.reconcile_ns, reason=took.reason,
+                    started_ns=leader.started_ns if leader.incarnation != before else None,
+                    ready_ns=leader.ready_ns if leader.incarnation != before else None,
+                )  # fmt: skip
+        if leader.incarnation == before:
+            raise SubjectGone
+        electorate.replaced(number)
+        lease = f"the other held the Lease after {(found[0].lease_ns - killed_ns) / 1e9:.1f} s"
+        worked = found[0].reconcile_ns
+        reconciled = found[0].reason if worked is None else f"reconciled after {(worked - killed_ns) / 1e9:.1f} s"
+        return f"replica {number}: {ending.sentence}; {lease}, {reconciled}"
 
     async def _hook(self, name: str, step: Hook) -> None:
         phase = self._stage.begin_phase(name, "hook")

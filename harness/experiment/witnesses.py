@@ -29,6 +29,12 @@ class Witnesses:
         self._attached: list[Collector] = []
         self._prepared: list[Collector] = []
 
+    def drop(self, name: str, reason: str) -> None:
+        """A collector of which it is known that it cannot witness: its metrics are null with that reason."""
+        for collector in self._collectors:
+            if collector.name == name:
+                self._failed(collector, reason)
+
     def find(self, kind: type[_C]) -> _C | None:
         """The collector of a class, None where it is off or has failed."""
         for collector, facts in zip(self._collectors, self.facts, strict=True):
@@ -73,6 +79,7 @@ class Witnesses:
         """Take off all that can be by now, also those that failed half-way; idempotent."""
         for collector in reversed(self._prepared.copy()):
             if collector.after_exit and not subject_ended:
+                await self._call(collector, collector.ending)
                 continue
             self._prepared.remove(collector)
             await self._call(

@@ -107,6 +107,7 @@ def judge(
         alpha=ALPHA,
         pairs_planned=question.pairs,
         pairs_valid=len(valid),
+        early=question.early,
         stopped_early=standing.decided,
         looks=standing.looks,
         primary=standing.lines,

@@ -18,12 +18,14 @@ from harness.core.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class ClientFiles:
-    """What a plain HTTPS client needs to be somebody to an API server."""
+    """What a plain HTTPS client needs to be somebody to an API server: certificate and key, or a token."""
 
     server: str
     ca_file: Path
-    cert_file: Path
-    key_file: Path
+    cert_file: Path | None
+    key_file: Path | None
+    token_file: Path | None = None
+    """Its content is replaced before it expires; read it again now and then."""
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -40,6 +42,10 @@ def write_private(path: Path, content: bytes) -> None:
 
 def write_kubeconfig(path: Path, files: ClientFiles, user: str, cluster_name: str) -> None:
     """A kubeconfig, mode 0600, with one cluster, one user and one context."""
+    if files.token_file is not None:
+        credentials = {"tokenFile": str(files.token_file)}
+    else:
+        credentials = {"client-certificate": str(files.cert_file), "client-key": str(files.key_file)}
     document = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -49,9 +55,7 @@ def write_kubeconfig(path: Path, files: ClientFiles, user: str, cluster_name: st
                 "cluster": {"server": files.server, "certificate-authority": str(files.ca_file)},
             }
         ],
-        "users": [
-            {"name": user, "user": {"client-certificate": str(files.cert_file), "client-key": str(files.key_file)}}
-        ],
+        "users": [{"name": user, "user": credentials}],
         "contexts": [{"name": cluster_name, "context": {"cluster": cluster_name, "user": user}}],
         "current-context": cluster_name,
     }
@@ -59,10 +63,9 @@ def write_kubeconfig(path: Path, files: ClientFiles, user: str, cluster_name: st
 
 
 def client_files(kubeconfig: Path) -> ClientFiles:
-    """Server, CA, certificate and key behind a kubeconfig's current context.
+    """Server, CA, and certificate with key or token behind a kubeconfig's current context.
 
-    Raises UsageError where these are not files (a token, an exec plugin or inline data): the load generator speaks
-    plain HTTPS with a client certificate.
+    Raises UsageError where these are not files (an exec plugin or inline data): the load generator speaks plain HTTPS.
     """
     try:
         document: dict[str, Any] = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
@@ -71,11 +74,13 @@ def client_files(kubeconfig: Path) -> ClientFiles:
         cluster = {entry["name"]: entry["cluster"] for entry in document["clusters"]}[context["cluster"]]
         user = {entry["name"]: entry["user"] for entry in document["users"]}[context["user"]]
         base = kubeconfig.parent
+        token = user.get("tokenFile")
         return ClientFiles(
             server=cluster["server"].rstrip("/"),
             ca_file=base / cluster["certificate-authority"],
-            cert_file=base / user["client-certificate"],
-            key_file=base / user["client-key"],
+            cert_file=None if token else base / user["client-certificate"],
+            key_file=None if token else base / user["client-key"],
+            token_file=base / token if token else None,
         )
     except (OSError, yaml.YAMLError) as error:
         raise UsageError(f"this kubeconfig cannot be read: {error}", place=str(kubeconfig)) from error

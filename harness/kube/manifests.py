@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,41 @@ async def apply_files(
     rest = [document for document in documents if document["kind"] not in (CRD.kind, "Namespace")]
     stored.extend([await _apply(api, document, namespace) for document in rest])
     return stored
+
+
+async def add_missing(
+    api: Api, paths: Sequence[Path], labels: Mapping[str, str], namespace: str | None = None, timeout_s: float = 60.0
+) -> list[str]:
+    """Create what is not there yet, with `labels` on it; returns the names of what was there, which is left as it is.
+
+    CRDs are waited for, whoever made them.
+    """
+    documents = load_manifests(paths)
+    crds = [document for document in documents if document["kind"] == CRD.kind]
+    rest = [document for document in documents if document["kind"] != CRD.kind]
+    there = [name for crd in crds if (name := await _add(api, crd, labels)) is not None]
+    deadline = time.monotonic() + timeout_s
+    await asyncio.gather(*(_wait_served(api, crd, deadline) for crd in crds))
+    rest.sort(key=lambda document: document["kind"] != "Namespace")
+    there += [name for document in rest if (name := await _add(api, document, labels, namespace)) is not None]
+    return there
+
+
+async def _add(
+    api: Api, document: dict[str, Any], labels: Mapping[str, str], namespace: str | None = None
+) -> str | None:
+    """Create one; its name where it was there already."""
+    name = f"{document['kind']} {document['metadata']['name']}"
+    metadata = {**document["metadata"], "labels": {**(document["metadata"].get("labels") or {}), **labels}}
+    try:
+        kind = await api.discovery.kind(str(document["apiVersion"]), str(document["kind"]))
+        place = (metadata.get("namespace") or namespace) if kind.namespaced else None
+        await api.create(kind, {**document, "metadata": metadata}, place)
+    except ApiError as error:
+        if error.reason == "AlreadyExists":
+            return name
+        raise ApiError(error.status, error.reason, error.message, place=name) from error
+    return None
 
 
 async def _apply(api: Api, document: dict[str, Any], namespace: str | None = None) -> dict[str, Any]:

@@ -23,6 +23,7 @@ LOADGEN = "harness-loadgen"
 WATCHER = "harness-watcher"
 CLUSTER_ADMIN = "cluster-admin"
 
+_ACCOUNT = "system:serviceaccount:"
 _EFFECTIVE_LIMIT_S = 10.0
 _POLL_S = 0.02
 
@@ -41,7 +42,7 @@ async def bind(api: Api, user: str, role_name: str, run_id: str) -> None:
             "kind": CLUSTER_ROLE_BINDING.kind,
             "metadata": {"name": f"harness-{run_id}-{suffix}", "labels": {RUN_LABEL: run_id}},
             "roleRef": {"apiGroup": CLUSTER_ROLE.group, "kind": CLUSTER_ROLE.kind, "name": role_name},
-            "subjects": [{"apiGroup": CLUSTER_ROLE.group, "kind": "User", "name": user}],
+            "subjects": [_holder(user)],
         }
     )
     deadline = time.monotonic() + _EFFECTIVE_LIMIT_S
@@ -77,6 +78,14 @@ async def unbind(api: Api, run_id: str) -> None:
     """Remove all bindings of a run, and the roles made for it."""
     await api.delete_collection(CLUSTER_ROLE, label_selector=f"{RUN_LABEL}={run_id}")
     await api.delete_collection(CLUSTER_ROLE_BINDING, label_selector=f"{RUN_LABEL}={run_id}")
+
+
+def _holder(user: str) -> dict[str, str]:
+    """Whom a binding names: a ServiceAccount by its own name, as `kubectl` would write it, anybody else as a user."""
+    if user.startswith(_ACCOUNT):
+        namespace, _, name = user.removeprefix(_ACCOUNT).partition(":")
+        return {"kind": "ServiceAccount", "namespace": namespace, "name": name}
+    return {"apiGroup": CLUSTER_ROLE.group, "kind": "User", "name": user}
 
 
 async def _allowed(api: Api, user: str, role: dict[str, Any]) -> bool:

@@ -108,6 +108,18 @@ class Transport:
             raise ApiError(200, "Unknown", "the answer is not a JSON object", place=f"{method} {path}")
         return parsed
 
+    async def date(self, timeout_s: float = CONNECT_TIMEOUT_S) -> str | None:
+        """The Date header of an answer, whatever it answers; None where it has none. ApiUnreachable where none came."""
+        place = "/version"
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await self._send("GET", place, None, None, JSON_TYPE, JSON_TYPE, timeout_s, None)
+                async with response:
+                    await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(f"GET {place}", error, timeout_s) from error
+        return response.headers.get("Date")
+
     async def stream(
         self, path: str, query: Mapping[str, str | int], accept: str, read_timeout_s: float
     ) -> aiohttp.ClientResponse:
@@ -122,6 +134,28 @@ class Transport:
             raise self._unreachable(f"watch {path}", error, read_timeout_s) from error
         raise ApiError.from_body(response.status, data, f"watch {path}")
 
+    async def websocket(
+        self, path: str, query: Mapping[str, str | int], protocol: str, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> aiohttp.ClientWebSocketResponse:
+        """An open WebSocket of a subresource (port-forward, exec); the caller closes it. Raises as `request`."""
+        place = f"websocket {path}"
+        try:
+            async with asyncio.timeout(timeout_s):
+                headers = {"User-Agent": "harness", **await self._credentials()}
+                if self._client.rest_client.pool_manager is None:  # made with the first request
+                    await self.request("GET", "/version", timeout_s=timeout_s)
+                session: aiohttp.ClientSession = self._client.rest_client.pool_manager
+                url = f"{self.server}{path}?{urlencode(query)}"
+                return await session.ws_connect(url, protocols=(protocol,), headers=headers, max_msg_size=0)
+        except aiohttp.WSServerHandshakeError as error:
+            raise ApiError(error.status, "Unknown", error.message, place=place) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(place, error, timeout_s) from error
+
+    async def _credentials(self) -> dict[str, str]:
+        settings = (await self._client.configuration.auth_settings()).values()
+        return {setting["key"]: setting["value"] for setting in settings if setting["value"]}
+
     async def _send(
         self,
         method: str,
@@ -133,11 +167,7 @@ class Transport:
         total_s: float | None,
         read_s: float | None,
     ) -> aiohttp.ClientResponse:
-        configuration = self._client.configuration
-        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": "harness"}
-        for setting in (await configuration.auth_settings()).values():
-            if setting["value"]:
-                headers[setting["key"]] = setting["value"]
+        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": "harness", **await self._credentials()}
         url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
         timeout = aiohttp.ClientTimeout(
             total=total_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=read_s if read_s is not None else total_s

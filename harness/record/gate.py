@@ -154,6 +154,7 @@ class Gate(_Model):
     alpha: float = Field(description="one-sided error rate of each decision, over all looks together")
     pairs_planned: int
     pairs_valid: int
+    early: bool = Field(default=True, description="it might have ended at a look before the last")
     stopped_early: bool = False
     looks: list[Look] = []
     primary: list[Primary]

@@ -24,7 +24,9 @@ PhaseAction = Literal[
     "settled",
     "end",
     "restart",
+    "failover",
     "hook",
+    "observe",
 ]
 LOAD_ACTIONS: tuple[PhaseAction, ...] = ("create", "flip", "delete", "patch", "read", "list", "churn", "watch")
 """Phases in which the load generator sends requests."""
@@ -59,7 +61,8 @@ class ScenarioFacts(_Model):
 class SubjectFacts(_Model):
     """The controller under test."""
 
-    kind: Literal["command"]
+    kind: Literal["command", "process", "pod"] = Field(description="process: somebody else had started it")
+    pid: int | None = Field(default=None, description="of a process that somebody else had started")
     command: list[str] = Field(description="as started, secrets redacted")
     controller: str | None = None
     options: dict[str, Any] = {}
@@ -70,8 +73,16 @@ class SubjectFacts(_Model):
     runtime_version: str | None = None
     memory_limit_bytes: int | None = None
     cpu_limit: float | None = Field(default=None, description="CPUs that it may use")
+    replicas: int = Field(default=1, description="how many of it ran at once, each with limits of its own")
+    lease: str | None = Field(
+        default=None, description="namespace/name of the Lease by which replicas elect their leader"
+    )
     webhooks: list[str] = Field(default=[], description="admission webhooks of it that the API server called")
     cgroup_version: Literal[1, 2] | None = None
+    image: str | None = Field(default=None, description="of a subject in a pod")
+    pod: dict[str, Any] = Field(
+        default={}, description="of a subject in a pod: namespace, name, node, image id, whether its cgroup was seen"
+    )
     user: str
 
 
@@ -132,7 +143,7 @@ class Phase(_Model):
     sustained_per_s: float | None = Field(default=None, description="of until_failure: the highest rate that was kept")
     failed_at_per_s: float | None = Field(default=None, description="of until_failure: the rate that was not kept")
     failure: str | None = Field(
-        default=None, description="of a restart or hook: why it failed; the run is then invalid"
+        default=None, description="of a restart, failover or hook: why it failed; the run is then invalid"
     )
     settled: bool | None = Field(default=None, description="of a settle phase: quiet came before its timeout")
 
@@ -147,8 +158,8 @@ class ExpectedObjects(_Model):
 class EndingFacts(_Model):
     """How the subject ended, with the evidence."""
 
-    kind: Literal["oom_limit", "oom_node", "thrashing", "crash", "our_signal", "clean"]
-    exit_code: int
+    kind: Literal["oom_limit", "oom_node", "thrashing", "crash", "our_signal", "clean", "gone"]
+    exit_code: int | None = Field(description="null where only the parent of the process knows")
     t_ns: _Nanoseconds
     sentence: str
     evidence: dict[str, Any] = {}
@@ -185,6 +196,9 @@ class Run(_Model):
     machine: Machine
     pinning: Pinning | None = Field(default=None, description="null in records of versions that did not pin")
     versions: dict[str, str]
+    observed: bool = Field(
+        default=False, description="somebody else loaded the subject: of the scenario's load nothing was sent"
+    )
     collectors: list[CollectorFacts] = []
     phases: list[Phase] = []
     expected: list[ExpectedObjects] = []
@@ -202,6 +216,7 @@ class Result(_Model):
     value: float | None
     unit: str
     reason: str | None = None
+    detail: str | None = Field(default=None, description="what the value consists of, in words")
 
 
 class ExpectationResult(_Model):
@@ -289,4 +304,7 @@ class Experiment(_Model):
     seed: int | None = Field(default=None, description="seeds of the pairs and the order in them are drawn from it")
     pairs: int | None = Field(default=None, description="pairs that were planned")
     arms: dict[str, ExperimentArm] = Field(default={}, description="baseline and candidate of a paired experiment")
+    asked: dict[str, Any] | None = Field(
+        default=None, description="of a gate: what it was asked, to take it up again; secrets redacted"
+    )
     message: str | None = Field(default=None, description="why it ended before its end")

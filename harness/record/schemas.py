@@ -12,6 +12,7 @@ from harness.record.comparison import Comparison
 from harness.record.gate import Gate
 from harness.record.history_models import HistoryDocument
 from harness.record.models import Experiment, Run, Show, Verdict
+from harness.record.profile_models import Profiled, ProfileDiff
 from harness.record.selftest import SelfTest
 
 SCHEMAS: dict[str, type[BaseModel]] = {
@@ -19,6 +20,8 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "verdict.v1": Verdict,
     "show.v1": Show,
     "experiment.v1": Experiment,
+    "profile.v1": Profiled,
+    "profile-diff.v1": ProfileDiff,
     "gate.v1": Gate,
     "history.v1": HistoryDocument,
     "checks.v1": Checks,

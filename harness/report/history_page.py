@@ -16,7 +16,7 @@ _SUFFIX = {"s": "s", "1/s": "/s"}
 
 def write(document: HistoryDocument, path: Path) -> Path:
     """Write the page of a history of one metric. Raises EnvironmentFault where it cannot be written."""
-    return html.publish(path, lambda: render(document))
+    return html.save(path, lambda: render(document))
 
 
 def render(document: HistoryDocument) -> str:
@@ -27,7 +27,7 @@ def render(document: HistoryDocument) -> str:
         for series in document.series
         for change in series.changes
     ]
-    return html.page(
+    return html.assemble(
         "history.html.j2",
         Timeline(0.0, [], []),
         charts,

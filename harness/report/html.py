@@ -40,22 +40,22 @@ class Figure:
 
 
 def write(record: RunRecord, verdict: Verdict, path: Path) -> Path:
-    """Write the page of a run to `path`, whole or not at all. Raises EnvironmentFault where it cannot be written."""
-    return publish(path, lambda: render(record, verdict, path))
-
-
-def publish(path: Path, make: Callable[[], str]) -> Path:
-    """Write what `make` returns to `path`, whole or not at all. Raises EnvironmentFault where it cannot be written.
+    """Write the page to `path`, whole or not at all. Raises EnvironmentFault where it cannot be written.
 
     A device or a pipe is written to, never replaced: root could otherwise put a file in the place of /dev/null.
     """
+    return save(path, lambda: render(record, verdict, path))
+
+
+def save(path: Path, render_: Callable[[], str]) -> Path:
+    """Write a page to `path` as `write` does."""
     try:
         target = path.resolve()  # a link, such as /dev/stdout, stays what it is
-        text = make()
+        page = render_()
         if target.exists() and not target.is_file():
-            target.write_text(text)
+            target.write_text(page)
         else:
-            write_atomically(target, text)
+            write_atomically(target, page)
     except OSError as error:
         raise EnvironmentFault(
             f"the report cannot be written: {error.strerror or error}",
@@ -72,9 +72,8 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
     answer, audited = tables.trusted(record, verdict)
     timeline = Timeline(data.end_s(record), data.spans(record), data.marks(record))
     stacks = profiles.read_stacks(record)
-    if stacks is not None:
-        sections["profile"] = [profiles.icicle(stacks)]
-    return page(
+    sections["profile"] = profiles.flame_charts(record)
+    return assemble(
         "report.html.j2",
         timeline,
         [chart for section in sections.values() for chart in section],
@@ -98,8 +97,10 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
         failures=tables.failures(record),
         propagation=tables.propagation(record),
         allocation_sites=profiles.allocation_sites(record),
+        under_way=tables.under_way(record),
         hottest=None if stacks is None else profiles.hottest(stacks),
         flame_graphs=profiles.flame_graphs(record, path),
+        servers=profiles.servers(record),
         files=profiles.files(record, path),
         collectors=tables.collectors(record),
         environment=tables.environment(run),
@@ -108,19 +109,19 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
     )  # fmt: skip
 
 
-def page(template: str, timeline: Timeline, drawn: Sequence[Chart], **values: object) -> str:
-    """A template with our style, our scripts and the charts they draw, closed to everything else."""
+def assemble(template: str, timeline: Timeline, figures: Sequence[Chart], **content: object) -> str:
+    """A page from one of our templates: style, scripts, charts and the policy that allows no others, and `content`."""
     from plotly.offline import get_plotlyjs  # 5 MB of text: read only where a page is written
 
     scripts = [_script(get_plotlyjs()), _script((_TEMPLATES / "report.js").read_text())]
     return _environment().get_template(template).render(
-        **values,
         style=Markup((_TEMPLATES / "report.css").read_text()),  # noqa: S704 # our own file, not text of a run
         scripts=[script for script, _ in scripts],
         policy=f"default-src 'none'; script-src {' '.join(digest for _, digest in scripts)}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'",
-        payload=_payload(timeline, drawn),
+        payload=_payload(timeline, figures),
         clean=results.clean,
+        **content,
     )  # fmt: skip
 
 

@@ -217,6 +217,8 @@ def _artefacts(directory: Path) -> list[tuple[str, str]]:
     found = [("record", _short(directory))]
     if (directory / "report.html").is_file():
         found.insert(0, ("report", _short(directory / "report.html")))
+    if (directory / "oom.html").is_file():
+        found.append(("oom page", _short(directory / "oom.html")))
     profiles = directory / "profiles"
     files = sorted(path for path in profiles.iterdir() if path.is_file()) if profiles.is_dir() else []
     pages = [path for path in files if path.suffix == ".html"][:_PAGES]

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path as FilePath
 
 from harness.core import metrics
 from harness.core.kinds import is_own
 from harness.core.metrics import MetricName
-from harness.core.paths import scenarios_dir
-from harness.scenario import fanout, names, population
+from harness.scenario import controllers, fanout, names, population, relations, subject_checks
 from harness.scenario.document import Path
 from harness.scenario.fields import MAX_COUNT
 from harness.scenario.hints import suggest
 from harness.scenario.model import Scenario
 from harness.scenario.problems import Problem
 from harness.scenario.selection import selector_of
-from harness.scenario.steps import BUNDLE, CLUSTERS, EFFECTS, GITREPO, SECRET, Create, Flip
+from harness.scenario.steps import BUNDLE, CLUSTERS, EFFECTS, GITREPO, SECRET, Create, Failover, Flip
 from harness.scenario.traffic import Churn, Delete, Patch, Read
 
 _WITHOUT_COLLECTOR = ("load", "subject", "host", "apiserver")
 """Sources of results that are always there."""
-
-
-def controllers() -> list[str]:
-    """The reference controllers that come with the harness: packages that can be run."""
-    directory = scenarios_dir().parent / "controllers"
-    return sorted(entry.parent.name for entry in directory.glob("*/__main__.py") if _is_package(entry.parent))
 
 
 def check(scenario: Scenario) -> list[Problem]:
@@ -37,19 +29,19 @@ def check(scenario: Scenario) -> list[Problem]:
         *_flips(scenario),
         *_matching(scenario),
         *_takings(scenario),
+        *relations.check(scenario),
+        *subject_checks.placeholders(scenario),
+        *subject_checks.replicas(scenario),
+        *subject_checks.process(scenario),
     ]
     problems += _parallel(scenario)
     # Sizes and results follow from the load: while that is wrong they would only repeat it.
     return problems or [*_sizes(scenario), *_probe_names(scenario), *_results(scenario)]
 
 
-def _is_package(directory: FilePath) -> bool:
-    return (directory / "__init__.py").is_file()
-
-
 def _controller(scenario: Scenario) -> Iterator[Problem]:
     name = scenario.subject.controller
-    if name is not None and name not in (known := controllers()):
+    if name is not None and name not in (known := controllers.known()):
         hint = suggest(name, known, title="controllers")
         yield Problem(("subject", "controller"), f"unknown controller {name!r}", hint)
 
@@ -217,5 +209,7 @@ def _witnessed(scenario: Scenario, path: Path, metric: str, name: MetricName) ->
         yield Problem(path, f"{metric} comes from collector {source!r}, which is not on", f"add {source} to collect")
     elif source == "metrics" and scenario.subject.command is not None and scenario.subject.metrics is None:
         yield Problem(path, f"{metric} is read from the subject's metrics", "say where they are: subject.metrics")
+    elif metric.startswith("failover.") and not any(isinstance(step, Failover) for step in scenario.load):
+        yield Problem(path, f"{metric} needs a failover, and the load has none", "add a step: failover:")
     elif metric == "memory.headroom.idle" and scenario.subject.memory_limit is None:
         yield Problem(path, f"{metric} needs a memory limit", "set subject.memory_limit")

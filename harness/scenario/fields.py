@@ -31,6 +31,12 @@ MAX_COUNT = 1_000_000
 MAX_RATE = 100_000.0
 MAX_SECONDS = 24 * 3600.0
 MAX_OBJECT_BYTES = 2**20  # the API server refuses Secrets above 1 MiB
+MAX_PORT = 65535
+
+_BOUND_UNITS: dict[Dimension, tuple[tuple[str, float], ...]] = {
+    "bytes": (("PiB", 2**50), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("B", 1)),
+    "seconds": (("h", 3600), ("min", 60), ("s", 1)),
+}
 
 Scalar: TypeAlias = str | int | float | bool | None
 ParamValue: TypeAlias = Scalar | list[Scalar]
@@ -72,8 +78,16 @@ def _wanted(value: object, example: str) -> str | int | float:
 
 def _within(value: float, low: float, high: float, dimension: Dimension, given: object) -> float:
     if not low <= value <= high:
-        raise fault(f"{shown(given)} is not between {render(low, dimension)} and {render(high, dimension)}")
+        raise fault(f"{shown(given)} is not between {_bound(low, dimension)} and {_bound(high, dimension)}")
     return value
+
+
+def _bound(value: float, dimension: Dimension) -> str:
+    """A limit as a person would write it: in the largest unit of which it is a whole number."""
+    for unit, factor in _BOUND_UNITS.get(dimension, ()):
+        if value >= factor and value % factor == 0:
+            return f"{value / factor:g} {unit}"
+    return render(value, dimension)
 
 
 def one_seconds(value: object) -> float:
@@ -180,6 +194,9 @@ def _option(value: object) -> Scalar:
 
 def _url(value: object) -> str:
     if isinstance(value, str) and re.match(r"https?://[^/\s]+", value):
+        port = re.match(r"https?://[^/\s]*:(\d+)(?:[/?#]|$)", value)
+        if port is not None and not 1 <= int(port[1]) <= MAX_PORT:
+            raise fault(f"{port[1]} in {shown(value)} is not a port; there are 1 to {MAX_PORT}, and {{port:NAME}}")
         return value
     raise fault(f"expected an address such as http://127.0.0.1:{{port:metrics}}/metrics, got {shown(value)}")
 

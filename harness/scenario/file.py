@@ -17,7 +17,7 @@ from harness.scenario.placeholders import CAUSE, OF_THE_RUN, names_in
 from harness.scenario.problems import Problem, from_pydantic
 from harness.scenario.templates import words
 
-BODY = ("setup", "subject", "engaged", "load", "collect", "expect", "gate", "memray", "pyroscope")
+BODY = ("apiserver", "setup", "subject", "engaged", "load", "collect", "expect", "gate", "memray", "pyroscope")
 """Keys in which placeholders are filled."""
 
 TOP_LEVEL = ("seed", "memray", "pyroscope")
@@ -46,6 +46,7 @@ class Head(Model):
     params: Values = Field(default={})
     profiles: dict[Slug, Values] = Field(default={}, max_length=20)
     arms: dict[Slug, Arm] = Field(default={}, max_length=20)
+    apiserver: Any = None
     setup: Any = None
     subject: Any = None
     engaged: Any = None

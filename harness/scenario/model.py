@@ -39,13 +39,16 @@ from harness.scenario.fields import (
 )
 from harness.scenario.gating import Gate
 from harness.scenario.hints import shown
-from harness.scenario.steps import Create, Flip, Hook, Probe, Restart, Settle, Step, Until
-from harness.scenario.subject_parts import GoEnvironment, Ready, Webhooks
+from harness.scenario.server import ApiServer
+from harness.scenario.steps import Create, Failover, Flip, Hook, Probe, Restart, Settle, Step, Until
+from harness.scenario.subject_parts import GoEnvironment, LeaseReady, Ready, Webhooks
 
 __all__ = [
+    "ApiServer",
     "Create",
     "Engaged",
     "Expectation",
+    "Failover",
     "Flip",
     "GoEnvironment",
     "Hook",
@@ -64,16 +67,25 @@ __all__ = [
 COLLECTORS: tuple[CollectorName, ...] = ("memory", "oom", "tasks", "metrics", "audit", "latency", "host")
 """Witnesses that `collect` may name; memray and pyroscope have keys of their own, for they change how a subject starts."""
 
-Memray = Literal["off", "launch"]
+Memray = Literal["off", "launch", "attach"]
 Pyroscope = Literal["off", "on"]
+RestartPolicy = Literal["Never", "Always"]
 
 
 class Subject(Model):
-    """The controller under test: one of the reference controllers, or a command."""
+    """The controller under test: one of the reference controllers, a command, or a process that runs already."""
 
     controller: Text | None = Field(default=None, description="a reference controller, by name")
     options: dict[ParamName, Option] = Field(default={}, description="switches of the reference controller")
     command: list[Text] | None = Field(default=None, min_length=1, description="any controller, as a command line")
+    image: Text | None = Field(default=None, description="any controller, as an image: it runs in a pod of the cluster")
+    args: list[Text] = Field(default=[], description="arguments of the image's own entrypoint")
+    restart_policy: RestartPolicy = Field(
+        default="Never", description="of its pod: Never ends the run with its death, Always lets the kubelet restart it"
+    )
+    pid: Annotated[int, Field(ge=2, le=2**22)] | None = Field(
+        default=None, description="a process that somebody else has started, and goes on with afterwards"
+    )
     metrics: Url | None = Field(default=None, description="where it serves Prometheus metrics")
     pprof: Url | None = Field(default=None, description="where it serves Go's pprof")
     ready: Ready | None = None
@@ -83,6 +95,10 @@ class Subject(Model):
         default=None, description="CPUs that it may use, such as 0.5; no limit without it"
     )
     go: GoEnvironment | None = Field(default=None, description="the environment of Go's runtime")
+    replicas: Literal[1, 2] = Field(default=1, description="how many of it run at once, of which one is leader")
+    lease: LeaseReady | None = Field(
+        default=None, description="the Lease by which a command's replicas elect their leader"
+    )
     webhooks: Webhooks | None = Field(default=None, description="admission webhooks that a command serves")
     log_limit: Memory = Field(
         default=64 * 2**20, description="disk that its log may take; then the oldest lines are dropped",
@@ -107,16 +123,47 @@ class Subject(Model):
         return self
 
     @model_validator(mode="after")
+    def _replicas_elect(self) -> Self:
+        if self.replicas == 1:
+            if self.lease is not None and self.controller is None:
+                raise fault("lease is that of replicas; set replicas to 2", key="lease")
+            return self
+        if self.command is not None and self.lease is None:
+            raise fault("replicas need leader election; say which Lease: lease: {name: NAME}", key="replicas")
+        if self.webhooks is not None:
+            raise fault("admission webhooks are called at one address, not at two replicas; remove one", key="webhooks")
+        if self.options.get("leader-elect") in (False, "false"):
+            raise fault("two replicas without leader election would both reconcile; remove leader-elect", key="options")
+        return self
+
+    @model_validator(mode="after")
+    def _only_measured(self) -> Self:
+        if self.pid is None:
+            return self
+        for key in ("controller", "command"):
+            if getattr(self, key) is not None:
+                raise fault(f"a subject is a process that runs already, or a {key}, not both; remove one", key="pid")
+        for key in sorted(self.model_fields_set - {"pid", "metrics", "pprof"}):
+            raise fault(f"{key} is for who starts the process, and pid names one that runs already; remove it", key=key)
+        return self
+
+    @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if self.controller is None and self.command is None:
+        if self.pid is not None:
+            return self
+        if self.controller is None and self.command is None and self.image is None:
             raise fault("a subject needs a controller or a command; write controller: fleet, or command: [./manager]")
+        if self.args and (self.image is None or self.command is not None):
+            raise fault("args are those of an image's own entrypoint; put them into the command", key="args")
         if self.controller is None:
             if self.options:
                 raise fault("options are those of a reference controller; put yours into the command", key="options")
             return self
         if self.command is not None:
             raise fault("a subject is a controller or a command, not both; remove one", key="command")
-        for key in ("metrics", "pprof", "ready"):
+        if self.image is not None:
+            raise fault("the reference controllers have an image of their own; remove it", key="image")
+        for key in ("metrics", "pprof", "ready", "lease"):
             if getattr(self, key) is not None:
                 raise fault(f"{key} is known for the reference controllers; remove it", key=key)
         return self
@@ -184,6 +231,7 @@ class Body(Model):
         default=1, description="sizes, bytes and choices are drawn from it"
     )
     params: dict[ParamName, Param] = Field(default={}, description="values that `{name}` stands for, with defaults")
+    apiserver: ApiServer = Field(default=ApiServer(), description="settings of the embedded API server")
     setup: Setup | None = Field(default=None, description="what must be in the cluster before the subject starts")
     subject: Subject
     engaged: list[Engaged] = Field(default=[], description="signs that the subject did the work")
@@ -191,8 +239,10 @@ class Body(Model):
     collect: list[CollectorName] = Field(default=list(COLLECTORS), description="witnesses of the run")
     expect: list[Expect] = Field(default=[], max_length=100, description="what must hold for the run to pass")
     gate: Gate | None = Field(default=None, description="what `harness gate` compares, and by how much is too much")
-    memray: Memray = Field(default="off", description="`launch` starts a Python subject under memray")
-    pyroscope: Pyroscope = Field(default="off", description="`on` profiles a Python subject continuously")
+    memray: Memray = Field(
+        default="off", description="`launch` starts a Python subject under memray, `attach` is for the load only"
+    )
+    pyroscope: Pyroscope = Field(default="off", description="`on` profiles a Python or Go subject continuously")
 
     @field_validator("collect")
     @classmethod

@@ -18,6 +18,7 @@ from harness.scenario.steps import (
     MANAGEMENT_CLUSTER,
     SECRET,
     Create,
+    Failover,
     Flip,
     Hook,
     Parallel,
@@ -34,7 +35,7 @@ BUNDLE_NAMESPACE_LABEL = "fleet.cattle.io/bundle-namespace"
 CLUSTER_LABEL = "fleet.cattle.io/cluster"
 
 
-AnyStep: TypeAlias = Create | Settle | Flip | Restart | Hook | Traffic | Pause
+AnyStep: TypeAlias = Create | Settle | Flip | Restart | Failover | Hook | Traffic | Pause
 StepT = TypeVar("StepT", bound=AnyStep, covariant=True)
 
 
@@ -90,11 +91,11 @@ def steps(scenario: Scenario) -> list[tuple[str, AnyStep]]:
 
 
 def creates(scenario: Scenario, *kinds: Kind) -> list[Phase[Create]]:
-    """The create steps of the given kinds."""
+    """The create steps of the given kinds; of all kinds where none is given."""
     return [
         Phase(phase.place, phase.name, phase.step, phase.ordinal, phase.group, phase.path)
         for phase in phases(scenario)
-        if isinstance(phase.step, Create) and phase.step.resource in kinds
+        if isinstance(phase.step, Create) and (not kinds or phase.step.resource in kinds)
     ]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.core.handles import JSON
 from harness.core.ids import RUN_LABEL
+from harness.scenario import relations
 from harness.scenario.model import Scenario
 from harness.scenario.names import AnyStep, Phase, phases, spread_namespaces, steps, template
 from harness.scenario.population import Taking, churn_share, takings
@@ -27,9 +28,10 @@ def build_plan(
     origin_ns: int,
     server: str,
     ca_file: Path | str,
-    cert_file: Path | str,
-    key_file: Path | str,
+    cert_file: Path | str | None,
+    key_file: Path | str | None,
     namespace: str,
+    token_file: Path | str | None = None,
 ) -> dict[str, JSON]:
     """`plan.json` for one run: the steps that send requests under the names that `steps` gives them."""
     chosen = {selection.place: selection for selection in selections(scenario, run_id)}
@@ -44,12 +46,15 @@ def build_plan(
         "origin_ns": origin_ns,
         "server": server,
         "ca_file": str(ca_file),
-        "cert_file": str(cert_file),
-        "key_file": str(key_file),
+        "cert_file": None if cert_file is None else str(cert_file),
+        "key_file": None if key_file is None else str(key_file),
+        "token_file": None if token_file is None else str(token_file),
         "namespace": namespace,
         "labels": {RUN_LABEL: run_id},
         "phases": [
-            _templated(scenario, phase.step, _phase(phase, phase.step, run_id, namespace, chosen.get(phase.place)))
+            _templated(
+                scenario, phase.step, _phase(scenario, phase, phase.step, run_id, namespace, chosen.get(phase.place))
+            )
             if isinstance(phase.step, Create | Flip)
             else _traffic(phase, phase.step, namespace, taken.get(phase.place), spread=phase.step.resource in spread)
             for phase in phases(scenario)
@@ -111,9 +116,19 @@ def _collection(step: Traffic) -> tuple[int, dict[str, JSON]]:
 
 
 def _phase(
-    phase: Phase[AnyStep], step: Create | Flip, run_id: str, namespace: str, selection: Selection | None
+    scenario: Scenario,
+    phase: Phase[AnyStep],
+    step: Create | Flip,
+    run_id: str,
+    namespace: str,
+    selection: Selection | None,
 ) -> dict[str, JSON]:
     kind = step.resource
+    if isinstance(step, Flip):
+        params: dict[str, JSON] = {"labels": dict(step.labels)}
+    else:
+        own = Phase(phase.place, phase.name, step, phase.ordinal, phase.group, phase.path)
+        params = _create_params(step, selection) | relations.planned(scenario, own, run_id)
     return {
         "name": phase.name,
         "action": step.action,
@@ -128,7 +143,7 @@ def _phase(
         "timeout_s": step.timeout,
         **_paths(step, namespace),
         "names": template(kind, run_id, phase.ordinal if isinstance(step, Create) else 1),
-        "params": {"labels": dict(step.labels)} if isinstance(step, Flip) else _create_params(step, selection),
+        "params": params,
     }
 
 

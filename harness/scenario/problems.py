@@ -63,10 +63,13 @@ def _problem(found: dict[str, Any]) -> Problem:
 
 
 def _path(loc: Iterable[str | int]) -> Path:
-    """The path in the file: union tags are written `<action>` and stand for the action's key, except for what is beside it."""
+    """The path in the file: union tags are written `<action>` and stand for the action's key, except for what is beside it.
+
+    The tag `<>` stands for nothing: that of a mapping which may also be a word.
+    """
     path: list[str | int] = []
     for part in loc:
-        if part == "[key]":
+        if part in ("[key]", "<>"):
             continue
         if (path[-1:], part) in ((["pause"], "seconds"), (["parallel"], "steps")):
             continue  # they stand directly at the action's key

@@ -1,9 +1,10 @@
-"""The steps of a load: create objects, wait until all is quiet, flip labels, restart the subject, run a command.
+"""The steps of a load: create objects, wait until all is quiet, flip labels, restart or fail over, run a command.
 
 What works on what is there, and the pause, is in `traffic`.
 
 In a file a step is a mapping with one action, as `create: {kind: Secret, count: 10}`; a flip has its `probes` beside it.
-In Python it is one flat `Create`, `Settle`, `Flip`, `Restart` or `Hook`. Reading flattens, dumping restores the file's form.
+In Python it is one flat `Create`, `Settle`, `Flip`, `Restart`, `Failover` or `Hook`. Reading flattens, dumping restores the
+file's form.
 """
 
 from __future__ import annotations
@@ -42,16 +43,19 @@ from harness.scenario.stepform import PACE, PARALLEL, Labels, OfAKind, StepForm
 from harness.scenario.traffic import Churn, Delete, List, Patch, Pause, Read, Watch
 
 ACTIONS = (
-    *("create", "settle", "flip", "restart", "hook"),
+    *("create", "settle", "flip", "restart", "failover", "hook"),
     *("delete", "patch", "read", "list", "churn", "watch", "pause", "parallel"),
 )
-BARE = ("settle", "restart")
+BARE = ("settle", "restart", "failover")
 """Actions that need no values: `settle:` is `settle: {}`."""
 SECRET, GITREPO, BUNDLE = find("Secret"), find("GitRepo"), find("Bundle")
 DEPLOYMENT = find("BundleDeployment")
 MANAGEMENT_CLUSTER, FLEET_CLUSTER = find("Cluster.management.cattle.io"), find("Cluster.fleet.cattle.io")
 CLUSTERS = (MANAGEMENT_CLUSTER, FLEET_CLUSTER)
-CREATABLE = (SECRET, GITREPO, BUNDLE, *CLUSTERS)
+ACCOUNT, INFERENCE_SERVICE = find("ServiceAccount"), find("InferenceService")
+CREATABLE = (SECRET, GITREPO, BUNDLE, *CLUSTERS, ACCOUNT, INFERENCE_SERVICE)
+USES = {GITREPO: SECRET, ACCOUNT: SECRET, INFERENCE_SERVICE: ACCOUNT}
+"""Which kind may refer to which."""
 BY_RULE = (GITREPO, BUNDLE, DEPLOYMENT, *CLUSTERS)
 """Kinds whose consequences are computed from how a step creates them: a template would hide that."""
 EFFECTS = (DEPLOYMENT, FLEET_CLUSTER)
@@ -126,6 +130,7 @@ class Create(OfAKind, StepForm):
         default=None, description="how many of the GitRepos or Bundles select the label of the flip; 0"
     )
     labels: Labels = Field(default={}, description="labels that the objects are created with")
+    uses: KindName | None = Field(default=None, description="kind of earlier objects that each of these refers to")
     namespaces: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         default=None, description="namespaces that Secrets are spread over, in turn; 1"
     )
@@ -160,6 +165,10 @@ class Create(OfAKind, StepForm):
             if getattr(self, key) is not None and self.resource not in kinds:
                 names = " or ".join(kind.alias for kind in kinds)
                 raise fault(f"{key} is of {names}, not of {self.kind}; remove it", key=key)
+        wanted = USES.get(self.resource)
+        if self.uses is not None and (wanted is None or self.uses != wanted.alias):
+            pairs = ", ".join(f"{kind.alias} uses {other.alias}" for kind, other in USES.items())
+            raise fault(f"{self.kind} does not use {self.uses}; {pairs}", key="uses")
         smallest = self.size[0] if isinstance(self.size, tuple) else SMALLEST_BUNDLE
         if self.resource == BUNDLE and smallest < SMALLEST_BUNDLE:
             raise fault(f"a Bundle holds a manifest of at least {SMALLEST_BUNDLE} bytes; raise size", key="size")
@@ -187,7 +196,7 @@ class Create(OfAKind, StepForm):
     def _fits_its_template(self) -> Self:
         if self.resource in BY_RULE:
             raise fault(f"{self.kind} is created without a template; write kind: {self.kind}", key="template")
-        for key in ("size", "bundles", "matching", "namespaces"):
+        for key in ("size", "bundles", "matching", "namespaces", "uses"):
             if getattr(self, key) is not None:
                 raise fault(f"{key} says nothing where a template does; remove it", key=key)
         return self
@@ -244,6 +253,18 @@ class Restart(StepForm):
     action: Literal["restart"] = "restart"
     signal: Literal["TERM", "KILL"] = Field(default="TERM", description="how it is ended; TERM lets it take its leave")
     wait: Literal["ready"] = Field(default="ready", description="what the step waits for, up to subject.ready_timeout")
+
+
+class Failover(StepForm):
+    """End the replica that is leader, measure how long the other takes over, and start it again as a standby."""
+
+    action: Literal["failover"] = "failover"
+    signal: Literal["TERM", "KILL"] = Field(
+        default="KILL", description="how the leader is ended; TERM lets it give up its Lease"
+    )
+    timeout: Seconds = Field(
+        default=60.0, description="by when the other must hold the Lease", json_schema_extra={"default": "1m"}
+    )
 
 
 class Hook(StepForm):
@@ -309,6 +330,7 @@ _Single = (
     | Annotated[Settle, Tag("<settle>")]
     | Annotated[Flip, Tag("<flip>")]
     | Annotated[Restart, Tag("<restart>")]
+    | Annotated[Failover, Tag("<failover>")]
     | Annotated[Hook, Tag("<hook>")]
     | Annotated[Delete, Tag("<delete>")]
     | Annotated[Patch, Tag("<patch>")]
@@ -333,7 +355,7 @@ class Parallel(StepForm):
     @model_validator(mode="after")
     def _requests_only(self) -> Self:
         for step in self.steps:
-            if isinstance(step, Settle | Restart | Hook | Pause):
+            if isinstance(step, Settle | Restart | Failover | Hook | Pause):
                 raise fault(
                     f"{step.action} sends no requests, so nothing can run beside it; put it after the parallel steps"
                 )
@@ -345,6 +367,7 @@ MODELS: dict[str, type[StepForm]] = {
     "settle": Settle,
     "flip": Flip,
     "restart": Restart,
+    "failover": Failover,
     "hook": Hook,
     "delete": Delete,
     "patch": Patch,

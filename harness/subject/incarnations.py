@@ -6,13 +6,34 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
-from harness.core.handles import Ending, SubjectRuntime
-from harness.subject.cgroups import MemoryCgroup
-from harness.subject.cpu import CpuCgroup
-from harness.subject.process import STOP_GRACE_S, ProcessSubject
+from harness.core.handles import Cgroup, CpuLimit, Ending, KillWitness, Stats, Subject, SubjectRuntime
+from harness.subject.process import STOP_GRACE_S
 
-Starter = Callable[[int, Callable[[ProcessSubject], None]], Awaitable[ProcessSubject]]
+
+class Incarnation(Subject, Protocol):
+    """One incarnation of the subject, whether process or pod: the handle, and what only its owner may do."""
+
+    incarnation: int
+    """0 for the first, 1 after the first restart."""
+    ready_ns: int | None
+    """Run time at which it was ready."""
+    log: Path
+    thrashed_s: float
+    """Set by whoever stops it because of thrashing: for how long it had gone on."""
+
+    async def wait_ended(self, timeout: float | None = None) -> Ending:
+        """Wait until it has ended. Raises TimeoutError after `timeout` seconds."""
+
+    def send_signal(self, number: int) -> None:
+        """Signal its main process."""
+
+    async def stop(self, grace_s: float = STOP_GRACE_S) -> Ending:
+        """End it with all that belongs to it; again is harmless."""
+
+
+Starter = Callable[[int, Callable[[Incarnation], None]], Awaitable[Incarnation]]
 """Starts the incarnation of that number, tells of it as soon as its process is there, and returns it when it is ready."""
 
 
@@ -23,11 +44,10 @@ class Incarnations:
     and pids are those of the new incarnation from the moment its process is there, so what a cold start needs is seen.
     """
 
-    kind = "process"
-
     def __init__(self, starter: Starter) -> None:
         self._starter = starter
-        self._current: ProcessSubject | None = None
+        self.kind = "process"
+        self._current: Incarnation | None = None
         self._steady = asyncio.Event()
         self._steady.set()
         self.command: Sequence[str] = ()
@@ -35,7 +55,6 @@ class Incarnations:
         self.kubeconfig = Path()
         self.runtime: SubjectRuntime = "other"
         self.started_ns = 0
-        self.pid = 0
         self.metrics_url: str | None = None
         self.pprof_url: str | None = None
         self.agent_socket: Path | None = None
@@ -49,18 +68,33 @@ class Incarnations:
         return incarnations
 
     @property
-    def current(self) -> ProcessSubject:
+    def current(self) -> Incarnation:
         """The incarnation that runs now, or ran last."""
         assert self._current is not None
         return self._current
 
     @property
-    def cgroup(self) -> MemoryCgroup | None:
+    def pid(self) -> int:
+        """Its main process, 0 where that is not seen from this machine."""
+        return self.current.pid
+
+    @property
+    def cgroup(self) -> Cgroup | None:
         """The memory cgroup of the current incarnation, None without a limit."""
         return self.current.cgroup
 
     @property
-    def cpu(self) -> CpuCgroup | None:
+    def kills(self) -> KillWitness | None:
+        """Who counts kills for memory of the current incarnation."""
+        return self.current.kills
+
+    @property
+    def stats(self) -> Stats | None:
+        """The kubelet, of a subject in a pod."""
+        return self.current.stats
+
+    @property
+    def cpu(self) -> CpuLimit | None:
         """The CPU limit of the current incarnation, None without one."""
         return self.current.cpu
 
@@ -87,6 +121,11 @@ class Incarnations:
     @thrashed_s.setter
     def thrashed_s(self, value: float) -> None:
         self.current.thrashed_s = value
+
+    @property
+    def replicas(self) -> Sequence[Incarnations]:
+        """Itself: it is the only one."""
+        return [self]
 
     def pids(self) -> list[int]:
         """Every live process of the subject."""
@@ -133,9 +172,9 @@ class Incarnations:
         """End the current incarnation; again is harmless."""
         return await self.current.stop(grace_s)
 
-    def _adopt(self, subject: ProcessSubject) -> None:
-        self._current = subject
+    def _adopt(self, subject: Incarnation) -> None:
+        self._current, self.kind = subject, subject.kind
         self.command, self.user, self.kubeconfig = subject.command, subject.user, subject.kubeconfig
-        self.runtime, self.started_ns, self.pid = subject.runtime, subject.started_ns, subject.pid
+        self.runtime, self.started_ns = subject.runtime, subject.started_ns
         self.metrics_url, self.pprof_url = subject.metrics_url, subject.pprof_url
         self.agent_socket, self.memory_limit = subject.agent_socket, subject.memory_limit

@@ -93,10 +93,13 @@ class Kernel:
         return found
 
 
-def find_hierarchy(kernel: Kernel, controller: str = "memory") -> Hierarchy | None:
-    """The hierarchy of the memory controller, or of another: v2 where it is there, else v1; None when it is not mounted."""
+def find_hierarchy(kernel: Kernel, controller: str = "memory", who: str = "self") -> Hierarchy | None:
+    """The hierarchy of the memory controller, or of another: v2 where it is there, else v1; None when it is not mounted.
+
+    `who`: the process whose own cgroup it names.
+    """
     own = {}
-    for line in (kernel.proc / "self/cgroup").read_text().splitlines():
+    for line in (kernel.proc / who / "cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         own.update(dict.fromkeys(controllers.split(","), path))
     for line in (kernel.proc / "self/mountinfo").read_text().splitlines():
@@ -133,7 +136,7 @@ def probe(kernel: Kernel | None = None) -> Capability:
 
 
 def create(
-    run_id: str, incarnation: int, limit_bytes: int, *, oom_group: bool = False, kernel: Kernel | None = None
+    run_id: str, incarnation: int | str, limit_bytes: int, *, oom_group: bool = False, kernel: Kernel | None = None
 ) -> MemoryCgroup:
     """A fresh cgroup `harness-RUN_ID/subject-INCARNATION` with a memory limit and without swap.
 
@@ -166,7 +169,7 @@ def create(
 
 
 def limit_cpu(
-    run_id: str, incarnation: int, cpus: float, memory: MemoryCgroup | None, *, kernel: Kernel | None = None
+    run_id: str, incarnation: int | str, cpus: float, memory: MemoryCgroup | None, *, kernel: Kernel | None = None
 ) -> CpuCgroup:
     """A CPU limit for an incarnation: on its memory cgroup where that can have one (v2), else in a fresh cgroup beside it.
 

@@ -51,7 +51,7 @@ class Placeholders:
                 return self._webhook(match[0], argument, place)
             if name in self._values and argument is None:
                 return self._values[name]
-            if argument is not None and name != "port" and not _near(name, ["port"]):
+            if argument is not None and name != "port" and not _near(name, [*self._values, "port", "webhook"]):
                 return match[0]  # `{image:tag}` and the like: not one of ours
             raise UsageError(f"unknown placeholder {match[0]}", place=place, remedy=self._hint(name, argument))
 
@@ -74,6 +74,8 @@ class Placeholders:
 
     def _hint(self, name: str, argument: str | None) -> str:
         known = {**{key: f"{{{key}}}" for key in self._values}, "port": f"{{port:{argument or 'NAME'}}}"}
+        if argument is not None:
+            known["webhook"] = f"{{webhook:{argument}}}"
         near = _near(name, list(known))
         if near:
             return f"did you mean {known[near[0]]}?"

@@ -6,15 +6,17 @@ import asyncio
 import os
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from harness import process
 from harness.core.errors import RunFault
-from harness.core.handles import Ending, Launch, SubjectRuntime
+from harness.core.handles import Ending, KillWitness, Launch, Stats, SubjectRuntime
 from harness.core.ids import RUN_ENV
 from harness.subject import limits
 from harness.subject.cgroups import MemoryCgroup
 from harness.subject.cpu import CpuCgroup
 from harness.subject.ending import classify
+from harness.subject.kills import CgroupKills
 from harness.subject.placeholders import Placeholders
 from harness.subject.readiness import ALIVE_S, Ready, Source, Watch, watch_for
 from harness.subject.redact import redact, redact_text
@@ -25,6 +27,11 @@ LOG_TAIL_LINES = 5
 LOG_TAIL_BYTES = 8192
 STOP_GRACE_S = 10.0
 """Between SIGTERM and SIGKILL: a controller gives up its lease and closes its watches meanwhile."""
+
+
+def log_name(replica: int) -> str:
+    """The file of the record that a replica writes to; the first one's is that of a subject without others."""
+    return LOG_NAME if replica == 0 else f"subject-replica-{replica}.log"
 
 
 class SubjectNotReady(RunFault):
@@ -43,7 +50,7 @@ class ProcessSubject:
     def __init__(
         self, child: process.Child, launch: Launch, observation: Observation, *, command: Sequence[str], kubeconfig: Path,
         user: str, cgroup: MemoryCgroup | None, memory_limit: int | None, metrics_url: str | None, pprof_url: str | None,
-        started_ns: int, incarnation: int, cpu: CpuCgroup | None = None,
+        started_ns: int, incarnation: int, cpu: CpuCgroup | None = None, replica: int = 0,
     ) -> None:  # fmt: skip
         self.command: Sequence[str] = redact(command)
         self.user = user
@@ -54,19 +61,26 @@ class ProcessSubject:
         """Run time at which it was ready."""
         self.pid = child.pid
         self.cgroup: MemoryCgroup | None = cgroup
+        self.kills: KillWitness | None = None if cgroup is None else CgroupKills(cgroup)
+        self.stats: Stats | None = None
         self.cpu = cpu
         self.metrics_url = metrics_url
         self.pprof_url = pprof_url
         self.agent_socket = launch.agent_socket
         self.memory_limit = memory_limit
         self.incarnation = incarnation
-        self.log = launch.run_dir / LOG_NAME
+        self.log = launch.run_dir / log_name(replica)
         self.thrashed_s = 0.0
         """Set by whoever stops it because of thrashing: for how long it had gone on."""
         self._child = child
         self._clock = launch.clock
         self._observation = observation
         self._ending: Ending | None = None
+
+    @property
+    def replicas(self) -> Sequence[ProcessSubject]:
+        """Itself: it is the only one."""
+        return [self]
 
     def pids(self) -> list[int]:
         """Every live process of the subject, `pid` first."""
@@ -110,14 +124,7 @@ class ProcessSubject:
 
     def log_tail(self) -> str:
         """The last lines of its log on one line, secrets hidden; empty when it wrote none."""
-        try:
-            with self.log.open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
-                lines = file.read().decode(errors="replace").splitlines()
-        except OSError:
-            return ""
-        said = [line.strip() for line in lines if line.strip()]
-        return redact_text(" | ".join(said[-LOG_TAIL_LINES:]))
+        return log_tail(self.log)
 
 
 async def start(
@@ -133,6 +140,7 @@ async def start(
     ready_timeout_s: float = 30.0,
     placeholders: Placeholders | None = None,
     incarnation: int = 0,
+    replica: int = 0,
     cwd: Path | None = None,
     cpus: Collection[int] | None = None,
     cpu_limit: float | None = None,
@@ -143,8 +151,9 @@ async def start(
 
     Placeholders in the command and the URLs are filled; pass the run's `placeholders`, or ports differ from those filled
     in elsewhere. What it writes goes to `subject.log` in the run's directory. `incarnation` counts the restarts: each has a
-    fresh cgroup. `cpus` are those it may run on, None all. `kubeconfig_of_run` is the identity that looks for a Lease
-    (default: the subject's own); `started` is told of the subject as soon as its process is there.
+    fresh cgroup, and so has each `replica`, whose log is its own too (`log_name`). `cpus` are those it may run
+    on, None all. `kubeconfig_of_run` is the identity that looks for a Lease (default: the subject's own); `started` is
+    told of the subject as soon as its process is there.
 
     Raises SubjectNotReady (a RunFault) when it does not become ready, UsageError for a command that cannot be executed,
     EnvironmentFault where no limit can be set. Nothing of it is left then.
@@ -153,15 +162,16 @@ async def start(
     command = fill.fill_command(launch.command, place="subject.command")
     metrics_url = metrics_url and fill.fill(metrics_url, place="subject.metrics")
     pprof_url = pprof_url and fill.fill(pprof_url, place="subject.pprof")
-    log = launch.run_dir / LOG_NAME
+    log = launch.run_dir / log_name(replica)
+    place = str(incarnation) if replica == 0 else f"{incarnation}-replica-{replica}"
     source = Source(log, log.stat().st_size if log.exists() else 0, kubeconfig_of_run or kubeconfig, metrics_url)
     watch = watch_for(ready.filled(lambda text: fill.fill(text, place="subject.ready")), source) if ready else None
-    cgroup = limits.create(launch.run_id, incarnation, memory_limit) if memory_limit is not None else None
+    cgroup = limits.create(launch.run_id, place, memory_limit) if memory_limit is not None else None
     observation = Observation(cgroup)
     started_ns = launch.clock.now_ns()
     cpu: CpuCgroup | None = None
     try:
-        cpu = limits.limit_cpu(launch.run_id, incarnation, cpu_limit, cgroup) if cpu_limit is not None else None
+        cpu = limits.limit_cpu(launch.run_id, place, cpu_limit, cgroup) if cpu_limit is not None else None
         remove = [*(limits.paths_to_remove(cgroup) if cgroup else ()), *(limits.paths_to_remove(cpu) if cpu else ())]
         child = await process.spawn(
             command, name="subject", env=environment(launch, kubeconfig), cwd=cwd, cpus=cpus,
@@ -178,17 +188,29 @@ async def start(
     subject = ProcessSubject(
         child, launch, observation, command=command, kubeconfig=kubeconfig, user=user, cgroup=cgroup,
         memory_limit=memory_limit, metrics_url=metrics_url, pprof_url=pprof_url, started_ns=started_ns,
-        incarnation=incarnation, cpu=cpu,
+        incarnation=incarnation, cpu=cpu, replica=replica,
     )  # fmt: skip
     if started is not None:
         started(subject)
     try:
-        await _until_ready(subject, watch, ready_timeout_s)
+        await until_ready(subject, watch, ready_timeout_s)
     except BaseException:
         await subject.stop(0)
         raise
     subject.ready_ns = launch.clock.now_ns()
     return subject
+
+
+def log_tail(log: Path) -> str:
+    """The last lines of a log on one line, secrets hidden; empty where there are none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    said = [line.strip() for line in lines if line.strip()]
+    return redact_text(" | ".join(said[-LOG_TAIL_LINES:]))
 
 
 def environment(launch: Launch, kubeconfig: Path) -> dict[str, str]:
@@ -202,7 +224,20 @@ def environment(launch: Launch, kubeconfig: Path) -> dict[str, str]:
     return env
 
 
-async def _until_ready(subject: ProcessSubject, watch: Watch | None, timeout_s: float) -> None:
+class Startable(Protocol):
+    """What is asked of a subject while it starts."""
+
+    log: Path
+
+    async def wait_ended(self) -> Ending:
+        """Wait until it has ended."""
+
+    def log_tail(self) -> str:
+        """The last lines of its log."""
+
+
+async def until_ready(subject: Startable, watch: Watch | None, timeout_s: float) -> None:
+    """Return once the sign is there, or raise SubjectNotReady."""
     waiting = asyncio.create_task(watch.until_ready() if watch else asyncio.sleep(min(ALIVE_S, timeout_s)))
     ended = asyncio.create_task(subject.wait_ended())
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import mmap
 import os
 import re
 import shutil
@@ -13,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.core.handles import PythonRuntime, SubjectRuntime
+from harness.core.programs import is_go
 
 ASK_LIMIT_S = 20.0
 """How long an interpreter may take to say what it is; `uv run` may have to look at its environment first."""
@@ -21,8 +21,6 @@ MAX_DEPTH = 4
 
 _ASK = "import json, sys; print(json.dumps([sys.implementation.name, sys.executable, *sys.version_info[:2]]))"
 _PYTHON = re.compile(r"(python|pypy)(\d+(\.\d+)*)?t?")
-_GO_MAGIC = b"\xff Go buildinf:"
-_GO_ALIGNMENT = 16
 _LONG_SHEBANG = re.compile(r"""'''exec'\s+(?:"(?P<quoted>[^"]+)"|(?P<bare>\S+))""")
 # Options of `uv run` that take a value as the next word.
 _UV_VALUES = {
@@ -152,18 +150,3 @@ def _which(program: str, env: Mapping[str, str], cwd: Path) -> Path | None:
         return path if path.is_file() else None
     found = shutil.which(program, path=env.get("PATH", os.defpath))
     return Path(found) if found else None
-
-
-def is_go(program: Path) -> bool:
-    """Whether an ELF file holds the build information that Go's linker writes, stripped or not."""
-    try:
-        with program.open("rb") as file:
-            if file.read(4) != b"\x7fELF":
-                return False
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                position = data.find(_GO_MAGIC)
-                while position >= 0 and position % _GO_ALIGNMENT:  # the words alone may stand in any program
-                    position = data.find(_GO_MAGIC, position + 1)
-                return position >= 0
-    except (OSError, ValueError):
-        return False

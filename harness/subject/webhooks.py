@@ -17,6 +17,7 @@ import trustme
 
 from harness.core.errors import UsageError
 from harness.kube.api import Api
+from harness.kube.errors import ApiError
 from harness.kube.kubeconfig import write_private
 from harness.kube.manifests import load_manifests
 
@@ -82,10 +83,17 @@ def directed(manifest: dict[str, Any], port: int, ca_pem: bytes) -> dict[str, An
 
 
 async def install(api: Api, manifests: Sequence[dict[str, Any]], port: int, ca_pem: bytes) -> list[str]:
-    """Apply the configurations; the names of the webhooks that the API server now calls."""
+    """Apply the configurations; the names of the webhooks that the API server now calls.
+
+    Raises ApiError with the name that the file gives.
+    """
     called = []
     for manifest in manifests:
-        await api.apply(directed(manifest, port, ca_pem))
+        try:
+            await api.apply(directed(manifest, port, ca_pem))
+        except ApiError as error:
+            place = f"{manifest['kind']} {manifest['metadata']['name']}"
+            raise ApiError(error.status, error.reason, error.message, place=place) from error
         called += [str(webhook.get("name")) for webhook in manifest["webhooks"]]
     return called
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sys
 from pathlib import Path
 
 from harness.core.errors import HarnessError
 from harness.core.handles import PythonRuntime
-from harness.toolchain import controlplane, inject
+from harness.toolchain import controlplane, image, inject, native
 
 _WIDTH = 100
 
@@ -46,6 +48,10 @@ async def _build() -> None:
     progress = _Lines()
     try:
         await controlplane.ensure(progress)
+        if shutil.which("docker") and shutil.which(os.environ.get("KIND_BIN", "kind")):
+            await image.packages(progress)
+        for name in native.NAMES:
+            await native.ensure(name, progress)
         await inject.ensure(PythonRuntime(Path(sys.executable), (sys.version_info[0], sys.version_info[1])), progress)
     finally:
         progress.done()

@@ -27,6 +27,7 @@ CONCURRENCY = 64
 _TIMEOUT_S = 60.0
 SECRET = find("Secret")
 RATIO = "rate, load generator / bare loop"
+CPU_PER_CREATE = "CPU per create, load generator"
 _SIDES: tuple[tuple[str, type[Loadgen | BareLoop]], ...] = (("load generator", Loadgen), ("bare loop", BareLoop))
 
 
@@ -38,7 +39,16 @@ def problem(sent: Sent, found: int, count: int) -> str | None:
     return f"{sent.done:,} of {count:,} created, {sent.failed:,} failed, {found:,} found in the API{why}"
 
 
-def plan_of(files: ClientFiles, run_id: str, namespace: str, *, count: int, seed: int) -> Mapping[str, Any]:
+def plan_of(
+    files: ClientFiles,
+    run_id: str,
+    namespace: str,
+    *,
+    count: int,
+    seed: int,
+    size: tuple[int, int] = SIZE,
+    timeout_s: float = _TIMEOUT_S,
+) -> Mapping[str, Any]:
     """A plan of one phase for either side."""
     return {
         "schema": "harness.plan/v1",
@@ -63,9 +73,9 @@ def plan_of(files: ClientFiles, run_id: str, namespace: str, *, count: int, seed
                 "count": count,
                 "rate": None,
                 "concurrency": CONCURRENCY,
-                "timeout_s": _TIMEOUT_S,
+                "timeout_s": timeout_s,
                 "names": f"secret-{run_id[-5:]}-{{i:05d}}",
-                "params": {"size": list(SIZE)},
+                "params": {"size": list(size)},
             }
         ],
     }
@@ -77,9 +87,9 @@ class CreatesBenchmark:
     name = "creates"
     title = f"create {COUNT:,} Secrets of 2-5 KB, {CONCURRENCY} at a time, as fast as it goes"
     method = (
-        "harness.experiment.load.LoadGenerator, then tests/bench/bare_loop.py, in turn on one embedded cluster, each in "
-        "a fresh process and an empty namespace, emptied again afterwards; ratios pair by pair; CPU and memory of the "
-        f"sender's process from /proc; {WARM_UP} creates before the first round do not count"
+        "harness.experiment.load.LoadGenerator, then tests/bench/bare_loop.py, in turn on one embedded cluster (every second "
+        "pair the other way round), each in a fresh process and an empty namespace, emptied again afterwards; ratios pair by "
+        f"pair; CPU and memory of the sender's process from /proc; {WARM_UP} creates before the first round do not count"
     )
     rounds = 7
     share = 0.5
@@ -94,29 +104,40 @@ class CreatesBenchmark:
             await prepare(api, run_id)
             user = await cluster.identity("harness:loadgen")
             await bind(api, "harness:loadgen", LOADGEN, run_id)
-            bench = _Sides(api, client_files(user), directory)
+            bench = Sides(api, client_files(user), directory)
             progress.step("creates: warming up")
             _, wrong = await bench.one(BareLoop, "warm-up", WARM_UP, seed=0)
             if wrong is not None:
                 sheet.problem(f"warm-up: {wrong}")
                 return
             for number in rounds:
-                pair = []
-                for name, kind in _SIDES:
+                pair: dict[str, Sent] = {}
+                # AB BA: what grows or wears off from turn to turn (the store, a warm cache) is no side's advantage.
+                for name, kind in _SIDES if number % 2 else reversed(_SIDES):
                     progress.step(f"creates: round {number} of {rounds.wanted}, {name}")
                     sent, wrong = await bench.one(kind, f"{kind.__name__.lower()}-{number}", COUNT, seed=number)
                     if wrong is not None:
                         sheet.problem(f"round {number}, {name}: {wrong}")
                         break
-                    pair.append(sent)
+                    pair[name] = sent
                 if len(pair) == len(_SIDES):
-                    _write(sheet, pair[0], pair[1])
+                    _write(sheet, *(pair[name] for name, _ in _SIDES))
 
 
-class _Sides:
+class Sides:
     """Where both sides work: one API server, one identity, a namespace of its own for each turn."""
 
-    def __init__(self, api: Api, files: ClientFiles, directory: Path) -> None:
+    def __init__(
+        self,
+        api: Api,
+        files: ClientFiles,
+        directory: Path,
+        *,
+        size: tuple[int, int] = SIZE,
+        timeout_s: float = _TIMEOUT_S,
+    ) -> None:
+        self._size = size
+        self._timeout_s = timeout_s
         self._api = api
         self._files = files
         self._directory = directory
@@ -128,7 +149,9 @@ class _Sides:
         run_id = new_run_id()
         namespace = namespace_of(run_id)
         await self._api.ensure_namespace(namespace, {RUN_LABEL: run_id})
-        plan = plan_of(self._files, run_id, namespace, count=count, seed=seed)
+        plan = plan_of(
+            self._files, run_id, namespace, count=count, seed=seed, size=self._size, timeout_s=self._timeout_s
+        )
         sent = await measure(kind, plan, _made(self._directory / place))
         found = len((await self._api.list(SECRET, namespace, metadata_only=True)).items)
         # The next turn must not meet a fuller store than this one did.

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from harness.core.units import format_value
 from harness.experiment import machine
+from tests.bench import goals
 from tests.bench.sheet import Figure
 from tests.bench.suite import Outcome, Suite
 
@@ -40,6 +41,9 @@ def render(suite: Suite, console: Console, machine_text: str) -> None:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
         for line in (outcome.benchmark.method, f"{rounds_of(outcome)}; {outcome.command}", surroundings_of(outcome)):
             console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True, style="dim")
+        for judged in goals.judge(outcome.benchmark.name, outcome.sheet):
+            style = {True: "green", False: "red", None: "yellow"}[judged.met]
+            console.print(f"  {judged.sentence}", markup=False, highlight=False, soft_wrap=True, style=style)
         for problem in outcome.sheet.problems:
             console.print(f"  not complete: {problem}", markup=False, highlight=False, soft_wrap=True, style="red")
 
@@ -55,7 +59,9 @@ def summary_line(suite: Suite, seconds: float) -> str:
     for outcome in suite.outcomes:
         figure = outcome.sheet.figures[outcome.benchmark.headline]
         heads.append(f"{figure.name} {format_value(figure.summary.median, figure.dimension)}")
-    return f"bench: complete in {took}: {'; '.join(heads)}"
+    judged = [each.met for outcome in suite.outcomes for each in goals.judge(outcome.benchmark.name, outcome.sheet)]
+    told = f"; goals: {judged.count(True)} met, {judged.count(False)} missed" if judged else ""
+    return f"bench: complete in {took}: {'; '.join(heads)}{told}"
 
 
 def rounds_of(outcome: Outcome) -> str:
@@ -106,6 +112,15 @@ def _benchmark(outcome: Outcome) -> dict[str, Any]:
         "cpu_of_others": outcome.shares.others,
         "cpu_stolen": outcome.shares.stolen,
         "problems": outcome.sheet.problems,
+        "goals": [
+            {
+                "figure": judged.goal.figure,
+                "bound": judged.goal.bound,
+                "at_least": judged.goal.at_least,
+                "met": judged.met,
+            }
+            for judged in goals.judge(outcome.benchmark.name, outcome.sheet)
+        ],
         "figures": [_figure(figure) for figure in outcome.sheet.figures.values()],
     }
 

@@ -14,7 +14,7 @@ from tests.bench.rounds import Rounds
 from tests.bench.sheet import Sheet
 from tests.bench.surroundings import Shares, Surroundings
 
-BUDGET_S = 360.0
+BUDGET_S = 480.0
 """For all benchmarks together, where nobody asks for a number of rounds."""
 
 

@@ -50,6 +50,11 @@ def test_a_short_gate_measures_pairs_and_too_few_decide_nothing(tmp_path: Path) 
     runs = record.runs()
     assert [run.run.seed for run in runs[:2]] == [gate["pairs"][0]["seed"]] * 2
     assert runs[0].run.seed != runs[2].run.seed
+    again = subprocess.run(
+        [*_HARNESS, "gate", "--rejudge", gate["experiment_id"], "--json", "--out", str(tmp_path)],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (again.returncode, json.loads(again.stdout)) == (3, gate), again.stderr
     _compared(tmp_path, gate["experiment_id"])
 
 

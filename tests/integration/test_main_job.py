@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -70,7 +71,13 @@ def test_smoke_passes_in_both_arms_and_leaves_valid_records(tmp_path: Path) -> N
     assert killed["ending"]["t_ns"] > next(p for p in killed["phases"] if p["action"] == "create")["started_ns"]
     profiles = Path(killed["path"]) / "profiles"
     # memray may leave a log beside them: it complains about the record that the kill cut short
-    assert sorted(path.suffix for path in profiles.iterdir() if path.suffix != ".log") == [".bin", ".html", ".html"]
+    suffixes = sorted(path.suffix for path in profiles.iterdir() if path.suffix != ".log")
+    assert suffixes == [".bin", ".gz", ".html", ".html"]
+    text = (Path(killed["path"]) / "oom.md").read_text()
+    assert "## Allocation sites at the high-water mark" in text
+    assert re.search(r"^\| Secret \| [1-9][0-9,]* \|", text, re.MULTILINE), "objects loaded"
+    assert "<script" not in (Path(killed["path"]) / "oom.html").read_text()
+    assert not (Path(passing["path"]) / "oom.html").exists()
 
     for item in (passing, killed):
         record = Path(item["path"])

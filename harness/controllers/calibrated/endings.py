@@ -1,6 +1,8 @@
-"""How a process ends, by the real thing. Also a program: `python -m harness.controllers.calibrated.endings oom`.
+"""How a process ends, by the real thing.
 
-Standard library only: benchmarks start it hundreds of times.
+Also a program: `python -m harness.controllers.calibrated.endings HOW [wait]`, where HOW is `oom`, `thrash`, `exit:CODE`,
+`signal:NAME` or `respawn:N`. With `wait` it says `ready` and goes on when it gets SIGUSR1. Standard library only:
+benchmarks start it hundreds of times.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 
 PAGE_BYTES = 4096
 STEP_BYTES = 2**20
@@ -23,7 +26,7 @@ def allocate_past_the_limit(most_bytes: int = MOST_BYTES) -> None:
     """Take memory, a MiB at a time, until the kernel kills this process. Raises MemoryError where it does not."""
     held = []
     for _ in range(most_bytes // STEP_BYTES):
-        step = mmap.mmap(-1, STEP_BYTES)
+        step = mmap.mmap(-1, STEP_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         for offset in range(0, STEP_BYTES, PAGE_BYTES):
             step[offset] = 1
         held.append(step)
@@ -49,20 +52,49 @@ def die_of(number: int) -> None:
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(number, signal.SIG_DFL) if number not in (signal.SIGKILL, signal.SIGSTOP) else None
+    if number != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 
 
-def _main(how: str, *more: str) -> None:
-    match how:
+def respawn(times: int) -> None:
+    """Start a child that allocates past the limit, wait for its end, and start the next at once, as a supervisor does.
+
+    A line per child on stdout says how it ended and when: what the kernel told its parent, which nobody else asks.
+    """
+    for number in range(1, times + 1):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                allocate_past_the_limit()
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(pid, 0)
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        sys.stdout.write(f"child {number} {'killed' if killed else 'survived'} {time.monotonic_ns()}\n")
+        sys.stdout.flush()
+
+
+def _main(how: str, *words: str) -> None:
+    if "wait" in words:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        signal.sigwait({signal.SIGUSR1})
+    verb, _, value = how.partition(":")
+    match verb:
         case "oom":
             allocate_past_the_limit()
         case "thrash":
             thrash()
         case "exit":
-            os._exit(int(more[0]))
+            os._exit(int(value))
         case "signal":
-            die_of(signal.Signals[f"SIG{more[0]}"])
+            die_of(signal.Signals[f"SIG{value}"])
+        case "respawn":
+            respawn(int(value))
+        case _:
+            sys.exit(f"endings: {how!r} is not oom, thrash, exit:CODE, signal:NAME or respawn:N")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""`python -m harness.controllers.fleet`: ends with 0 when told to stop, 2 for a wrong switch, 1 when it cannot start."""
+"""`python -m harness.controllers.fleet`.
+
+Ends with 0 when told to stop, 2 for a wrong switch, 1 when it cannot start or is leader no more.
+"""
 
 from __future__ import annotations
 

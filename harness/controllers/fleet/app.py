@@ -14,6 +14,7 @@ from harness.controllers.fleet.gitrepo import GitRepoController
 from harness.controllers.fleet.management import ManagementController
 from harness.controllers.fleet.options import Options
 from harness.controllers.runtime.client import Api
+from harness.controllers.runtime.election import Election
 from harness.controllers.runtime.manager import Manager
 from harness.controllers.runtime.metrics import Metrics
 from harness.controllers.runtime.program import serve
@@ -31,6 +32,9 @@ async def run(options: Options) -> None:
         context = Context(api, caches, options, metrics)
         manager.controllers = [part(context).controller for part in _PARTS]
         _announce(options, api)
+        if options.election:
+            manager.election = leading = Election(api, options.election)
+            metrics.leader.labels(name=options.election.name).set_function(lambda: float(leading.leading))
         return manager
 
     await serve("fleet", options.kubeconfig, options.metrics, build)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from harness.controllers.runtime.command_line import Parser, count
+from harness.controllers.runtime.election import ElectionOptions
 from harness.controllers.runtime.status import StatusPatch
 
 CONTROLLERS = ("management", "cluster", "gitrepo", "bundle", "bundledeployment")
@@ -41,6 +44,8 @@ class Options:
     status_patch: StatusPatch
     event_mapping: EventMapping
     cache_secret: SecretCache
+    election: ElectionOptions | None = None
+    """None: it works at once, without a Lease."""
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -57,7 +62,18 @@ def parse(arguments: Sequence[str]) -> Options:
         status_patch=known.status_patch,
         event_mapping=known.event_mapping,
         cache_secret=known.cache_secret,
+        election=_election(parser, known),
     )
+
+
+def _election(parser: Parser, known: argparse.Namespace) -> ElectionOptions | None:
+    if not known.leader_elect:
+        return None
+    if not known.duration_s > known.renew_s > known.retry_s:
+        parser.error("leader election needs lease-duration > renew-deadline > retry-period")
+    return ElectionOptions(
+        known.lease_namespace, known.lease_name, known.duration_s, known.renew_s, known.retry_s
+    )  # fmt: skip
 
 
 def _build() -> Parser:
@@ -72,7 +88,35 @@ def _build() -> Parser:
                 "Bundles queued by a change of a Cluster: all of its namespace, or the matching ones")  # fmt: skip
     _add_choice(parser, "--cache.Secret", "cache_secret", SecretCache, SecretCache.FULL,
                 "keep all Secrets in memory, or read one by name when it is needed")  # fmt: skip
+    default = ElectionOptions("default", "fleet")
+    add("--leader-elect", type=_switch, nargs="?", const=True, default=False, metavar="true|false",
+        help="work only while holding a Lease, so that several replicas can run (default: false)")  # fmt: skip
+    add("--leader-elect-resource-namespace", dest="lease_namespace", default=default.namespace, metavar="NS",
+        help=f"namespace of the Lease (default: {default.namespace})")  # fmt: skip
+    add("--leader-elect-resource-name", dest="lease_name", default=default.name, metavar="NAME",
+        help=f"name of the Lease (default: {default.name})")  # fmt: skip
+    for flag, dest, value, what in (
+        ("lease-duration", "duration_s", default.duration_s, "a Lease that has not changed for so long may be taken"),
+        ("renew-deadline", "renew_s", default.renew_s, "a leader that could not renew for so long ends"),
+        ("retry-period", "retry_s", default.retry_s, "between two looks at the Lease, or two renewals"),
+    ):
+        add(f"--leader-elect-{flag}", dest=dest, type=_duration, default=value, metavar="DURATION",
+            help=f"{what} (default: {value:g}s)")  # fmt: skip
     return parser
+
+
+def _switch(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of true, false")
+    return text == "true"
+
+
+def _duration(text: str) -> float:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m)", text)
+    seconds = float(match[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0}[match[2]] if match else 0.0
+    if not match or seconds <= 0 or not math.isfinite(seconds):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration, such as 15s or 500ms")
+    return seconds
 
 
 def _add_choice(parser: Parser, flag: str, dest: str, values: type[StrEnum], default: StrEnum, help_text: str) -> None:

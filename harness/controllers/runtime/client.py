@@ -100,6 +100,10 @@ class Api:
         """POST to a collection; the created object. Raises as `get`."""
         return await self._request("POST", path, body=obj)
 
+    async def update(self, path: str, obj: Object) -> Object:
+        """PUT of a whole object; its resourceVersion must be the newest, else ApiError 409. Raises as `get`."""
+        return await self._request("PUT", path, body=obj)
+
     async def merge_patch(self, path: str, patch: Mapping[str, Any]) -> Object:
         """JSON merge patch; the object afterwards. An empty patch is sent too. Raises as `get`."""
         return await self._request("PATCH", path, body=patch, content_type=MERGE_PATCH)

@@ -37,9 +37,8 @@ class Controller:
     def __init__(self, name: str, reconcile: Reconcile, *, workers: int, metrics: Metrics) -> None:
         self.name = name
         self.workers = workers
-        series = QueueSeries(metrics, name)
-        self.queue = WorkQueue(metrics=series)
-        series.watch_depth(self.queue.__len__)
+        self._queue_series = QueueSeries(metrics, name)
+        self.queue = WorkQueue(metrics=self._queue_series)
         self._reconcile = reconcile
         self._series = ControllerSeries(metrics, name, workers)
         self._stopping = False
@@ -47,6 +46,8 @@ class Controller:
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Start the workers. Task and coroutine bear the controller's name, for whoever counts tasks."""
+        # From here on: what waits in a replica that is no leader is not its work.
+        self._queue_series.watch_depth(self.queue.__len__)
         for number in range(self.workers):
             group.create_task(named(self._work(), self.name, "worker"), name=f"{self.name}-worker-{number}")
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from harness.controllers.runtime.controller import Controller
+from harness.controllers.runtime.election import Election
 from harness.controllers.runtime.informer import Informer
 from harness.controllers.runtime.tasks import named
 
@@ -20,10 +21,16 @@ class Manager:
     def __init__(self) -> None:
         self.informers: list[Informer] = []
         self.controllers: list[Controller] = []
+        self.election: Election | None = None
+        """None: it works without asking. A candidate's caches fill while it waits, as those of controller-runtime do."""
+        self._working = False
         self._log = logging.getLogger("manager")
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Start informers; when all have synced start the workers; when `stop` is set end in good order."""
+        """Start informers; when all have synced start the workers; when `stop` is set end in good order.
+
+        Raises LeadershipLostError: a process that is leader no more must end.
+        """
         tasks = [self._start_informer(informer) for informer in self.informers]
         main = asyncio.create_task(self._work(), name="manager")
         stopped = asyncio.create_task(stop.wait(), name="wait-for-stop")
@@ -31,12 +38,14 @@ class Manager:
             await asyncio.wait([main, stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for controller in self.controllers:
                 controller.stop()
-            await asyncio.wait([main], timeout=DRAIN_S if all(i.synced.is_set() for i in self.informers) else 0)
+            await asyncio.wait([main], timeout=DRAIN_S if self._working else 0)
         finally:
             ended = [main, stopped, *tasks]
             for task in ended:
                 task.cancel()
             outcomes = await asyncio.gather(*ended, return_exceptions=True)
+            if self.election is not None and stop.is_set():
+                await self.election.release()
         _raise_first(outcomes)
 
     def _start_informer(self, informer: Informer) -> asyncio.Task[None]:
@@ -46,7 +55,24 @@ class Manager:
     async def _work(self) -> None:
         for informer in self.informers:
             await informer.synced.wait()
+        if self.election is not None:
+            await self.election.wait()
         self._log.info("all informers have synced, starting workers")
+        self._working = True
+        holding = None if self.election is None else asyncio.create_task(self.election.hold(), name="lease")
+        workers = asyncio.create_task(self._run_workers(), name="workers")
+        try:
+            await asyncio.wait([task for task in (holding, workers) if task], return_when=asyncio.FIRST_COMPLETED)
+            if holding is not None and holding.done():
+                holding.result()
+            await workers
+        finally:
+            for task in (holding, workers):
+                if task is not None:
+                    task.cancel()
+            await asyncio.gather(*(task for task in (holding, workers) if task), return_exceptions=True)
+
+    async def _run_workers(self) -> None:
         async with asyncio.TaskGroup() as group:
             for controller in self.controllers:
                 controller.start(group)

@@ -106,6 +106,9 @@ class Metrics:
         self.max_concurrent = Gauge(
             "controller_runtime_max_concurrent_reconciles", "Workers there are", controller, registry=self.registry
         )
+        self.leader = Gauge(
+            "leader_election_master_status", "1: this process is leader", ("name",), registry=self.registry
+        )
         self.requests = Counter(
             "rest_client_requests", "Requests by answer (`<error>`: none came)", ("code", "method", "host"),
             registry=self.registry,

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.controllers.runtime import logs
 from harness.controllers.runtime.client import Api, ConfigError
+from harness.controllers.runtime.election import LeadershipLostError
 from harness.controllers.runtime.manager import Manager
 from harness.controllers.runtime.metrics import Metrics
 from harness.controllers.runtime.server import Server
@@ -22,11 +23,13 @@ Build = Callable[[Api, Metrics], Manager]
 
 
 class StartError(Exception):
-    """The process cannot do its work; the text is one sentence for people."""
+    """The process cannot do its work, or not any more; the text is one sentence for people."""
 
 
 async def serve(name: str, kubeconfig: Path, metrics_address: tuple[str, int] | None, build: Build) -> None:
-    """Run what `build` makes until SIGTERM or SIGINT. Raises ConfigError for the kubeconfig, StartError for the address."""
+    """Run what `build` makes until SIGTERM or SIGINT. Raises ConfigError for the kubeconfig, StartError for the
+    address or a lost Lease.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -42,7 +45,10 @@ async def serve(name: str, kubeconfig: Path, metrics_address: tuple[str, int] | 
                 await stack.enter_async_context(Server(host, port, metrics, lambda: manager.informers))
             except OSError as error:
                 raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-        await manager.run(stop)
+        try:
+            await manager.run(stop)
+        except LeadershipLostError as error:
+            raise StartError(str(error)) from error
         logging.getLogger(name).info("stopped")
 
 

@@ -20,7 +20,7 @@ SCHEMA_PATH = Path(__file__).with_name("scenario.v1.json")
 
 _FILLED = (
     *("Subject", "Ready", "LeaseReady", "GoEnvironment", "Webhooks", "Engaged", "Setup", "Gate"),
-    *("Create", "Settle", "Flip", "Restart", "Hook", "Probe", "Until"),
+    *("Create", "Settle", "Flip", "Restart", "Failover", "Hook", "Probe", "Until"),
     *("Delete", "Patch", "Read", "List", "Churn", "Watch", "Pause"),
 )
 """Models whose values may be placeholders."""

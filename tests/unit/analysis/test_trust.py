@@ -45,6 +45,8 @@ class Case:
         self.retries = self.refused = 0
         self.expect = list(_RESOLVED["expect"])
         self.load_end = 13.0
+        self.create: dict[str, Any] = {}
+        self.flip_start = 13
 
     def record(self) -> RunRecord:
         made = records.RecordBuilder(self.directory / "run")
@@ -53,9 +55,9 @@ class Case:
         made.phase("idle", "idle", 1, 3)
         made.phase(
             "create", "create", 3, self.load_end, kind=kind, requested=100, done=100, failed=0, requested_per_s=self.rate,
-            achieved_per_s=self.rate or 10.0,
+            achieved_per_s=self.rate or 10.0, **self.create,
         )  # fmt: skip
-        made.phase("flip", "flip", 13, 18, kind=kind, requested=50, done=50, failed=0, achieved_per_s=10.0)
+        made.phase("flip", "flip", self.flip_start, 18, kind=kind, requested=50, done=50, failed=0, achieved_per_s=10.0)
         made.phase("settle", "settle", 18, 22, settled=True)
         made.phase("end", "end", 22, 23)
         for t in range(1, 23):
@@ -155,6 +157,32 @@ def test_a_generator_at_its_limit_is_what_rate_max_asks_for(case: Case) -> None:
     case.generator, case.rate = 0.99, None
     assert case.judge().verdict == "passed"
     assert case.trust().phases[0][1][0] == "the generator was at its own limit"
+
+
+@pytest.mark.parametrize(
+    ("cores", "failed_at", "word"), [(0.95, 20.0, "invalid"), (0.85, 20.0, "passed"), (0.95, None, "passed")]
+)
+def test_a_limit_that_is_the_generators_own_is_not_the_api_servers(
+    case: Case, cores: float, failed_at: float | None, word: str
+) -> None:
+    case.generator, case.rate = cores, None
+    case.create = {"until_failure": True, "sustained_per_s": 10.0, "failed_at_per_s": failed_at}
+    case.expect = ["load.failures == 0"]
+    verdict = case.judge()
+    assert verdict.verdict == word
+    said = "load phase create: the load generator used 95% of a CPU, more than 90%, while 20/s was not kept"
+    assert [reason.startswith(said) for reason in verdict.reasons] == [True] * (word == "invalid")
+
+
+def test_phases_that_ran_together_say_what_they_share(case: Case) -> None:
+    case.refused = 2
+    alone = [(item.phase.name, item.beside, item.rejected) for item, _ in case.trust().phases]
+    assert alone == [("create", (), 2), ("flip", (), None)]
+    case.flip_start = 5
+    together = case.trust().phases
+    # What the API server refused is told by the time, not by whose name the samples bear.
+    assert [(item.beside, item.rejected) for item, _ in together] == [(("flip",), 2), (("create",), 2)]
+    assert "ran beside flip: all but its rate, delays and repeated attempts is of them together" in together[0][1]
 
 
 def test_a_phase_of_less_than_a_second_says_nothing_of_cpu(case: Case) -> None:

@@ -31,6 +31,7 @@ class Case:
         self.overrides: dict[str, Any] = {"expected": [ExpectedObjects(kind="BundleDeployment", count=10)]}
         self.kill_at: float | None = None
         self.asked = True
+        self.collectors = ["memory", "oom", "metrics", "latency", "audit"]
 
     def resolved(self, *, expect: list[str]) -> dict[str, Any]:
         return {
@@ -66,8 +67,7 @@ class Case:
         if self.kill_at is not None:
             builder.samples("oom", "oom.kills", [(self.kill_at, 1)])
             builder.event("oom_kill", self.kill_at)
-        names = ("memory", "oom", "metrics", "latency", "audit")
-        collectors = [CollectorFacts(name=name, state="on") for name in names]
+        collectors = [CollectorFacts(name=name, state="on") for name in self.collectors]
         scenario = {
             "name": "case",
             "path": "case.yaml",
@@ -86,6 +86,13 @@ def case(tmp_path: Path) -> Case:
 def test_a_run_in_which_all_holds_passes(case: Case) -> None:
     verdict = case.judge()
     assert (verdict.verdict, verdict.exit_code, verdict.reasons) == ("passed", 0, [])
+
+
+def test_settled_tasks_do_not_hold_the_one_that_our_own_scrape_makes(case: Case) -> None:
+    case.builder.samples("tasks", "tasks", [(16.1, 35), (16.6, 35), (17.1, 36), (17.6, 35)])
+    case.collectors.append("tasks")
+    results = case.judge().results
+    assert (results["tasks.settled"].value, results["tasks.peak"].value) == (35, 36)
 
 
 def test_an_expectation_that_does_not_hold_fails(case: Case) -> None:
@@ -201,6 +208,28 @@ def test_a_kill_by_the_node_is_no_finding_about_the_subject(case: Case) -> None:
     assert case.judge().verdict == "invalid"
 
 
+@pytest.mark.parametrize(
+    "log", [[], [{"limit_of": "/", "killed_in": "/run/subject-0"}], [{"limit_of": None, "killed_in": "/s"}]]
+)
+def test_a_kill_by_the_node_is_not_the_expected_one_although_the_cgroup_counts_it(
+    case: Case, log: list[dict[str, str | None]]
+) -> None:
+    changes = {"kind": "oom_node", "sentence": "OOM-killed by the node", "evidence": {"kernel_log": log} if log else {}}
+    case.kill_at, case.overrides["ending"] = 12.0, _KILL.model_copy(update=changes)
+    case.expect = ["oom.kills >= 1"]
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.reasons) == ("invalid", ["OOM-killed by the node"])
+    assert verdict.results["oom.kills"].value == 0
+
+
+def test_a_kill_of_a_child_at_the_limit_counts_though_the_node_ended_the_subject(case: Case) -> None:
+    own, node = ({"limit_of": limit, "killed_in": "/s"} for limit in ("/s", "/"))
+    changes = {"kind": "oom_node", "sentence": "OOM-killed by the node", "evidence": {"kernel_log": [own, node]}}
+    case.builder.samples("oom", "oom.kills", [(12.5, 2)])
+    case.kill_at, case.overrides["ending"] = 12.0, _KILL.model_copy(update=changes)
+    assert case.judge().results["oom.kills"].value == 1
+
+
 def test_a_crash_fails_with_its_sentence(case: Case) -> None:
     case.overrides["ending"] = _CRASH
     verdict = case.judge()
@@ -278,6 +307,87 @@ def test_a_kill_before_the_subject_was_ready_is_a_finding_and_no_error(tmp_path:
             "OOM-killed at its memory limit, before it was ready",
             "expected oom.kills == 0, measured 1",
         ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict", "code"),
+    [("crash", "failed", 1), ("clean", "invalid", 3), ("oom_node", "invalid", 3), (None, "invalid", 3)],
+)
+def test_a_crash_before_the_subject_was_ready_is_a_finding_and_what_says_nothing_is_invalid(
+    tmp_path: Path, kind: str | None, verdict: str, code: int
+) -> None:
+    case = Case(tmp_path)
+    message = "subject: ended before it was ready; last lines of subject.log: no such switch"
+    scenario = {"name": "case", "path": "case.yaml", "sha256": "0" * 64, "resolved": case.resolved(expect=[])}
+    ending = None if kind is None else EndingFacts(kind=kind, exit_code=2, t_ns=records.ns(2), sentence="ended")  # type: ignore[arg-type] # a case
+    outcome = Outcome(state="invalid", message=message, exit_code=3)
+    judged = judge(case.builder.write(scenario=scenario, ending=ending, collectors=[], outcome=outcome))
+    assert (judged.verdict, judged.exit_code, judged.reasons) == (verdict, code, [message])
+
+
+def observed(directory: Path, *expect: str, **overrides: Any) -> Verdict:
+    builder = records.RecordBuilder(directory / "run")
+    builder.phase("start", "start", 0, 1)
+    builder.phase("observe", "observe", 3, 13)
+    builder.samples("memory", "memory.rss", [(4, 50.0), (12, 90.0)])
+    builder.samples("memory", "cpu.seconds", [(1, 1.0), (3, 1.5), (12, 4.0)])
+    builder.samples("audit", "api.requests", [(2, 3)], {"kind": "Secret", "verb": "list", "subresource": ""})
+    resolved = Case(directory / "case").resolved(expect=list(expect)) | {
+        "engaged": [{"metric": "load.requests", "min": 5}, {"metric": "memory.rss.peak", "min": "80B"}]
+    }
+    names = ("memory", "latency", "audit")
+    return judge(
+        builder.write(
+            scenario={"name": "case", "path": "case.yaml", "sha256": "0" * 64, "resolved": resolved}, expected=[],
+            collectors=[CollectorFacts(name=name, state="on") for name in names], observed=True, **overrides,
+        )
+    )  # fmt: skip
+
+
+def test_an_observed_run_is_judged_by_what_is_not_about_a_load_of_ours(tmp_path: Path) -> None:
+    verdict = observed(tmp_path, "memory.rss.peak < 100B", "latency.flip.p99 < 5s", "load.failures == 0")
+    assert (verdict.verdict, verdict.reasons) == ("passed", [])
+    assert [(item.ok, item.counts) for item in verdict.expectations] == [(True, True), (None, False), (None, False)]
+    assert verdict.results["cpu.total"].value == 2.5
+    assert not any(name.startswith("load.") for name in verdict.results)
+
+
+def test_an_observed_run_of_which_nothing_can_be_judged_is_inconclusive(tmp_path: Path) -> None:
+    verdict = observed(tmp_path, "load.failures == 0")
+    assert (verdict.verdict, verdict.exit_code) == ("inconclusive", 3)
+    assert verdict.reasons == ["no expectation is about what can be seen without a load of ours"]
+
+
+def test_a_process_that_is_gone_is_no_crash_and_no_success(tmp_path: Path) -> None:
+    ending = EndingFacts(kind="gone", exit_code=None, t_ns=records.ns(9), sentence="process 7 has ended")
+    verdict = observed(tmp_path, "memory.rss.peak < 100B", ending=ending)
+    assert (verdict.verdict, verdict.reasons) == ("invalid", ["process 7 has ended"])
+
+
+@pytest.mark.parametrize(("reconciled", "value"), [(16.5, 3.5), (None, None)])
+def test_the_slowest_failover_counts_and_one_that_was_not_seen_is_not_left_out(
+    case: Case, reconciled: float | None, value: float | None
+) -> None:
+    for killed, held, worked in ((13.0, 14.0, 14.5), (13.0, 15.0, reconciled)):
+        case.builder.event(
+            "failover", 15, killed_ns=records.ns(killed), lease_ns=records.ns(held), started_ns=records.ns(held),
+            reconcile_ns=None if worked is None else records.ns(worked), ready_ns=records.ns(held + 1),
+            reason=None if worked else "nothing was reconciled",
+        )  # fmt: skip
+    case.overrides["subject"] = records.SUBJECT.model_copy(update={"replicas": 2})
+    results = case.judge().results
+    assert results["failover.lease"].value == 2.0
+    assert results["failover.first_reconcile"].value == value
+    assert results["failover.first_reconcile"].reason == (None if reconciled else "nothing was reconciled")
+    assert (results["restarts"].value, results["startup.restart"].value) == (2, 1.0)
+
+
+def test_what_the_load_deleted_and_a_finalizer_keeps_is_named(case: Case) -> None:
+    case.builder.samples("latency", "objects.surplus", [(14, 2)], {"kind": "BundleDeployment"})
+    case.builder.event("undeleted", 17, kind="BundleDeployment", name="held", finalizers=["a.b/c"], count=2)
+    assert case.judge().reasons == [
+        "2 BundleDeployment exist that the load has deleted; held waits for its finalizers a.b/c"
+    ]
 
 
 def test_a_run_without_any_load_says_so(tmp_path: Path) -> None:

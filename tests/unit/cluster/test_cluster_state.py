@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.cluster import detached, provider, state
+from harness.cluster.choice import ClusterChoice
 from harness.cluster.state import ClusterState, ProcessId
 from harness.core.errors import EnvironmentFault, UsageError
 
@@ -87,12 +88,18 @@ def test_names_that_cannot_be(name: str) -> None:
         state.check_name(name)
 
 
-def test_providers_to_come_and_unknown_ones() -> None:
-    provider.check("embedded")
-    with pytest.raises(UsageError, match="'kind' is not available yet in this version; use embedded"):
-        provider.check("kind")
-    with pytest.raises(UsageError, match="'minikube' is unknown; use embedded"):
-        provider.check("minikube")
+def test_unknown_providers_and_options_of_another() -> None:
+    provider.check(ClusterChoice())
+    with pytest.raises(UsageError, match="'minikube' is unknown; use embedded or kind or kubeconfig"):
+        provider.check(ClusterChoice("minikube"))
+    with pytest.raises(
+        UsageError, match="--context is about --cluster kubeconfig, not embedded; leave one of the two out"
+    ):
+        provider.check(ClusterChoice(context="dev"))
+    with pytest.raises(UsageError, match="--kind-image is about --cluster kind, not kubeconfig"):
+        provider.check(ClusterChoice("kubeconfig", kind_image="x", context="dev"))
+    with pytest.raises(UsageError, match="needs a context, by name; add --context NAME"):
+        provider.check(ClusterChoice("kubeconfig"))
 
 
 class Silent:

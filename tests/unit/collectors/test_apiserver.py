@@ -11,10 +11,6 @@ TEXT = b"""\
 # TYPE apiserver_current_inflight_requests gauge
 apiserver_current_inflight_requests{request_kind="mutating"} 12
 apiserver_current_inflight_requests{request_kind="readOnly"} 3
-# HELP apiserver_flowcontrol_rejected_requests_total [BETA] Number of requests rejected
-# TYPE apiserver_flowcontrol_rejected_requests_total counter
-apiserver_flowcontrol_rejected_requests_total{flow_schema="a",priority_level="low",reason="queue-full"} 5
-apiserver_flowcontrol_rejected_requests_total{flow_schema="b",priority_level="low",reason="time-out"} 2e+00
 # HELP apiserver_request_duration_seconds [STABLE] Response latency distribution in seconds.
 # TYPE apiserver_request_duration_seconds histogram
 @secrets",scope="resource",subresource="",verb="POST",version="v1",le="0.005"} 7
@@ -23,6 +19,11 @@ apiserver_flowcontrol_rejected_requests_total{flow_schema="b",priority_level="lo
 @secrets",scope="cluster",subresource="",verb="WATCH",version="v1",le="0.005"} 4
 @",scope="",subresource="/healthz",verb="GET",version="",le="0.005"} 3
 apiserver_request_duration_seconds_sum{component="apiserver",resource="secrets",verb="POST"} 9
+# HELP apiserver_request_total [STABLE] Counter of apiserver requests
+# TYPE apiserver_request_total counter
+apiserver_request_total{code="201",component="apiserver",group="",resource="secrets",verb="POST"} 40
+apiserver_request_total{code="429",component="apiserver",group="",resource="secrets",verb="POST"} 5
+apiserver_request_total{code="429",component="apiserver",group="",resource="secrets",verb="GET"} 2e+00
 # HELP apiserver_request_filter_duration_seconds [ALPHA] Request filter latency
 # TYPE apiserver_request_filter_duration_seconds histogram
 apiserver_request_filter_duration_seconds_bucket{filter="x",resource="x",verb="POST",le="0.005"} 1000

@@ -60,8 +60,8 @@ class FakeApi(Api):
         namespace, _, own = name.partition("/")
         return {"metadata": {"namespace": namespace, "name": own, "uid": f"uid-{name}", "labels": labels}}
 
-    async def list(self, *_: object, **__: object) -> ObjectList:
-        return ObjectList(list(self.leases), "1")
+    async def list(self, _kind: object, namespace: str | None = None, **_: object) -> ObjectList:
+        return ObjectList([one for one in self.leases if namespace in (None, one["metadata"]["namespace"])], "1")
 
     async def delete(self, kind: object, name: str, namespace: str | None = None, **_: object) -> bool:
         self.leases = [each for each in self.leases if each["metadata"]["uid"] != f"uid-{namespace}/{name}"]
@@ -81,5 +81,17 @@ def test_only_leases_of_the_subject_are_cleared() -> None:
         assert await leases.clear() == ["default/leader", "kube-system/leader"]
         assert await leases.clear() == []
         assert len(api.leases) == 4
+
+    asyncio.run(body())
+
+
+def test_a_guest_clears_leases_of_its_own_namespace_only() -> None:
+    async def body() -> None:
+        api = FakeApi()
+        leases = Leases(api, "run-x")
+        await leases.remember()
+        api.leases += [api.lease("run-x/leader"), api.lease("default/of-somebody-who-came-just-now")]
+        assert await leases.clear() == ["run-x/leader"]
+        assert len(api.leases) == 1
 
     asyncio.run(body())

@@ -132,6 +132,12 @@ def test_a_wrong_primary_metric_is_one_line(primary: tuple[str, str], message: s
     assert str(caught.value).startswith(message)
 
 
+def test_the_same_metric_twice_is_no_family_of_two() -> None:
+    twice = [("memory.rss.peak", "5%"), ("memory.rss.peak", "3%")]
+    with pytest.raises(UsageError, match=r"--primary memory\.rss\.peak stands twice; remove one"):
+        stated(FLIP, resolve(FLIP), Request("a", "b", primary=twice))
+
+
 def test_a_scenario_that_says_nothing_of_a_gate() -> None:
     smoke = load("smoke")
     with pytest.raises(UsageError, match="scenario smoke does not say what decides; add gate:"):

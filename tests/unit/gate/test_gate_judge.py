@@ -177,6 +177,22 @@ def test_a_candidate_that_dies_where_the_baseline_lives(tmp_path: Path) -> None:
     assert few.verdict == "inconclusive"
 
 
+def test_a_candidate_that_fails_once_does_not_pass(tmp_path: Path) -> None:
+    pairs = measured(tmp_path, 1.0)
+    failing = gate_pairs.side(
+        tmp_path, "20261122-090500-ccccc", {HEAP: 60.0 * MIB}, verdict="failed", reasons=["too slow"]
+    )
+    once = [*pairs[:11], gate_pairs.pair(12, pairs[11].sides["baseline"], failing)]
+    gate = verdict(once, early=False)
+    assert [line.verdict for line in gate.primary] == ["pass"]
+    assert (gate.verdict, gate.findings.candidate, gate.findings.p) == ("inconclusive", 1, 0.5)
+    assert "failed alone in 1 pairs" in gate.reasons[-1]
+    other_way = [*pairs[:11], gate_pairs.pair(12, failing, pairs[11].sides["candidate"])]
+    assert verdict(other_way, early=False).verdict == "pass"
+    both = [*pairs[:11], gate_pairs.pair(12, failing, failing)]
+    assert verdict(both, early=False).warnings == ["both arms failed the scenario's expectations in 1 pairs"]
+
+
 def test_an_interrupted_gate_decides_nothing(tmp_path: Path) -> None:
     gate = judge(question(), measured(tmp_path, 1.05), ended_at=NOW, interrupted="interrupted after 12 of 12 pairs")
     assert (gate.verdict, gate.exit_code, gate.interrupted) == ("inconclusive", 130, True)

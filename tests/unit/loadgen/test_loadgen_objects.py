@@ -43,6 +43,21 @@ def test_a_secret_is_of_a_size_before_base64_drawn_from_the_range() -> None:
     assert {len(payload(secret)) for secret in bodies(params={"size": 33})} == {33}
 
 
+def test_objects_refer_to_earlier_ones() -> None:
+    secrets = {"names": "secret-k4x7q-{i:05d}", "count": 5}
+    repos = bodies(kind="GitRepo", count=7, params={"bundles": 1, "uses": secrets, **SELECTION, "matching": []})
+    assert [repo["spec"]["clientSecretName"][-1] for repo in repos] == ["0", "1", "2", "3", "4", "0", "1"]
+    accounts = bodies(kind="ServiceAccount", count=2, params={"uses": secrets})
+    assert [[each["name"][-1] for each in account["secrets"]] for account in accounts] == [["0", "2", "4"], ["1", "3"]]
+    uses = {"names": "serviceaccount-k4x7q-{i:05d}", "count": 2}
+    services = bodies(kind="InferenceService", count=3, params={"uses": uses})
+    named = [service["spec"]["predictor"]["serviceAccountName"] for service in services]
+    assert named == [f"serviceaccount-k4x7q-0000{number}" for number in (0, 1, 0)]
+    # Without a relation there is none, and more accounts than Secrets leave some without any.
+    assert "secrets" not in bodies(kind="ServiceAccount", count=1, params={})[0]
+    assert "secrets" not in bodies(kind="ServiceAccount", count=6, params={"uses": secrets})[5]
+
+
 def test_bytes_depend_on_seed_phase_and_index_alone() -> None:
     params = {"size": [10, 5000]}
     first = requests(count=20, params=params)

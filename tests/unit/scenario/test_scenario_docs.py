@@ -13,7 +13,9 @@ from harness.scenario.load import load
 from harness.scenario.model import COLLECTORS, Engaged, GoEnvironment, Ready, Setup, Subject, Webhooks
 from harness.scenario.resolve import resolve
 from harness.scenario.schema import ScenarioFileModel, build
+from harness.scenario.server import ApiServer, InflightLimits
 from harness.scenario.steps import CREATABLE, MODELS, Probe, Until
+from harness.scenario.subject_parts import LeaseReady
 
 TEXT = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
@@ -51,6 +53,9 @@ def test_there_are_three_examples() -> None:
         Until,
         GoEnvironment,
         Webhooks,
+        ApiServer,
+        InflightLimits,
+        LeaseReady,
         *(model for model in MODELS.values() if model.alone is None),
     ],
     ids=lambda m: m.__name__,

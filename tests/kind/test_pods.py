@@ -1,0 +1,195 @@
+"""Subjects in pods of a real cluster: real kills, each told once and by whom, and what a run keeps of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.cluster import kind_tools
+from harness.collectors.memory import MemoryCollector
+from harness.collectors.oom import OomCollector
+from harness.toolchain import image
+from tests.collecting import context
+from tests.kind.clusters import harness, shown
+from tests.kind.conftest import Kept
+from tests.kind.pods import LIMIT, Quiet, pod, until
+
+pytestmark = pytest.mark.timeout(600)  # the first test of a session also makes the cluster
+
+GROWS = "x = []\nwhile True:\n    x.append(bytearray(1 << 20))\n"
+GROWS_SOON = f"import time\ntime.sleep(1)\n{GROWS}    time.sleep(0.01)\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _image(kept: Kept) -> None:
+    """The controllers' image, whose Python the programs here run on, is on the node."""
+    reference = asyncio.run(image.ensure(Quiet()))
+    kind_tools.output([kind_tools.find().kind, "load", "docker-image", reference, "--name", kept.name], 300)
+
+
+def test_an_oom_kill_is_told_once_and_its_memray_capture_is_kept(kept: Kept, tmp_path: Path) -> None:
+    done = harness(
+        # Few large Secrets: what takes time here is the number of requests.
+        *("run", "smoke", "--arm", "oom", "--profile", "quick", "--json", "--set", "memory_limit=112Mi"),
+        *("--set", "secrets=1500", "--set", "secret_size=256KB"),
+        *("--cluster", "kind", "--kind-name", kept.name, "--out", str(tmp_path)),
+    )
+    run = shown(done)
+    assert run["verdict"] == "passed", (run["reasons"], run["expectations"])
+    assert run["results"]["oom.kills"]["value"] == 1
+    record = Path(run["path"])
+    events = [json.loads(line) for line in (record / "events.jsonl").read_text().splitlines()]
+    (kill,) = [event for event in events if event["type"] == "oom_kill"]
+    (ended,) = [event for event in events if event["type"] == "container_ended"]
+    assert (ended["reason"], ended["exit_code"], ended["kills"]) == ("OOMKilled", 137, 1)
+    assert kill["container_id"] == ended["container_id"]
+    assert kill["limit_bytes"] == run["subject"]["memory_limit_bytes"] == 112 << 20
+    ending = run["ending"]
+    assert ending["kind"] == "oom_limit"
+    assert ending["evidence"]["kubelet"]["reason"] == "OOMKilled"
+    assert ending["evidence"]["cgroup"]["after"]["limit_hits"] > 0
+    (capture,) = [event for event in events if event["type"] == "memray"]
+    assert (record / capture["capture"]).stat().st_size == capture["capture_bytes"] > 100_000
+    assert capture["left_bytes"] > 30 << 20, "what was in use when it was killed"
+    assert any("/opt/harness/" in place for entry in capture["left"] for place in entry["stack"])
+    assert (record / capture["flamegraph_at_kill"]).is_file()
+
+
+def test_a_child_killed_while_the_container_lives(kept: Kept, tmp_path: Path) -> None:
+    """cgroup v1 has no group kill: the kubelet says nothing, and later calls any other ending OOMKilled."""
+    child = json.dumps(GROWS)
+    program = (
+        "import subprocess, sys, time\ntime.sleep(1)\n"
+        f"code = subprocess.run([sys.executable, '-c', {child}]).returncode\nprint('child', code, flush=True)\n"
+        "time.sleep(4)\nsys.exit(3)"
+    )
+
+    async def use() -> None:
+        async with pod(kept, program, tmp_path) as at:
+            collector = OomCollector()
+            await collector.attach(context(at.sink, at.subject))
+            if at.subject.cgroup is None:
+                pytest.skip("this machine does not see the node's cgroups")
+            await until("the kill", lambda: collector.kills)
+            assert at.subject.ending() is None
+            assert at.subject.pid in at.subject.pids(), "its first process lives"
+            ending = await at.subject.wait_ended(30)
+            await collector.detach()
+            (kill,) = at.sink.of("oom_kill")
+            assert len(kill["pids_gone"]) <= 1
+            assert at.subject.pid not in kill["pids_gone"]
+            assert at.sink.last("oom.kills") == 1
+            (warning,) = at.sink.warnings
+            assert "while its main process lives on" in warning
+            assert (ending.kind, ending.exit_code) == ("crash", 3)
+            assert ending.sentence == "ended by itself with exit code 3; before that, 1 OOM kill of its processes"
+            assert "child -9" in at.log.read_text()
+
+    asyncio.run(use())
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["cgroup", "kubelet-only"])
+def test_each_kill_once_while_the_kubelet_starts_it_again(
+    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, seen: bool
+) -> None:
+    """`kubelet-only`: as in a cluster whose nodes are other machines; its cgroups are hidden from the harness."""
+    if not seen:
+        monkeypatch.setattr("harness.subject.pod_cgroup.find", lambda *_: None)
+
+    async def use() -> None:
+        async with pod(kept, GROWS_SOON, tmp_path, policy="Always") as at:
+            oom, memory = OomCollector(), MemoryCollector()
+            run = context(at.sink, at.subject)
+            await oom.attach(run)
+            await memory.attach(run)
+            await until("two kills", lambda: oom.kills >= 2 and len(at.sink.of("container_ended")) >= 2)
+            assert at.subject.ending() is None, "the kubelet goes on"
+            await memory.detach()
+            await oom.detach()
+            ended = [event for event in at.sink.of("container_ended") if event["reason"] == "OOMKilled"]
+            kills = at.sink.of("oom_kill")
+            assert [kill["number"] for kill in kills] == list(range(1, len(kills) + 1))
+            assert len(kills) == len(ended) == at.sink.last("oom.kills")
+            assert len({event["container_id"] for event in ended}) == len(ended)
+            assert len(at.sink.of("restart")) >= 1
+            assert (at.subject.cgroup is not None) == seen
+            assert (at.sink.last("oom.limit_hits") is None) != seen, "hits nobody saw are not 0"
+            (told,) = at.sink.of("kubelet_stats")
+            assert told["stands_in"] is not seen
+            peak = max(at.sink.values("memory.cgroup"), default=0)
+            assert peak <= LIMIT + (1 << 20)
+            assert peak > LIMIT / 2 or not seen, "ten times a second, the growth is seen"
+            ending = await at.subject.stop(1)
+            assert ending.kind == "our_signal"
+
+    asyncio.run(use())
+
+
+def test_kubelet_samples_stand_in_where_the_cgroup_is_hidden(
+    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.subject.pod_cgroup.find", lambda *_: None)
+
+    async def use() -> None:
+        program = "import time\nx = bytearray(24 << 20)\nfor i in range(0, len(x), 4096): x[i] = 1\ntime.sleep(600)"
+        async with pod(kept, program, tmp_path) as at:
+            memory = MemoryCollector()
+            await memory.attach(context(at.sink, at.subject))
+            await until("two samples", lambda: len(at.sink.values("memory.cgroup")) >= 2, 60)
+            await memory.detach()
+            for series in ("memory.rss", "memory.cgroup", "memory.working_set"):
+                assert 24 << 20 < at.sink.values(series)[-1] < LIMIT
+            assert at.sink.last("memory.anon") is None, "the kubelet does not tell"
+            (told,) = at.sink.of("kubelet_stats")
+            assert told["interval_s"] > 0
+
+    asyncio.run(use())
+
+
+def test_an_image_that_is_nowhere_is_told_in_the_kubelets_words(kept: Kept, tmp_path: Path) -> None:
+    scenario = tmp_path / "own.yaml"
+    scenario.write_text(
+        "name: own\nsummary: An image that nobody has.\nsubject: {image: 'localhost:1/nobody/has:this'}\n"
+        "load:\n  - create: {kind: Secret, count: 1}\n"
+    )
+    done = harness(
+        "run", str(scenario), "--cluster", "kind", "--kind-name", kept.name, "--json", "--out", str(tmp_path)
+    )
+    run = shown(done)
+    assert run["verdict"] == "invalid", "a subject that never was there"
+    assert "its container did not start: ErrImagePull" in run["outcome"]["message"]
+    assert "image localhost:1/nobody/has:this: is it on the node, or can it be pulled?" in run["outcome"]["message"]
+
+
+RESTART = """
+name: cold
+summary: A cold start in a pod.
+subject: {controller: fleet, options: {workers: 5}, memory_limit: 256Mi, cpu_limit: 1}
+load:
+  - create: {kind: Secret, count: 50, size: 1KB}
+  - restart: {signal: KILL}
+  - settle: {quiet_for: 1s, timeout: 1m}
+expect: [completeness.Secret == 1, oom.kills == 0, restarts == 1]
+"""
+
+
+def test_a_restart_step_makes_the_next_pod(kept: Kept, tmp_path: Path) -> None:
+    scenario = tmp_path / "cold.yaml"
+    scenario.write_text(RESTART)
+    done = harness(
+        "run", str(scenario), "--cluster", "kind", "--kind-name", kept.name, "--json", "--out", str(tmp_path)
+    )
+    run = shown(done)
+    assert run["verdict"] == "passed", (run["reasons"], run["warnings"])
+    assert run["subject"]["pod"]["name"] == "subject-1"
+    for name in ("startup.restart", "cpu.throttled", "tasks.settled", "memory.heap.settled"):
+        assert run["results"][name]["value"] is not None, (
+            name,
+            run["results"][name],
+            run["collectors"],
+            run["warnings"],
+        )
+    assert run["ending"] is None
