@@ -20,7 +20,7 @@ LEAST = 3
 """Values on each side of a split at least."""
 _PERMUTATIONS = 999
 _FEWER_FROM, _FEWER = 2_000, 199  # values of a segment from which fewer orders must do, and how many
-_CHUNK = 1_000_000  # values permuted at a time: 8 MB
+_BATCH = 50  # orders at a time; between batches a segment without a change is given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,20 @@ def change_points(
         inside = allowed[(allowed >= start + LEAST) & (allowed <= end - LEAST)] - start
         if not len(inside):
             continue
-        split, p = _best_split(series[start:end], inside, rng)
+        split, p = _best_split(series[start:end], inside, rng, alpha)
         if p <= alpha:
             found.append(ChangePoint(start + split, p))
             open_ += [(start, start + split), (start + split, end)]
     return sorted(found, key=lambda change: change.index)
 
 
-def _best_split(values: np.ndarray, splits: np.ndarray, rng: np.random.Generator) -> tuple[int, float]:
-    """The clearest of `splits`, and the share of random orders (this one included) whose clearest is as clear."""
+def _best_split(
+    values: np.ndarray, splits: np.ndarray, rng: np.random.Generator, alpha: float
+) -> tuple[int, float]:
+    """The clearest of `splits`, and the share of random orders (this one included) whose clearest is as clear.
+
+    Above `alpha` the share is only known to be above it: no more orders are tried than that takes.
+    """
     count = len(values)
     ranks = stats.rankdata(values) - (count + 1) / 2
     scale = np.sqrt(splits * (count - splits) / count)
@@ -66,8 +71,8 @@ def _best_split(values: np.ndarray, splits: np.ndarray, rng: np.random.Generator
         return int(splits[best]), 1.0
     orders = _PERMUTATIONS if count < _FEWER_FROM else _FEWER
     as_clear, done = 0, 0
-    while done < orders:
-        batch = min(orders - done, max(1, _CHUNK // count))
+    while done < orders and (as_clear + 1) / (orders + 1) <= alpha:
+        batch = min(orders - done, _BATCH)
         sums = np.cumsum(rng.permuted(np.tile(ranks, (batch, 1)), axis=1), axis=1)[:, splits - 1]
         as_clear += int(((np.abs(sums) / scale).max(axis=1) >= clearness[best] - 1e-9).sum())
         done += batch

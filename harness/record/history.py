@@ -106,7 +106,7 @@ def of_run(run: Run, verdict: Verdict) -> Entry:
         load_sha256=hashlib.sha256(json.dumps(measured, sort_keys=True).encode()).hexdigest()[:16],
         seed=run.seed, subject=_name_of(run), commit=source.commit if source else None,
         committed_at=source.committed_at if source else None, dirty=source.dirty if source else None,
-        machine=run.machine.fingerprint, cpu_model=run.machine.cpu_model, cluster=run.cluster.get("provider"),
+        machine=run.machine.fingerprint, cpu_model=run.machine.cpu_model, cluster=_cluster(run),
         harness=run.versions.get("harness"), profilers=", ".join(heavy) or None, experiment_id=run.experiment_id,
         results={name: _value(result) for name, result in verdict.results.items()},
     )  # fmt: skip
@@ -166,9 +166,9 @@ class History:
         columns = [item.name for item in fields(Entry) if item.name != "results"]
         results = [item.name for item in fields(Value)] if metric is not None else []
         names = ", ".join(f'"{name}"' for name in [*columns, *results])
-        distinct = "" if metric is not None else "DISTINCT "
+        view = "heads" if metric is None else "entries"
         rows = self._query(
-            f"SELECT {distinct}{names} FROM entries {where} ORDER BY started_at, id", list(used.values())
+            f"SELECT {names} FROM {view} {where} ORDER BY started_at, id", list(used.values())
         )
         return [_entry(dict(zip([*columns, *results], row, strict=True)), metric) for row in rows]
 
@@ -218,6 +218,12 @@ def _name_of(run: Run) -> str:
     command = run.subject.command
     module = command[command.index("-m") + 1 : command.index("-m") + 2] if "-m" in command else []
     return (module or [Path(word).name for word in command[:1]] or ["?"])[0]
+
+
+def _cluster(run: Run) -> str | None:
+    """The kind of cluster; of a user's own its name, too: another one is another machine."""
+    provider = run.cluster.get("provider")
+    return f"{provider} {run.cluster.get('name', '?')}" if provider == "kubeconfig" else provider
 
 
 def _value(result: Result) -> Value:

@@ -91,7 +91,10 @@ def absorb(directory: Path, other: Path | None, file: Path | None = None) -> tup
 
 
 def query(directory: Path, sql: str, parameters: Sequence[object] = ()) -> tuple[list[tuple[Any, ...]], list[str]]:
-    """Rows of a SQL query over `entries`, in which each entry is once, and what had to be left out, a sentence each."""
+    """Rows of a SQL query over `entries`, and what had to be left out, a sentence each.
+
+    `entries` has each metric of each entry once, `heads` has one row of each entry.
+    """
     return _reading(directory, lambda connection: connection.execute(sql, list(parameters)).fetchall())
 
 
@@ -189,14 +192,22 @@ def _view(connection: duckdb.DuckDBPyConnection, parts: Sequence[Path], bad: dic
     usable = [part for part in parts if part not in bad]
     if not usable:
         typed = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in COLUMNS.items())
-        connection.execute(f"CREATE VIEW entries AS SELECT {typed} WHERE false")
+        for view in ("entries", "heads"):
+            connection.execute(f"CREATE VIEW {view} AS SELECT {typed} WHERE false")
         return
     connection.execute(f"CREATE VIEW rows AS SELECT {_columns(connection, usable)} FROM {_read(usable)}")
     # an entry that was added again, because its verdict was made again, replaces the older one, all metrics of it
-    connection.execute("CREATE TABLE newest AS SELECT kind, id, max(added_at) AS added_at FROM rows GROUP BY kind, id")
+    connection.execute(
+        "CREATE TABLE newest AS SELECT kind, id, max(added_at) AS added_at, arg_max(first, added_at) AS metric FROM ("
+        "SELECT kind, id, added_at, min(metric) AS first FROM rows GROUP BY ALL) GROUP BY kind, id"
+    )
     connection.execute(
         "CREATE VIEW entries AS SELECT DISTINCT ON (kind, id, metric) rows.* FROM rows "
         "SEMI JOIN newest USING (kind, id, added_at)"
+    )
+    # a row of each, for those who ask for no metric
+    connection.execute(
+        "CREATE VIEW heads AS SELECT DISTINCT ON (kind, id) rows.* FROM rows SEMI JOIN newest USING (kind, id, added_at, metric)"
     )
 
 

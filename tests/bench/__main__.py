@@ -25,6 +25,7 @@ from tests.bench import output, suite
 from tests.bench.attach import AttachBenchmark
 from tests.bench.cluster import ClusterBenchmark
 from tests.bench.creates import CreatesBenchmark
+from tests.bench.history import HistoryBenchmark
 from tests.bench.kills import KillsBenchmark
 from tests.bench.memory import MemoryBenchmark
 from tests.bench.overhead import OverheadBenchmark
@@ -37,6 +38,7 @@ BENCHMARKS: Sequence[Benchmark] = (
     OverheadBenchmark(),
     AttachBenchmark(),
     KillsBenchmark(),
+    HistoryBenchmark(),
 )
 _T = TypeVar("_T")
 
