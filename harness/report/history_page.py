@@ -68,7 +68,7 @@ def chart(series: HistorySeries, id_: str) -> Chart:
         "xaxis": {
             "title": {"text": "runs, in the order of their commits"}, "tickmode": "auto", "range": [-0.6, len(points) - 0.4],
         },
-        "yaxis": {"rangemode": "tozero", "ticksuffix": f" {unit}" if unit else ""},
+        "yaxis": {"ticksuffix": f" {unit}" if unit else ""},
         "margin": {"l": 76, "r": 14, "t": 24, "b": 44},
     }  # fmt: skip
     return Chart(id_, title, terminal.place_of(series), traces, layout, height=340, wide=True)
