@@ -55,9 +55,7 @@ def change_points(
     return sorted(found, key=lambda change: change.index)
 
 
-def _best_split(
-    values: np.ndarray, splits: np.ndarray, rng: np.random.Generator, alpha: float
-) -> tuple[int, float]:
+def _best_split(values: np.ndarray, splits: np.ndarray, rng: np.random.Generator, alpha: float) -> tuple[int, float]:
     """The clearest of `splits`, and the share of random orders (this one included) whose clearest is as clear.
 
     Above `alpha` the share is only known to be above it: no more orders are tried than that takes.

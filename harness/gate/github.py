@@ -32,7 +32,7 @@ def _warnings(checks: Checks) -> Iterator[str]:
             if check.state in ("unclear", "acknowledged"):
                 yield command("warning", f"{suite.title}: {check.name} {check.state}", check.message)
     for warning in checks.warnings:
-        yield command("warning", "acknowledgements", warning)
+        yield command("warning", "controller-harness", warning)
 
 
 def command(level: str, title: str, message: str) -> str:

@@ -25,7 +25,7 @@ def _lines(checks: Checks) -> Iterator[str]:
     for suite in checks.suites:
         yield from _suite(suite)
     if checks.warnings:
-        yield from ("### Acknowledgements", "")
+        yield from ("### Warnings", "")
         yield from (f"- {plain(warning)}" for warning in checks.warnings)
 
 

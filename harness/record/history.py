@@ -167,9 +167,7 @@ class History:
         results = [item.name for item in fields(Value)] if metric is not None else []
         names = ", ".join(f'"{name}"' for name in [*columns, *results])
         view = "heads" if metric is None else "entries"
-        rows = self._query(
-            f"SELECT {names} FROM {view} {where} ORDER BY started_at, id", list(used.values())
-        )
+        rows = self._query(f"SELECT {names} FROM {view} {where} ORDER BY started_at, id", list(used.values()))
         return [_entry(dict(zip([*columns, *results], row, strict=True)), metric) for row in rows]
 
     def metrics(self) -> dict[str, int]:

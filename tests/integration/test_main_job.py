@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
 
 from harness.process import leftover_cgroups, leftovers
 from harness.record import schemas
+from harness.record.history import History
 from harness.record.reader import RunRecord
 
 pytestmark = pytest.mark.cluster
@@ -55,7 +57,8 @@ def test_smoke_passes_in_both_arms_and_leaves_valid_records(tmp_path: Path) -> N
     bundle = tmp_path / "empty-bundle.pem"
     bundle.touch()
     env = {"REQUESTS_CA_BUNDLE": str(bundle), "SSL_CERT_FILE": str(bundle), "CURL_CA_BUNDLE": str(bundle)}
-    done = _run("smoke", "--profile", "quick", "--out", str(tmp_path / "runs"), "--json", env=env)
+    outputs = ("--junit", str(tmp_path / "junit.xml"), "--commit", "c0ffee1", "--github")
+    done = _run("smoke", "--profile", "quick", "--out", str(tmp_path / "runs"), "--json", *outputs, env=env)
     assert done.returncode == 0, done.stderr
     passing, killed = _shown(done)
 
@@ -89,6 +92,15 @@ def test_smoke_passes_in_both_arms_and_leaves_valid_records(tmp_path: Path) -> N
         )
         assert _alive(item["run_id"]) == []
     assert len(list((tmp_path / "runs" / "experiments").glob("*/experiment.json"))) == 1
+    entries = History(tmp_path / "runs" / "history").entries("memory.rss.peak")
+    assert [(entry.id, entry.arm, entry.commit) for entry in entries] == [
+        (passing["run_id"], "pass", "c0ffee1"),
+        (killed["run_id"], "oom", "c0ffee1"),
+    ]
+    assert entries[0].results["memory.rss.peak"].value == passing["results"]["memory.rss.peak"]["value"]
+    suites = ElementTree.fromstring((tmp_path / "junit.xml").read_bytes())
+    assert [suites.get(name) for name in ("failures", "errors")] == ["0", "0"]
+    assert len(suites) == 2
 
 
 def _writes_noop(tmp_path: Path, status_patch: str) -> float:

@@ -12,8 +12,10 @@ import jsonschema
 import pytest
 
 from harness.record import schemas
+from harness.record.experiments import ExperimentRecord
 from harness.record.history import History
-from tests import records
+from harness.record.models import Experiment, ExperimentRun
+from tests import ci_gates, records
 from tests.histories import METRIC, entry
 
 
@@ -73,6 +75,26 @@ def test_records_are_imported_once_and_what_cannot_be_read_is_told(tmp_path: Pat
     assert exported.returncode == 0, exported.stderr
     merged = _harness("merge", "all.parquet", "--history", "other", cwd=tmp_path)
     assert "2 from all.parquet added to other" in merged.stdout
+
+
+def test_a_gate_is_one_entry_and_the_runs_of_its_pairs_are_in_it(tmp_path: Path) -> None:
+    record, _ = records.passing(tmp_path / "runs" / records.RUN_ID)
+    records.oom_killed(tmp_path / "runs" / "20261122-093102-m5w2z")
+    gate = ci_gates.gate()
+    run = ExperimentRun(run_id=record.run.run_id, arm="baseline", order=0, verdict="passed", exit_code=0, pair=1)
+    experiment = ExperimentRecord(tmp_path / "experiments" / gate.experiment_id)
+    experiment.save(
+        Experiment(
+            experiment_id=gate.experiment_id, scenario="smoke", started_at=gate.started_at, runs=[run], exit_code=1, kind="gate",
+        )
+    )  # fmt: skip
+    experiment.save_gate(gate)
+    done = _harness("import", ".", cwd=tmp_path)
+    assert "2 of 2 added" in done.stdout, done.stderr
+    kinds = {found.kind: found for found in History(tmp_path / "history").entries(ci_gates.HEAP)}
+    assert (kinds["gate"].verdict, kinds["gate"].results[ci_gates.HEAP].value) == ("regress", 0.05)
+    assert "20261122-093102-m5w2z" in {found.id for found in History(tmp_path / "history").entries()}
+    assert "gate · smoke" in _harness(ci_gates.HEAP, cwd=tmp_path).stdout
 
 
 def test_the_page_shows_series_and_changes_and_keeps_hostile_names_text(stepped: Path) -> None:

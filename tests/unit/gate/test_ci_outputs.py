@@ -11,7 +11,6 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from ci_gates import HEAP, HOSTILE, LATENCY, gate, primary
 
 from harness.gate import acks, checks, github, junit, markdown
 from harness.gate.acks import NONE, Acks
@@ -19,6 +18,7 @@ from harness.record import schemas
 from harness.record.checks import Checks
 from harness.record.models import ExpectationResult, Verdict
 from tests import records
+from tests.ci_gates import HEAP, HOSTILE, LATENCY, gate, primary
 
 
 def _known(*pairs: tuple[str, str]) -> Acks:

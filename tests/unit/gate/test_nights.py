@@ -6,14 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ci_gates import STARTED, gate
-
 from harness.cli import night
 from harness.gate import checks, github, junit, nights
 from harness.gate.acks import NONE
 from harness.record.checks import Checks
 from harness.record.gate import Gate
 from harness.record.history import History
+from tests.ci_gates import STARTED, gate
 
 
 class Nights:
