@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import night, outputs
 from harness.cli.console import CliConsole
 from harness.cli.gate_progress import GateObserver
 from harness.cli.run import parse_sets
@@ -19,7 +20,10 @@ from harness.experiment import gating, selftest, specs, stored_baseline
 from harness.experiment import resume as resuming
 from harness.experiment.options import RunOptions
 from harness.gate import again, stored
+from harness.gate import nights as nights_policy
+from harness.gate.checks import of_gate
 from harness.record.experiments import ExperimentRecord
+from harness.record.gate import Gate
 from harness.report import gate_terminal, selftest_terminal
 from harness.scenario.load import load
 from harness.subject import scope
@@ -76,6 +80,19 @@ def gate(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
+    nightly: Annotated[
+        bool, typer.Option("--nightly", help="Try an inconclusive gate once more; alert after three such nights.")
+    ] = False,
+    history: Annotated[
+        Path | None,
+        typer.Option("--history", metavar="DIR", help="The history to add to; default history/ beside the runs."),
+    ] = None,
+    no_history: Annotated[bool, typer.Option("--no-history", help="Do not add the gate to a history.")] = False,
+    junit: outputs.JUnit = None,
+    markdown: outputs.Markdown = None,
+    github: outputs.GitHub = False,
+    checks: outputs.ChecksFile = None,
+    acks: outputs.AcksFile = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON (harness.gate/v1); progress to stderr.")
     ] = False,
@@ -84,6 +101,10 @@ def gate(
 
     Example: harness gate label-flip --baseline options:status_patch=changed --candidate options:status_patch=always
     """
+    wanted = outputs.parse(junit, markdown, github, checks, acks)
+    if nightly and no_history:
+        raise UsageError("--nightly counts nights in the history", remedy="leave out --no-history")
+    store = None if no_history else history or paths.history_dir(out or paths.runs_dir())
     options = RunOptions(
         out=out or paths.runs_dir(), cluster=ClusterChoice(cluster), profile=profile, sets=parse_sets(sets or [])
     )
@@ -101,7 +122,7 @@ def gate(
         record = ExperimentRecord.open(resume, options.out)
         scope.enter_if_needed()
         with GateObserver(console) as watcher:
-            result = resuming.resume_gate(record, options, watcher)
+            result, nights = night.judge(lambda: resuming.resume_gate(record, options, watcher), store, nightly=False)
     else:
         if scenario is None or baseline is None or candidate is None:
             raise UsageError("a gate needs SCENARIO, --baseline and --candidate", remedy="see harness gate --help")
@@ -118,11 +139,14 @@ def gate(
         file = load(scenario)
         scope.enter_if_needed()
         with GateObserver(console) as watcher:
-            if specs.is_spec(baseline):
-                result = gating.run_gate(file, options, request, watcher)
-            else:
-                kept = stored.find(baseline, options.out)
-                result = stored_baseline.run_stored(file, options, request, kept, watcher)
+            kept = None if specs.is_spec(baseline) else stored.find(baseline, options.out)
+
+            def measure() -> Gate:
+                if kept is None:
+                    return gating.run_gate(file, options, request, watcher)
+                return stored_baseline.run_stored(file, options, request, kept, watcher)
+
+            result, nights = night.judge(measure, store, nightly=nightly)
     if json:
         sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
     else:
@@ -131,7 +155,9 @@ def gate(
         console.print()
         directory = paths.experiments_dir(options.out) / result.experiment_id
         console.print(f"  {directory / 'gate.json'}", soft_wrap=True, markup=False)
-    raise typer.Exit(result.exit_code)
+    found = nights_policy.apply(wanted.together([of_gate(result, wanted.known)]), nights)
+    wanted.emit(found, to_stderr=json)
+    raise typer.Exit(found.exit_code)
 
 
 def _self_test(options: RunOptions, profile: str, seed: int | None, *, json: bool) -> int:

@@ -8,13 +8,18 @@ from typing import Annotated
 import typer
 
 from harness.analysis.verdict import judge
+from harness.cli import outputs
+from harness.core.errors import UsageError
+from harness.gate.checks import of_gate, of_run
+from harness.record.checks import CheckSuite
+from harness.record.experiments import ExperimentRecord
 from harness.record.reader import RunRecord
 from harness.report import html, oom
 
 
 def report(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run id, the unique start or end of one, or the path of a record.")
+        str, typer.Argument(metavar="RUN|EXPERIMENT", help="An id, the unique start or end of one, or a path.")
     ],
     recompute: Annotated[
         bool, typer.Option("--recompute", help="Make verdict.json again from the record's facts.")
@@ -23,17 +28,46 @@ def report(
         Path | None, typer.Option("--output", "-o", help="Where to write; default report.html in the record.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,
+    junit: outputs.JUnit = None,
+    markdown: outputs.Markdown = None,
+    github: outputs.GitHub = False,
+    checks: outputs.ChecksFile = None,
+    acks: outputs.AcksFile = None,
 ) -> None:
-    """Write the HTML report of a run and print its path.
+    """Write the HTML report of a run and print its path; of a run or an experiment write what CI systems read.
+
+    Exits 0 if what was asked for is written, whatever the verdict.
 
     Example: harness report k4x7q --recompute
+    Example: harness report experiments/20261122-031500-abcde --junit gate.xml --markdown gate.md
     """
+    wanted = outputs.parse(junit, markdown, github, checks, acks)
+    experiment = ExperimentRecord.find(run, out)
+    if experiment is not None:
+        if not wanted.wanted or recompute or output is not None:
+            raise UsageError(
+                f"{run} is an experiment, which has no page", remedy="write --junit, --markdown, --checks or --github"
+            )
+        wanted.emit(wanted.together(_suites(experiment, wanted)), to_stderr=False)
+        return
     record = RunRecord.open(run, out)
     verdict = None if recompute else record.verdict
     if verdict is None:
         verdict = judge(record)
         record.save_verdict(verdict)
+    if wanted.wanted:
+        wanted.emit(wanted.together([of_run(record.run, verdict, wanted.known)]), to_stderr=False)
     typer.echo(html.write(record, verdict, output or record.path / "report.html"))
     if output is None:
         for path in oom.write(record):
             typer.echo(path)
+
+
+def _suites(experiment: ExperimentRecord, wanted: outputs.Outputs) -> list[CheckSuite]:
+    """A gate's one suite, or one for each run of another experiment."""
+    gate = experiment.gate
+    if gate is not None:
+        return [of_gate(gate, wanted.known)]
+    if experiment.experiment.kind == "gate":
+        raise UsageError("the gate has no result yet", place=str(experiment.path))
+    return [of_run(record.run, record.verdict or judge(record), wanted.known) for record in experiment.runs()]

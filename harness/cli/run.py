@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import show
+from harness.cli import outputs, show
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.cluster.choice import ClusterChoice
@@ -17,6 +17,7 @@ from harness.core.errors import UsageError
 from harness.experiment import arms
 from harness.experiment.observe import SHORTEST_S, Observation
 from harness.experiment.options import RunOptions
+from harness.gate.checks import of_run
 from harness.report import terminal
 from harness.scenario.load import load
 from harness.subject import scope
@@ -88,6 +89,19 @@ def run(
         bool, typer.Option("--pin/--no-pin", help="Keep subject and load on CPUs of their own, from 4 CPUs on.")
     ] = True,
     out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
+    commit: Annotated[
+        str | None, typer.Option("--commit", help="Commit the subject was built from; default that of the work tree.")
+    ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option("--history", metavar="DIR", help="The history to add to; default history/ beside the runs."),
+    ] = None,
+    no_history: Annotated[bool, typer.Option("--no-history", help="Do not add the runs to a history.")] = False,
+    junit: outputs.JUnit = None,
+    markdown: outputs.Markdown = None,
+    github: outputs.GitHub = False,
+    checks: outputs.ChecksFile = None,
+    acks: outputs.AcksFile = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print each run as JSON (harness.show/v1), a line each; progress to stderr.")
     ] = False,
@@ -96,9 +110,12 @@ def run(
 
     Example: harness run label-flip --profile quick --set status_patch=changed
     """
+    wanted = outputs.parse(junit, markdown, github, checks, acks)
     options = RunOptions(
         out=out or paths.runs_dir(),
         cluster=ClusterChoice(cluster, kind_name, kind_image, kind_config, context, kubeconfig, certain),
+        commit=commit,
+        history=None if no_history else history or paths.history_dir(out or paths.runs_dir()),
         profile=profile,
         sets=parse_sets(sets or []),
         subject=subject,
@@ -125,7 +142,10 @@ def run(
     if len(outcome.records) > 1 and not json:
         console.print()
         terminal.summary([(record, show.stored_or_judged(record)) for record in outcome.records], console)
-    raise typer.Exit(outcome.exit_code)
+    verdicts = [(record.run, show.stored_or_judged(record)) for record in outcome.records]
+    found = wanted.together([of_run(run, verdict, wanted.known) for run, verdict in verdicts])
+    wanted.emit(found, to_stderr=json)
+    raise typer.Exit(found.exit_code if found.suites else outcome.exit_code)
 
 
 def _observation(observe: bool, for_: str | None) -> Observation | None:

@@ -43,3 +43,10 @@ def runs_dir() -> Path:
 def experiments_dir(out: Path) -> Path:
     """Where experiments over the runs in `out` are listed: beside the default `runs/`, inside a folder the user named."""
     return out.parent / "experiments" if out == runs_dir() else out / "experiments"
+
+
+def history_dir(out: Path) -> Path:
+    """Where what came of the runs in `out` is kept: `HARNESS_HISTORY`, else beside `runs/`, inside a folder the user named."""
+    if override := os.environ.get("HARNESS_HISTORY"):
+        return Path(override)
+    return out.parent / "history" if out == runs_dir() else out / "history"

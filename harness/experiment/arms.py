@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.core import ids, paths
-from harness.core.errors import ExitCode, UsageError
+from harness.core.errors import ExitCode, HarnessError, UsageError
 from harness.experiment import preflight
 from harness.experiment.observe import Observation
 from harness.experiment.options import Observer, RunOptions
 from harness.experiment.runner import run_one
+from harness.record.history import History, of_run
 from harness.record.models import Experiment, ExperimentRun
 from harness.record.reader import RunRecord
 from harness.record.writer import write_atomically
@@ -62,6 +63,8 @@ def run_scenario(
         verdict = record.verdict
         assert verdict is not None
         records.append(record)
+        if options.history is not None:
+            remember(record, options.history, observer)
         runs.append(
             ExperimentRun(
                 run_id=verdict.run_id, arm=arm, order=order, verdict=verdict.verdict, exit_code=verdict.exit_code
@@ -76,6 +79,16 @@ def run_scenario(
         if verdict.verdict == "interrupted":
             break
     return ScenarioOutcome(records, worst)
+
+
+def remember(record: RunRecord, directory: Path, observer: Observer) -> None:
+    """Add a run to the history. That it cannot be written is told: the record is complete, and can be imported later."""
+    verdict = record.verdict
+    assert verdict is not None
+    try:
+        History(directory).add([of_run(record.run, verdict)])
+    except HarnessError as error:
+        observer.step(f"not in the history: {error}; harness history import {record.path} adds it later")
 
 
 def _chosen(file: ScenarioFile, only: Sequence[str] | None) -> list[str | None]:

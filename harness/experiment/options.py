@@ -43,6 +43,10 @@ class RunOptions:
     """A process that runs already replaces the scenario's subject."""
     pin: bool = True
     """Keep subject and load generator on CPUs of their own, where there are enough."""
+    commit: str | None = None
+    """The commit the subject was built from; None: that of the working tree."""
+    history: Path | None = None
+    """The store that each run is added to; None: none."""
 
 
 class Observer(Protocol):

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.cluster import provider
 from harness.cluster.choice import EMBEDDED, KUBECONFIG
 from harness.core.errors import EnvironmentFault, UsageError
+from harness.experiment import source
 from harness.experiment.options import RunOptions
 from harness.experiment.subjects import SubjectCommand, build
 from harness.kube.rbac import CLUSTER_ADMIN
@@ -47,18 +48,21 @@ def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> Non
         if scenario.subject.webhooks is not None:
             webhooks.load([base / name for name in scenario.subject.webhooks.configurations])
         _steps(scenario, options)
-    _out(options.out)
+    source.check(options.commit)
+    _out(options.out, "run records", "--out")
+    if options.history is not None:
+        _out(options.history, "the history", "--history")
 
 
-def _out(directory: Path) -> None:
-    remedy = "name another folder with --out"
+def _out(directory: Path, what: str, option: str) -> None:
+    remedy = f"name another folder with {option}"
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        cause = f"run records cannot be kept there: {error.strerror}"
+        cause = f"{what} cannot be kept there: {error.strerror}"
         raise UsageError(cause, place=str(directory), remedy=remedy) from error
     if not os.access(directory, os.W_OK | os.X_OK):
-        raise UsageError("run records cannot be kept there: it is not writable", place=str(directory), remedy=remedy)
+        raise UsageError(f"{what} cannot be kept there: it is not writable", place=str(directory), remedy=remedy)
 
 
 def _subject_as(options: RunOptions, scenario: Scenario, found: SubjectCommand) -> None:

@@ -15,7 +15,7 @@ from harness.analysis.verdict import judge
 from harness.core import ids
 from harness.core.clock import RunClock
 from harness.core.errors import ExitCode, HarnessError
-from harness.experiment import machine, pinning, subjects
+from harness.experiment import machine, pinning, source, subjects
 from harness.experiment.foreign import ForeignSession
 from harness.experiment.options import Observer, RunOptions
 from harness.experiment.session import Session
@@ -78,6 +78,7 @@ async def run_one(
             lease=_lease(scenario, command, run_id),
             user="" if command.pid is not None else ids.subject_user(run_id),
         ),
+        source=source.describe(controller=command.controller, commit=options.commit),
         machine=machine.describe(),
         pinning=pinning.plan(wanted=options.pin),
         versions=machine.versions(),

@@ -86,6 +86,14 @@ class SubjectFacts(_Model):
     user: str
 
 
+class Source(_Model):
+    """Which commit was tested: of the subject, or of the working tree that it was started from."""
+
+    commit: str
+    committed_at: datetime | None = Field(default=None, description="null where the commit is not in the working tree")
+    dirty: bool | None = Field(default=None, description="tracked files differed from the commit; null: not known")
+
+
 class Machine(_Model):
     """Where the run was measured. Runs compare only where the fingerprints are equal."""
 
@@ -184,6 +192,7 @@ class Run(_Model):
     namespace: str
     cluster: dict[str, Any] = {}
     subject: SubjectFacts
+    source: Source | None = Field(default=None, description="null where the subject comes from no known commit")
     machine: Machine
     pinning: Pinning | None = Field(default=None, description="null in records of versions that did not pin")
     versions: dict[str, str]

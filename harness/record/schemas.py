@@ -7,8 +7,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from harness.record.checks import Checks
 from harness.record.comparison import Comparison
 from harness.record.gate import Gate
+from harness.record.history_models import HistoryDocument
 from harness.record.models import Experiment, Run, Show, Verdict
 from harness.record.profile_models import Profiled, ProfileDiff
 from harness.record.selftest import SelfTest
@@ -21,6 +23,8 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "profile.v1": Profiled,
     "profile-diff.v1": ProfileDiff,
     "gate.v1": Gate,
+    "history.v1": HistoryDocument,
+    "checks.v1": Checks,
     "compare.v1": Comparison,
     "selftest.v1": SelfTest,
 }

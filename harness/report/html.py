@@ -40,10 +40,7 @@ class Figure:
 
 
 def write(record: RunRecord, verdict: Verdict, path: Path) -> Path:
-    """Write the page to `path`, whole or not at all. Raises EnvironmentFault where it cannot be written.
-
-    A device or a pipe is written to, never replaced: root could otherwise put a file in the place of /dev/null.
-    """
+    """Write the page of a run to `path`, whole or not at all. Raises EnvironmentFault where it cannot be written."""
     return save(path, lambda: render(record, verdict, path))
 
 
@@ -51,11 +48,11 @@ def save(path: Path, render_: Callable[[], str]) -> Path:
     """Write a page to `path` as `write` does."""
     try:
         target = path.resolve()  # a link, such as /dev/stdout, stays what it is
-        page = render_()
+        text = render_()
         if target.exists() and not target.is_file():
-            target.write_text(page)
+            target.write_text(text)
         else:
-            write_atomically(target, page)
+            write_atomically(target, text)
     except OSError as error:
         raise EnvironmentFault(
             f"the report cannot be written: {error.strerror or error}",

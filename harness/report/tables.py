@@ -198,6 +198,7 @@ def environment(run: Run) -> list[tuple[str, Facts]]:
             "command": " ".join(subject.command), "controller": subject.controller, "options": subject.options,
             "runtime": runtime, "memory limit": format_value(limit, "bytes") if limit else "none",
             "cgroup version": subject.cgroup_version, "environment": subject.environment, "API identity": subject.user,
+            "commit": _commit(run),
         })),
         ("Cluster", _facts(run.cluster)),
         ("Versions", _facts(run.versions)),
@@ -207,6 +208,11 @@ def environment(run: Run) -> list[tuple[str, Facts]]:
             "namespace": run.namespace, "started": f"{run.started_at:%Y-%m-%d %H:%M:%S %Z}",
         })),
     ]  # fmt: skip
+
+
+def _commit(run: Run) -> str | None:
+    source = run.source
+    return None if source is None else f"{source.commit}{', with changes on top' if source.dirty else ''}"
 
 
 def _facts(values: Mapping[str, object], prefix: str = "") -> Facts:
