@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from harness.analysis.census import census
 from harness.analysis.facts import Facts
 from harness.analysis.quantiles import QUANTILES, nearest_rank
 from harness.analysis.selfaudit import PhaseAudit, SelfAudit
@@ -23,6 +24,7 @@ def compute(record: RunRecord) -> dict[str, Result]:
     """All results of a record, in the order of the catalogue."""
     facts = Facts(record)
     found = {name: _result(name, value, reason) for name, (value, reason) in _all(facts)}
+    found["tasks.stayed"] = _stayed(facts)
     order = {metric.name: index for index, metric in enumerate(metrics.CATALOGUE)}
     return dict(sorted(found.items(), key=lambda item: (order[metrics.resolve(item[0]).metric.name], item[0])))
 
@@ -164,9 +166,10 @@ def _oom(facts: Facts) -> Iterator[tuple[str, Outcome]]:
 
 
 def _tasks(facts: Facts) -> Iterator[tuple[str, Outcome]]:
-    collector = "metrics" if facts.run.subject.runtime == "go" else "tasks"
+    collector = "tasks" if facts.run.subject.runtime == "python" else "metrics"
     missing = "the runtime tells no task count"
     yield "tasks.peak", _witnessed(facts, collector, lambda: facts.series("tasks", "max"), missing)
+    yield "tasks.idle", _witnessed(facts, collector, partial(facts.series, "tasks", "avg", phase="idle"), missing)
     # Not the mean: where a look at the tasks meets a scrape of ours, the subject has a task more just then.
     value, reason = _settled(facts, collector, "tasks", "median")
     yield "tasks.settled", (value, missing if reason == "no samples" else reason)
@@ -175,6 +178,17 @@ def _tasks(facts: Facts) -> Iterator[tuple[str, Outcome]]:
         return facts.scalar("SELECT quantile_disc(value, 0.99) FROM samples WHERE metric = 'loop.lag'")
 
     yield "loop.lag.p99", _witnessed(facts, "tasks", lag, "no asyncio loop was seen")
+
+
+def _stayed(facts: Facts) -> Result:
+    """Its detail tells the names."""
+    why = facts.unwitnessed("metrics" if facts.run.subject.runtime == "other" else "tasks")
+    found = why or census(facts)
+    if isinstance(found, str):
+        return _result("tasks.stayed", None, found)
+    stayed = _result("tasks.stayed", float(sum(change.stayed for change in found.stayed)), None)
+    stayed.detail = found.sentence or None
+    return stayed
 
 
 def _latency(facts: Facts) -> Iterator[tuple[str, Outcome]]:

@@ -75,7 +75,7 @@ def run(
         typer.Option("--memray", help="launch: run a Python subject under memray; attach: to it for the load; off."),
     ] = None,
     pyroscope: Annotated[
-        str | None, typer.Option("--pyroscope", help="on: keep CPU profiles in the record; URL: send to a server.")
+        str | None, typer.Option("--pyroscope", help="on: keep profiles in the record; URL: send them to a server too.")
     ] = None,
     observe: Annotated[
         bool, typer.Option("--observe", help="Send no load, watch what somebody else's does, until Ctrl-C or --for.")

@@ -46,5 +46,8 @@ class Collector:
     async def settle(self) -> None:
         """The system is quiet; called before the 2 s over which settled values are averaged."""
 
+    async def ending(self) -> None:
+        """The measured window is over and the subject is about to be ended; told to those with `after_exit` only."""
+
     async def detach(self) -> None:
         """Stop witnessing and hand over what is left."""

@@ -11,6 +11,7 @@ from typing import ClassVar
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from harness.collectors import census
 from harness.collectors.base import Collector
 from harness.collectors.sampling import Sampler, Slices
 from harness.core.errors import EnvironmentFault
@@ -28,7 +29,10 @@ _KEPT = (
     b"go_memstats_",
     b"python_gc_",
     b"calibrated_truth_",  # what the reference controller of that name knows of itself: see docs/accuracy.md
+    b"tokio_",
 )
+_TOKIO_TASKS = re.compile(r"tokio_(\w+_)?((live|alive|active)_tasks(_count)?|tasks_(live|alive|active))")
+"""Gauges by which exporters of tokio's runtime metrics tell its tasks; tokio itself calls them `num_alive_tasks`."""
 _MAX_STORED = 1000
 _MAX_BYTES = 64 << 20
 _CHECKED = 20  # lines whose form is checked, kept or not: enough to tell an exposition from anything else
@@ -43,6 +47,12 @@ class _Reading:
     depth: float | None = None
     reconciles: float | None = None
     goroutines: float | None = None
+    tokio: float | None = None
+
+    @property
+    def tasks(self) -> float | None:
+        """What the runtime calls its tasks."""
+        return self.tokio if self.goroutines is None else self.goroutines
 
 
 class _Counter:
@@ -65,7 +75,7 @@ class _Counter:
 
 
 class MetricsCollector(Collector):
-    """Samples `queue.depth`, `reconciles.total`, `metrics.series`, `tasks` of Go, and the kept families by their own names.
+    """Samples `queue.depth`, `reconciles.total`, `metrics.series`, `tasks` of Go and tokio, and the kept families by name.
 
     Of several replicas the sums (of `metrics.series` the most); their own samples carry `{replica}`. Histogram buckets are
     counted but not stored. A scrape that fails is one warning, not an error: a starved subject that
@@ -99,6 +109,7 @@ class MetricsCollector(Collector):
             )
         self._context = context
         self._session = aiohttp.ClientSession(trust_env=False, timeout=_TIMEOUT)
+        await self._take()  # its connection is there from now on, and no change of the subject's tasks later
         self._sampler.start()
 
     async def phase_started(self, phase: str) -> None:
@@ -118,6 +129,10 @@ class MetricsCollector(Collector):
 
     async def settle(self) -> None:
         await self._take()
+        tokio = _sum(each.tokio for each in self._readings.values())
+        if tokio is not None and self._context is not None and self._context.subject.runtime == "other":
+            row = census.Row("tokio", "(tasks of the runtime)", None, None, round(tokio))
+            census.write(self._context.sink, [row], {"tokio": "the runtime's metrics tell a number, no names"})
 
     async def detach(self) -> None:
         context, self._context = self._context, None
@@ -198,6 +213,8 @@ class MetricsCollector(Collector):
                 reading.reconciles = (reading.reconciles or 0.0) + value
             elif name == "go_goroutines":
                 reading.goroutines = value
+            elif _TOKIO_TASKS.fullmatch(name):
+                reading.tokio = (reading.tokio or 0.0) + value
             labels = {**labels, **replica}
             if self._room_for(context, name, labels):
                 context.sink.sample(self.name, name, value, labels, t_ns)
@@ -213,7 +230,7 @@ class MetricsCollector(Collector):
         for metric, total in (
             ("queue.depth", self._queue_depth),
             ("reconciles.total", _sum(each.total for each in self._reconciles.values())),
-            ("tasks", _sum(each.goroutines for each in readings)),
+            ("tasks", _sum(each.tasks for each in readings)),
         ):
             if total is not None:
                 context.sink.sample(self.name, metric, total, t_ns=t_ns)

@@ -6,6 +6,7 @@ Only what stacks need is decoded, straight from the wire format; there is no gen
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -94,17 +95,30 @@ class Profile:
             return stacks
         column = names.index(type_)
         for locations, values in self.samples:
+            if column >= len(values):
+                raise ValueError("not a profile: a sample lacks a value")
             path = [name for location in reversed(locations) for name in reversed(self.frames.get(location, []))]
             stacks[";".join(path) or "(unknown)"] += values[column]
         return stacks
 
 
+def unpacked(raw: bytes) -> bytes:
+    """The message without its compression. Raises ValueError for what is no profile at all, with what it is instead."""
+    if raw.lstrip()[:1] == b"<":
+        raise ValueError("not a profile but a web page")
+    if not raw:
+        raise ValueError("not a profile: it is empty")
+    try:
+        return gzip.decompress(raw) if raw.startswith(_GZIP) else raw
+    except EOFError as error:
+        raise ValueError("not a whole profile: it was cut short") from error
+    except (OSError, zlib.error) as error:
+        raise ValueError(f"not a profile: {error}") from error
+
+
 def decode(raw: bytes) -> Profile:
     """Decode a profile, gzip'd or not. Raises ValueError where it is none."""
-    try:
-        data = gzip.decompress(raw) if raw.startswith(_GZIP) else raw
-    except (OSError, EOFError) as error:
-        raise ValueError(f"not a profile: {error}") from error
+    data = unpacked(raw)
     strings: list[str] = []
     types: list[tuple[int, int]] = []
     functions: dict[int, tuple[int, int]] = {}

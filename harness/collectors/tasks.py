@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.agent import side_dir
-from harness.collectors import goruntime
+from harness.collectors import census, goruntime
 from harness.collectors.base import Collector
 from harness.core.errors import EnvironmentFault, RunFault
 from harness.core.handles import Launch, RunContext
 
 SOCKET_ENV = "HARNESS_AGENT_SOCKET"
 _CONNECT_S = 5.0
-_COLLECT_S = 8.0
+_COLLECT_S = 6.0
+_CENSUS_S = 2.0
 _LINE_LIMIT = 1 << 20
 _SUN_PATH = 108
 _MAX_BACKFILL = 600
@@ -41,6 +42,7 @@ class _Process:
     names: dict[str, int] = field(default_factory=dict)
     cpu_ns: int = 0
     heap: asyncio.Future[dict[str, Any]] | None = None
+    census: asyncio.Future[dict[str, Any]] | None = None
 
 
 class TasksCollector(Collector):
@@ -158,8 +160,9 @@ class TasksCollector(Collector):
             self._handlers.discard(handler)
             self._processes.remove(process)
             self._ended_cpu_ns += process.cpu_ns
-            if process.heap is not None and not process.heap.done():
-                process.heap.cancel()
+            for awaited in (process.heap, process.census):
+                if awaited is not None and not awaited.done():
+                    awaited.cancel()
             writer.close()
 
     def _take(self, process: _Process, message: dict[str, Any]) -> None:
@@ -178,6 +181,9 @@ class TasksCollector(Collector):
             case "collect":
                 if process.heap is not None and not process.heap.done():
                     process.heap.set_result(message)
+            case "census":
+                if process.census is not None and not process.census.done():
+                    process.census.set_result(message)
 
     def _write(self, context: RunContext, process: _Process, message: dict[str, Any]) -> None:
         sink, clock = context.sink, context.clock
@@ -235,6 +241,10 @@ class TasksCollector(Collector):
         if context.subject.runtime == "go":
             heaps = [await goruntime.heap_after_collection(each.pprof_url) for each in context.subject.replicas]
             context.sink.sample(self.name, "memory.heap", max(heaps))
+            looks = [await self._goroutines(context)]
+            await asyncio.sleep(census.APART_S)
+            looks.append(await self._goroutines(context))
+            census.write(context.sink, census.least(*looks), {})
             return
         asked = [process for process in self._processes if process.pid]
         for process in asked:
@@ -265,6 +275,27 @@ class TasksCollector(Collector):
             seconds=max((answer["seconds"] for answer in answers.values()), default=0.0),
             reasons=sorted(reasons),
         )
+        await self._write_census(context, asked, list(answers.values()))
+
+    async def _goroutines(self, context: RunContext) -> list[census.Row]:
+        """Goroutines of all replicas."""
+        return [row for each in context.subject.replicas for row in await goruntime.goroutines(each.pprof_url)]
+
+    async def _write_census(self, context: RunContext, asked: list[_Process], answers: list[dict[str, Any]]) -> None:
+        """Look a second time, and write what was there at both looks."""
+        first, reasons = census.of_processes(answers)
+        await asyncio.sleep(census.APART_S)
+        for process in asked:
+            process.census = asyncio.get_running_loop().create_future()
+            process.writer.write(b'{"command":"census"}\n')
+        waiting = [process.census for process in asked if process.census is not None]
+        if waiting:
+            await asyncio.wait(waiting, timeout=_CENSUS_S)
+        again = {p.pid: p.census.result() for p in asked if p.census and p.census.done() and not p.census.cancelled()}
+        second, more = census.of_processes(again.values())
+        if missing := sum(1 for p in asked if p.census and not p.census.done()):
+            more["late"] = f"{missing} of {len(asked)} processes did not count within {_CENSUS_S:.0f} s"
+        census.write(context.sink, census.least(first, second), {**reasons, **more})
 
 
 def _heap_bytes(answers: list[dict[str, Any]]) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cluster import setup
+from harness.cluster.choice import KIND
 from harness.core.errors import RunFault
 from harness.core.handles import Cluster, Launch
 from harness.experiment import pods, subjects
@@ -36,6 +37,10 @@ async def start_subject(
 
     Of replicas the second starts when the first is leader, for then it is known which one is.
     """
+    await subjects.prepare(stage.command, stage.observer)
+    if stage.options.cluster.provider == KIND and stage.command.controller and stage.command.replicas > 1:
+        said = "the replicas run as processes on this machine: their failover is not measured of pods"
+        stage.writer.event("warning", source="subject", message=said)
     stage.observer.step("starting the subject")
     facts = stage.facts.subject
     wanted = stage.scenario.subject.webhooks

@@ -141,6 +141,8 @@ def _command(scenario: Scenario, options: RunOptions) -> None:
     built = build(scenario.subject, options.subject, image=options.subject_image)
     command = built.command
     _placeholders(scenario, built)
+    if built.controller is not None:
+        return  # one of ours: installed with us, or compiled before it starts
     if not command and built.image is not None:
         raise UsageError(
             "the subject is an image, which runs in a pod only",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.core.errors import UsageError
 from harness.record.models import ExperimentArm
-from harness.scenario.checks import controllers
+from harness.scenario.controllers import known as controllers
 from harness.scenario.file import OPTION_PREFIX, ScenarioFile
 from harness.scenario.resolve import resolve
 from harness.subject.redact import redact, redact_text

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.core.clock import RunClock
 from harness.core.errors import RunFault
+from harness.experiment import machine
 from harness.experiment.options import Observer, RunOptions, Status
 from harness.experiment.subjects import SubjectCommand
 from harness.experiment.witnesses import Witnesses
@@ -41,9 +42,10 @@ class Stage:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Tags of the run's profiles."""
+        """Tags of the run's profiles; the phase comes with each of them."""
         labels = {"run_id": self.facts.run_id, "scenario": self.scenario.name}
-        return labels if self.scenario.arm is None else labels | {"arm": self.scenario.arm}
+        more = {"arm": self.scenario.arm, "commit": machine.commit()}
+        return labels | {name: value for name, value in more.items() if value is not None}
 
     @property
     def base(self) -> Path:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 
 from harness.cluster.choice import EMBEDDED, KIND
 from harness.core.errors import UsageError
+from harness.core.handles import Progress
 from harness.experiment.options import RunOptions
 from harness.scenario.model import Subject
 from harness.subject.foreign import command_line
 from harness.subject.readiness import Ready
+from harness.toolchain import native
 
 _MATTERS = (
     "GOMEMLIMIT",
@@ -51,15 +53,19 @@ class SubjectCommand:
     """The image it runs in; None: that of the reference controllers in a pod, else a process."""
     args: Sequence[str] = ()
     """Arguments of the image's own entrypoint."""
+    replicas: int = 1
 
     def in_pod(self, options: RunOptions) -> bool:
         """Whether it runs in a pod: what is an image, and the reference controllers on kind, of which we have one.
 
-        A plain command is a program of this machine, whatever the cluster.
+        A plain command is a program of this machine, whatever the cluster. Replicas and their failover are measured of
+        processes only: they run as such unless a pod is asked for, which is refused beforehand.
         """
         if options.cluster.provider == EMBEDDED or options.subject_as == "process":
             return False
-        return self.image is not None or (self.controller is not None and options.cluster.provider == KIND)
+        ours = self.controller is not None and self.controller not in native.NAMES
+        single = self.replicas == 1 or options.subject_as == "pod"
+        return self.image is not None or (ours and single and options.cluster.provider == KIND)
 
 
 def build(spec: Subject, override: str | None, pid: int | None = None, image: str | None = None) -> SubjectCommand:
@@ -79,18 +85,20 @@ def build(spec: Subject, override: str | None, pid: int | None = None, image: st
     if override is None and image is None and spec.controller is not None:
         switches = {**(_ELECTING if spec.replicas > 1 else {}), **spec.options}
         flags = [f"--{name}={_text(value)}" for name, value in switches.items()]
+        compiled = spec.controller in native.NAMES
         return SubjectCommand(
             command=[
-                *(sys.executable, "-P", "-m", f"harness.controllers.{spec.controller}", "--kubeconfig", "{kubeconfig}"),
-                *("--metrics-bind-address", _CONTROLLER_ADDRESS, *flags),
+                *_program(spec.controller),
+                *("--kubeconfig", "{kubeconfig}", "--metrics-bind-address", _CONTROLLER_ADDRESS, *flags),
             ],
             env=_env(spec),
             metrics=f"http://{_CONTROLLER_ADDRESS}/metrics",
-            pprof=None,
+            pprof=f"http://{_CONTROLLER_ADDRESS}/debug/pprof" if compiled else None,
             ready=Ready(http=f"http://{_CONTROLLER_ADDRESS}/readyz"),
             role=f"harness-{spec.controller}",
             controller=spec.controller,
             options=dict(spec.options),
+            replicas=spec.replicas,
             lease=(
                 _text(switches.get(_LEASE_NAMESPACE, "default")),
                 _text(switches.get(_LEASE_NAME, spec.controller)),
@@ -109,6 +117,19 @@ def build(spec: Subject, override: str | None, pid: int | None = None, image: st
         args=() if command else tuple(spec.args),
         lease=None if spec.lease is None else (spec.lease.namespace or "{namespace}", spec.lease.name),
     )
+
+
+def _program(controller: str) -> list[str]:
+    """What starts a reference controller; one that is compiled is there once `prepare` was called."""
+    if controller in native.NAMES:
+        return [str(native.binary(controller))]
+    return [sys.executable, "-P", "-m", f"harness.controllers.{controller}"]
+
+
+async def prepare(command: SubjectCommand, progress: Progress) -> None:
+    """Build the subject if it is one of ours and not built yet. Raises EnvironmentFault where it cannot be built."""
+    if command.controller in native.NAMES:
+        await native.ensure(command.controller, progress)
 
 
 def _split(command: str) -> list[str]:

@@ -79,6 +79,7 @@ class Witnesses:
         """Take off all that can be by now, also those that failed half-way; idempotent."""
         for collector in reversed(self._prepared.copy()):
             if collector.after_exit and not subject_ended:
+                await self._call(collector, collector.ending)
                 continue
             self._prepared.remove(collector)
             await self._call(

@@ -207,6 +207,7 @@ class Result(_Model):
     value: float | None
     unit: str
     reason: str | None = None
+    detail: str | None = Field(default=None, description="what the value consists of, in words")
 
 
 class ExpectationResult(_Model):

@@ -72,8 +72,7 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
     answer, audited = tables.trusted(record, verdict)
     timeline = Timeline(data.end_s(record), data.spans(record), data.marks(record))
     stacks = profiles.read_stacks(record)
-    if stacks is not None:
-        sections["profile"] = [profiles.icicle(stacks)]
+    sections["profile"] = profiles.flame_charts(record)
     return assemble(
         "report.html.j2",
         timeline,
@@ -98,8 +97,10 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
         failures=tables.failures(record),
         propagation=tables.propagation(record),
         allocation_sites=profiles.allocation_sites(record),
+        under_way=tables.under_way(record),
         hottest=None if stacks is None else profiles.hottest(stacks),
         flame_graphs=profiles.flame_graphs(record, path),
+        servers=profiles.servers(record),
         files=profiles.files(record, path),
         collectors=tables.collectors(record),
         environment=tables.environment(run),

@@ -25,6 +25,7 @@ _LEAST_SHARE = 0.003  # of all samples; a narrower box cannot be seen
 _DEEPEST = 40
 _CALLERS = 4
 _INSTALLED = re.compile(r"(?<![^\s(])/\S*/(?:site-packages|python3\.\d+)/")
+_PAGE = re.compile(r"https?://[\w.:\[\]-]+(/[^\s<>\"'`]*)?")
 _SHADES = ("--f1", "--f2", "--f3", "--f4")
 
 
@@ -113,9 +114,9 @@ def short_path(text: str) -> str:
     return _INSTALLED.sub("", clean(text))
 
 
-def read_stacks(record: RunRecord) -> Stacks | None:
-    """The CPU stacks in profiles/cpu.folded (`outer;inner COUNT` a line); None where there are none."""
-    path = record.path / "profiles" / "cpu.folded"
+def read_stacks(record: RunRecord, name: str = "cpu") -> Stacks | None:
+    """The stacks in profiles/NAME.folded (`outer;inner COUNT` a line); None where there are none."""
+    path = record.path / "profiles" / f"{name}.folded"
     if not path.is_file():
         return None
     found: Counter[tuple[str, ...]] = Counter()
@@ -142,8 +143,34 @@ def hottest(stacks: Stacks) -> Table:
     return Table("Hottest functions by CPU", ["function", "itself", "with what it calls"], rows, (1, 2))
 
 
-def icicle(stacks: Stacks) -> Chart:
-    """The stacks as boxes: wider is more CPU time."""
+_KINDS = {
+    "cpu": ("cpu-stacks", "CPU by call stack", "CPU time", "samples"),
+    "memory": ("memory-stacks", "Memory in use by call stack, newest snapshot", "the bytes in use", "bytes"),
+    "allocs": ("allocs-stacks", "Memory allocated by call stack", "the bytes allocated", "bytes"),
+    "goroutines": ("goroutine-stacks", "Goroutines by call stack, newest snapshot", "the goroutines", "goroutines"),
+}
+"""By the name of the folded stacks: of the chart its id and title, what a box is a share of, and what is counted."""
+
+
+def flame_charts(record: RunRecord) -> list[Chart]:
+    """One for each kind of profile that was kept."""
+    found = ((name, read_stacks(record, name)) for name in _KINDS)
+    return [icicle(stacks, name) for name, stacks in found if stacks is not None]
+
+
+def servers(record: RunRecord) -> list[Link]:
+    """The profiles on a Pyroscope server, where they were sent to one."""
+    return [
+        Link(str(url), f"{clean(kind)} on {clean(event.get('server', ''))}", "Pyroscope")
+        for event in record.events("pyroscope")
+        for kind, url in (event.get("links") or {}).items()
+        if _PAGE.fullmatch(str(url))
+    ]
+
+
+def icicle(stacks: Stacks, kind: str = "cpu") -> Chart:
+    """The stacks as boxes: wider is more."""
+    ident, title, share, counted = _KINDS[kind]
     nodes: Counter[tuple[str, ...]] = Counter()
     for frames, count in stacks.by_stack.items():
         for depth in range(1, min(len(frames), _DEEPEST) + 1):
@@ -165,12 +192,12 @@ def icicle(stacks: Stacks) -> Chart:
         },
         "tiling": {"orientation": "v"},
         "pathbar": {"visible": False},
-        "hovertemplate": "%{label}<br>%{percentRoot:.1%} of all samples<extra></extra>",
+        "hovertemplate": f"%{{label}}<br>%{{percentRoot:.1%}} of all {counted}<extra></extra>",
     }
     depth = max(len(stack) for stack in shown) + 1
     return Chart(
-        "cpu-stacks", "CPU by call stack",
-        f"Callers above, what they call below; a box is as wide as its share of CPU time. Click a box to zoom.{left_out}",
+        ident, title,
+        f"Callers above, what they call below; a box is as wide as its share of {share}. Click a box to zoom.{left_out}",
         [trace], height=min(760, max(200, 24 * depth + 20)), wide=True,
     )  # fmt: skip
 

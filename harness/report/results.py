@@ -95,7 +95,7 @@ def _line(name: str, result: Result) -> tuple[_Key, ResultLine]:
         key = (family, ".".join(filter(None, (found.verb, found.kind, found.probe))), _ORDER[found.metric.name], name)
         meaning = found.metric.meaning.replace("KIND", found.kind or "KIND")
     missing = result.value is None
-    note = f"({clean(result.reason or 'no reason was given')})" if missing else meaning
+    note = f"({clean(result.reason or 'no reason was given')})" if missing else clean(result.detail or "") or meaning
     return key, ResultLine(clean(name), value_text(result.value, result.unit), note, missing)
 
 

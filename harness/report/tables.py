@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.analysis.census import census
 from harness.analysis.facts import Facts as RecordFacts
 from harness.analysis.trust import Trust, trust
 from harness.core.units import format_value
@@ -17,6 +18,7 @@ from harness.report.results import NONE, clean
 
 _EVENTS = 400  # shown from the beginning and as many from the end
 _LONGEST_CELL = 1000
+_CENSUS = 40  # names shown of a census
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,22 @@ class Table:
     rows: Sequence[Sequence[str]]
     numbers: Sequence[int] = ()
     note: str = ""
+
+
+def under_way(record: RunRecord) -> Table | None:
+    """The census before the load and once settled, where both were taken."""
+    found = census(RecordFacts(record))
+    if isinstance(found, str):
+        return None
+    rows = [
+        [clean(change.sort), clean(change.name), f"{change.before:,}", f"{change.after:,}", f"{change.stayed:+,}",
+         clean(change.frame)]
+        for change in found.changes[:_CENSUS]
+    ]  # fmt: skip
+    more = len(found.changes) - len(rows)
+    note = "At rest after a forced collection." + (f" {more} more names are in the record." if more > 0 else "")
+    headers = ["sort", "started as", "before the load", "settled", "stayed", "where now"]
+    return Table("What is under way", headers, rows, (2, 3, 4), " ".join([note, *map(clean, found.reasons)]))
 
 
 Facts = list[tuple[str, str]]

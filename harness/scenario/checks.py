@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path as FilePath
 
 from harness.core import metrics
 from harness.core.kinds import is_own
 from harness.core.metrics import MetricName
-from harness.core.paths import scenarios_dir
-from harness.scenario import fanout, names, population, relations, subject_checks
+from harness.scenario import controllers, fanout, names, population, relations, subject_checks
 from harness.scenario.document import Path
 from harness.scenario.fields import MAX_COUNT
 from harness.scenario.hints import suggest
@@ -21,12 +19,6 @@ from harness.scenario.traffic import Churn, Delete, Patch, Read
 
 _WITHOUT_COLLECTOR = ("load", "subject", "host", "apiserver")
 """Sources of results that are always there."""
-
-
-def controllers() -> list[str]:
-    """The reference controllers that come with the harness: packages that can be run."""
-    directory = scenarios_dir().parent / "controllers"
-    return sorted(entry.parent.name for entry in directory.glob("*/__main__.py") if _is_package(entry.parent))
 
 
 def check(scenario: Scenario) -> list[Problem]:
@@ -47,13 +39,9 @@ def check(scenario: Scenario) -> list[Problem]:
     return problems or [*_sizes(scenario), *_probe_names(scenario), *_results(scenario)]
 
 
-def _is_package(directory: FilePath) -> bool:
-    return (directory / "__init__.py").is_file()
-
-
 def _controller(scenario: Scenario) -> Iterator[Problem]:
     name = scenario.subject.controller
-    if name is not None and name not in (known := controllers()):
+    if name is not None and name not in (known := controllers.known()):
         hint = suggest(name, known, title="controllers")
         yield Problem(("subject", "controller"), f"unknown controller {name!r}", hint)
 

@@ -12,7 +12,7 @@ from collections import Counter
 from harness.core.handles import Expected, ProbeSpec, Target
 from harness.core.ids import RUN_LABEL, namespace_of
 from harness.core.kinds import Kind, is_own
-from harness.scenario import population
+from harness.scenario import controllers, population
 from harness.scenario.model import Scenario
 from harness.scenario.names import (
     BUNDLE_LABEL,
@@ -50,15 +50,16 @@ def expected(scenario: Scenario, run_id: str) -> list[Expected]:
     counts = Counter(_created(scenario))
     gone = _gone(scenario)
     final = {*population.deleted_kinds(scenario), *gone}
-    if GITREPO in final:
+    consequences = _consequences(scenario)
+    if GITREPO in final and consequences:
         final.add(BUNDLE)
     made = dict(counts)
-    for step in _creates(scenario):
+    for step in _creates(scenario) if consequences else ():
         if step.resource == GITREPO:
             counts[BUNDLE] += step.count * (step.bundles or 1)
         elif step.resource == MANAGEMENT_CLUSTER:
             counts[FLEET_CLUSTER] += step.count
-    counts[DEPLOYMENT] += deployments(scenario)
+    counts[DEPLOYMENT] += deployments(scenario) if consequences else 0
     spread = {step.resource for step in _creates(scenario) if (step.namespaces or 1) > 1}
     unknown = {step.resource for step in _creates(scenario) if population.is_open_ended(step)}
     result = []
@@ -78,6 +79,10 @@ def expected(scenario: Scenario, run_id: str) -> list[Expected]:
     return result
 
 
+def _consequences(scenario: Scenario) -> bool:
+    return controllers.makes_bundles(scenario.subject.controller)
+
+
 def _gone(scenario: Scenario) -> dict[Kind, int]:
     """How many objects of each kind are there no more at the end, with the Bundles of deleted GitRepos."""
     made = {phase.name: phase.step for phase in phases(scenario) if isinstance(phase.step, Create)}
@@ -87,7 +92,7 @@ def _gone(scenario: Scenario) -> dict[Kind, int]:
             for part in taking.taken:
                 step = made[part.phase]
                 gone[step.resource] += part.count
-                if step.resource == GITREPO:
+                if step.resource == GITREPO and _consequences(scenario):
                     gone[BUNDLE] += part.count * (step.bundles or 1)
     return gone
 
@@ -105,12 +110,13 @@ def passing(scenario: Scenario) -> set[Kind]:
 def scenario_kinds(scenario: Scenario) -> list[Kind]:
     """Every kind the load creates or brings about: watched for quiet and for completeness."""
     kinds = dict.fromkeys(_created(scenario))
-    if MANAGEMENT_CLUSTER in kinds:
-        kinds[FLEET_CLUSTER] = None
-    if GITREPO in kinds:
-        kinds[BUNDLE] = None
-    if BUNDLE in kinds and FLEET_CLUSTER in kinds:
-        kinds[DEPLOYMENT] = None
+    if _consequences(scenario):
+        if MANAGEMENT_CLUSTER in kinds:
+            kinds[FLEET_CLUSTER] = None
+        if GITREPO in kinds:
+            kinds[BUNDLE] = None
+        if BUNDLE in kinds and FLEET_CLUSTER in kinds:
+            kinds[DEPLOYMENT] = None
     for phase in causing(scenario):
         kinds |= dict.fromkeys(probe.until.resource for probe in phase.step.probes)
     return list(kinds)

@@ -242,7 +242,7 @@ class Body(Model):
     memray: Memray = Field(
         default="off", description="`launch` starts a Python subject under memray, `attach` is for the load only"
     )
-    pyroscope: Pyroscope = Field(default="off", description="`on` profiles a Python subject continuously")
+    pyroscope: Pyroscope = Field(default="off", description="`on` profiles a Python or Go subject continuously")
 
     @field_validator("collect")
     @classmethod

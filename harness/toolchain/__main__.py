@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.core.errors import HarnessError
 from harness.core.handles import PythonRuntime
-from harness.toolchain import controlplane, image, inject
+from harness.toolchain import controlplane, image, inject, native
 
 _WIDTH = 100
 
@@ -50,6 +50,8 @@ async def _build() -> None:
         await controlplane.ensure(progress)
         if shutil.which("docker") and shutil.which(os.environ.get("KIND_BIN", "kind")):
             await image.packages(progress)
+        for name in native.NAMES:
+            await native.ensure(name, progress)
         await inject.ensure(PythonRuntime(Path(sys.executable), (sys.version_info[0], sys.version_info[1])), progress)
     finally:
         progress.done()

@@ -8,17 +8,16 @@ import time
 from harness.core.handles import Progress
 
 _TICK_S = 5.0
-_MAIN = "controlplane"
 
 
 class BuildProgress:
     """Turns the output of `go list` and `go build -v` into details of a progress display."""
 
-    def __init__(self, progress: Progress, go: str) -> None:
+    def __init__(self, progress: Progress, go: str, program: str) -> None:
         self.total = 0
         """Packages the program consists of. Those in Go's build cache are not compiled again, and not counted."""
         self._progress = progress
-        self._go = go
+        self._program = program
         self._downloaded = 0
         self._compiled = 0
         self._linking = False
@@ -39,7 +38,7 @@ class BuildProgress:
         if " " in line or not line:
             return
         self._compiled += 1
-        self._linking = line == _MAIN
+        self._linking = line == self._program
         self._show()
 
     async def tick(self) -> None:

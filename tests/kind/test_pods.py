@@ -159,7 +159,7 @@ def test_an_image_that_is_nowhere_is_told_in_the_kubelets_words(kept: Kept, tmp_
         "run", str(scenario), "--cluster", "kind", "--kind-name", kept.name, "--json", "--out", str(tmp_path)
     )
     run = shown(done)
-    assert run["verdict"] == "error"
+    assert run["verdict"] == "invalid", "a subject that never was there"
     assert "its container did not start: ErrImagePull" in run["outcome"]["message"]
     assert "image localhost:1/nobody/has:this: is it on the node, or can it be pulled?" in run["outcome"]["message"]
 

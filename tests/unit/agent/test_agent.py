@@ -209,3 +209,68 @@ libc.fflush(stream)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ("" if exported else "a word of C\n" * 2) + "C still speaks\n"
     assert done.stdout == ""
+
+
+def _counted(message: dict[str, object]) -> dict[tuple[str, ...], int]:
+    """Rows of a census: (sort, name, state, frame) to count."""
+    return {tuple(map(str, row[:4])): row[4] for row in message["census"]}  # type: ignore[attr-defined] # JSON
+
+
+def test_census_of_tasks_by_coroutine_and_state_and_of_threads() -> None:
+    program = (
+        TASKS
+        + """
+import threading
+async def inner(): await asyncio.sleep(60)
+async def outer(): await inner()
+async def stubborn():
+    while True:
+        try: await asyncio.sleep(60)
+        except asyncio.CancelledError: pass
+def park(): threading.Event().wait()
+async def more():
+    for number in range(3): threading.Thread(target=park, daemon=True, name=f"pool-{number}").start()
+    tasks = [asyncio.create_task(outer()) for _ in range(5)] + [asyncio.create_task(stubborn())]
+    await asyncio.sleep(0.1)
+    tasks[-1].cancel()
+    await main()
+asyncio.run(more())
+"""
+    )
+    with AgentServer(program) as server:
+        server.until(lambda got: [m for m in got if m.get("tasks") == 48])
+        server.ask()
+        server.until(lambda _: server.of("collect"))
+        (message,) = server.of("collect")
+        counted = _counted(message)
+        assert counted["task", "sleeper", "waiting", "sleep"] == 40
+        assert counted["task", "outer", "waiting", "sleep"] == 5
+        assert counted["task", "stubborn", "cancelling", "sleep"] == 1
+        assert counted["thread", "pool-N", "None", "threading.wait"] == 3
+        assert sum(count for (sort, *_), count in counted.items() if sort == "thread") == 4, "ours is not among them"
+        assert message["census_reasons"] == {}
+
+
+def test_census_of_greenlets_from_their_start_to_their_end() -> None:
+    program = """
+import gevent, time
+time.sleep(1)  # the agent has seen gevent
+def leaks(): gevent.sleep(60)
+def ends(): pass
+kept = [gevent.spawn(leaks) for _ in range(30)]
+gevent.joinall([gevent.spawn(ends) for _ in range(20)])
+later = gevent.spawn_later(50, leaks)
+print("spawned", flush=True)
+gevent.wait()
+"""
+    with AgentServer(program) as server:
+        assert server.process.stdout is not None
+        server.until(lambda _: server.of("report"))
+        assert server.process.stdout.readline() == "spawned\n"
+        server.ask()
+        server.until(lambda _: server.of("collect"))
+        greenlets = {key: n for key, n in _counted(server.of("collect")[0]).items() if key[0] == "greenlet"}
+        assert greenlets == {
+            ("greenlet", "leaks", "waiting", "None"): 30,
+            ("greenlet", "leaks", "created", "None"): 1,
+        }

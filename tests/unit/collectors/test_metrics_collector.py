@@ -162,3 +162,21 @@ def test_counters_go_on_over_a_restart() -> None:
     assert sink.last("reconciles.total") == 15
     assert 99 not in [value - 12 for value in sink.values("reconciles.total")]
     assert sink.warnings == []
+
+
+def test_tokio_tasks_are_counted_where_its_runtime_is_exported() -> None:
+    sink, collector = ListSink(), MetricsCollector()
+    body = (
+        "# TYPE tokio_num_alive_tasks gauge\ntokio_num_alive_tasks 41\ntokio_num_workers 2\ntokio_total_tasks_count 9\n"
+    )
+
+    async def use(url: str) -> None:
+        await collector.attach(context(sink, ProcessSubject(runtime="other", metrics_url=url)))
+        await collector.settle()
+        await collector.detach()
+
+    asyncio.run(_serving(lambda: web.Response(text=body), use))
+    assert sink.last("tasks") == 41
+    (event,) = sink.of("census")
+    assert [(row["sort"], row["count"]) for row in event["rows"]] == [("tokio", 41)]
+    assert "no names" in event["reasons"]["tokio"]

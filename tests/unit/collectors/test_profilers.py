@@ -7,12 +7,14 @@ import base64
 import gzip
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from harness.collectors import ingest, pprof, pyroscope, python_command
+from harness.collectors import fold, ingest, pprof, pprof_write, python_command
 from harness.collectors.ingest import Upload
 from harness.collectors.memray import MemrayCollector
 from harness.collectors.memray_report import filesystem_of
@@ -92,10 +94,15 @@ def test_commands_that_cannot_be_profiled(command: list[str], words: str) -> Non
         python_command.parse(command, executable=PYTHON)
 
 
-def test_profilers_refuse_programs_that_are_not_python(tmp_path: Path) -> None:
-    for collector in [*create([], memray="launch", pyroscope="on"), *create([], memray="attach")]:
-        with pytest.raises(UsageError, match=r"\./manager: .*Python programs only"):
-            asyncio.run(collector.prepare(launch(["./manager"], ListSink(), tmp_path, runtime="go")))
+def test_profilers_refuse_programs_that_they_cannot_profile(tmp_path: Path) -> None:
+    (memray, continuous) = create([], memray="launch", pyroscope="on")
+    (attached,) = create([], memray="attach")
+    with pytest.raises(UsageError, match=r"\./manager: .*Python programs only"):
+        asyncio.run(memray.prepare(launch(["./manager"], ListSink(), tmp_path, runtime="go")))
+    with pytest.raises(UsageError, match=r"\./manager: .*Python programs only"):
+        asyncio.run(attached.prepare(launch(["./manager"], ListSink(), tmp_path, runtime="go")))
+    with pytest.raises(UsageError, match=r"\./manager: only Python and Go programs can be profiled"):
+        asyncio.run(continuous.prepare(launch(["./manager"], ListSink(), tmp_path, runtime="other")))
 
 
 def test_memray_rewrites_the_launch_and_warns_of_memory_file_systems(
@@ -294,6 +301,7 @@ def test_pyroscope_injects_keeps_and_folds(tmp_path: Path, monkeypatch: pytest.M
     assert settings["application_name"] == "label-flip"
     assert settings["tags"] == {"scenario": "label-flip", "arm_name": "base", "run_id": plan.run_id}
     assert settings["mem_enabled"] is False
+    assert settings["flush_at_exit"] is True
     assert plan.env["NO_PROXY"] == "example.com,127.0.0.1"
     assert len(plan.inject_dirs) == 2
     assert [event["file"] for event in sink.of("profile")] == [
@@ -304,27 +312,165 @@ def test_pyroscope_injects_keeps_and_folds(tmp_path: Path, monkeypatch: pytest.M
     assert "pyroscope-process_cpu-0001.pprof: not a" in sink.warnings[0]
 
 
-def test_pyroscope_with_a_server_of_ones_own_starts_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profiles_are_passed_on_to_a_server_with_the_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def ensure(_python: PythonRuntime, _progress: Progress) -> Path:
         return tmp_path / "side"
 
     monkeypatch.setattr("harness.toolchain.inject.ensure", ensure)
-    monkeypatch.setattr(pyroscope, "IngestServer", None)
+    sink, taken = ListSink(), list[Upload]()
+    plan = launch(["python", "-m", "pkg"], sink, tmp_path)
+    plan.labels = {"scenario": "label-flip", "arm": "base", "commit": "abc", "empty": ""}
+
+    async def scenario() -> str:
+        server = ingest.IngestServer(taken.append)
+        await server.start()
+        (collector,) = create([], pyroscope=server.url.replace("//", "//somebody:s3cret@"))
+        await collector.prepare(plan)
+        await collector.phase_started("create-Secret")
+        url = json.loads(plan.env[SETTINGS_ENV])["server_address"]
+        assert url != server.url, "the subject talks to the harness only"
+        async with aiohttp.ClientSession(trust_env=False) as session:
+            headers = {"Content-Type": "application/proto"}
+            async with session.post(
+                f"{url}/push.v1.PusherService/Push", data=_push(_profile()), headers=headers
+            ) as response:
+                assert response.status == 200
+        await collector.detach()
+        await server.stop()
+        return server.url
+
+    address = asyncio.run(scenario())
+    (upload,) = taken
+    assert upload.labels == {"__name__": "process_cpu", "service_name": "svc", "phase": "create-Secret"}
+    assert upload.raw == _profile()
+    assert sink.warnings == []
+    (link,) = sink.of("pyroscope")
+    assert link["server"] == address
+    kind = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
+    assert link["links"][kind].startswith(f"{address}/?query=process_cpu%3Acpu%3Ananoseconds")
+    assert plan.run_id in link["links"][kind]
+    assert "s3cret" not in json.dumps(sink.events)
+    assert (tmp_path / "profiles" / "cpu.folded").exists(), "the record has them too"
+
+
+def test_a_server_that_does_not_answer_or_refuses_is_one_line_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ensure(_python: PythonRuntime, _progress: Progress) -> Path:
+        return tmp_path / "side"
+
+    monkeypatch.setattr("harness.toolchain.inject.ensure", ensure)
     sink = ListSink()
     with socket.socket() as nobody:  # bound and not listening: connections are refused
         nobody.bind(("127.0.0.1", 0))
         url = f"http://somebody:s3cret@127.0.0.1:{nobody.getsockname()[1]}"
         (collector,) = create([], pyroscope=url)
+        assert isinstance(collector, PyroscopeCollector)
         plan = launch(["python", "-m", "pkg"], sink, tmp_path)
 
         async def scenario() -> None:
             await collector.prepare(plan)
+            for _ in range(3):
+                collector._take(Upload({"__name__": "process_cpu"}, _profile()))
             await collector.detach()
 
         asyncio.run(scenario())
-    settings = json.loads(plan.env[SETTINGS_ENV])
-    assert settings["server_address"] == url
-    assert settings["flush_at_exit"] is False
+    silent, lost = sink.warnings
+    assert "does not answer: its profiles will be lost" in silent
+    assert "a profile could not be sent" in lost
+    assert "s3cret" not in json.dumps(sink.events)
+
+
+# -- what is written --
+
+
+def test_what_is_written_reads_the_same() -> None:
+    stack = (("leaf", "a.py", 3), ("main", "a.py", 9))
+    types = [("inuse_objects", "count"), ("inuse_space", "bytes")]
+    raw = pprof_write.encode(types, [(stack, [2, 300]), (stack[1:], [1, 2**40])], time_ns=1)
+    profile = pprof.decode(raw)
+    assert profile.types == types
+    assert profile.folded("inuse_space") == {"main (a.py);leaf (a.py)": 300, "main (a.py)": 2**40}
+    assert profile.folded("inuse_objects") == {"main (a.py);leaf (a.py)": 2, "main (a.py)": 1}
+
+
+def test_a_profile_with_fewer_sample_types_keeps_their_values() -> None:
+    whole = pprof.decode(_profile())
+    fewer = pprof.decode(pprof_write.select(gzip.compress(_profile()), ["cpu"]))
+    assert fewer.types == [("cpu", "nanoseconds")]
+    assert fewer.folded("cpu") == whole.folded("cpu")
+    assert fewer.folded("samples") == {}
+    with pytest.raises(ValueError, match="has no inuse_space"):
+        pprof_write.select(_profile(), ["inuse_space"])
+
+
+def test_what_happened_is_added_up_and_of_snapshots_the_newest_counts(tmp_path: Path) -> None:
+    frame = (("hold", "main.go", 1),)
+    kept = []
+    for number, held in enumerate((100, 300)):
+        for kind, name, unit, value in (
+            ("memory", "inuse_space", "bytes", held),
+            ("process_cpu", "cpu", "nanoseconds", 7),
+        ):
+            path = tmp_path / f"{kind}-{number}.pprof"
+            path.write_bytes(pprof_write.encode([(name, unit)], [(frame, [value])], time_ns=1))
+            kept.append(fold.Kept(path, kind, "settled"))
+    (tmp_path / "cut.pprof").write_bytes(kept[0].path.read_bytes()[:-9])
+    problems = fold.write(tmp_path, [*kept, fold.Kept(tmp_path / "cut.pprof", "memory", "")])
+    assert (tmp_path / "memory.folded").read_text() == "hold (main.go) 300\n"
+    assert (tmp_path / "cpu.folded").read_text() == "hold (main.go) 14\n"
+    assert problems == ["cut.pprof: not a whole profile: it was cut short"]
+    assert kept[0].profile_type == "memory:inuse_space:bytes:space:bytes"
+
+
+def test_a_memray_capture_is_sent_as_one_snapshot_after_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ensure(_python: PythonRuntime, _progress: Progress) -> Path:
+        return tmp_path / "side"
+
+    monkeypatch.setattr("harness.toolchain.inject.ensure", ensure)
+    sink, taken = ListSink(), list[Upload]()
+    plan = launch(["python", "-m", "pkg"], sink, tmp_path)
+    plan.labels = {"scenario": "s"}
+    program = tmp_path / "program.py"
+    program.write_text("def hold():\n    return [bytearray(1 << 20) for _ in range(8)]\nkept = hold()\n")
+    profiles = tmp_path / "profiles"
+    profiles.mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "memray",
+        "run",
+        "--quiet",
+        "-o",
+        str(profiles / "memray-start-0.bin"),
+        str(program),
+    ]
+    subprocess.run(command, check=True, timeout=60)
+    (profiles / "memray-broken.bin").write_bytes(b"no capture")
+
+    async def scenario() -> None:
+        server = ingest.IngestServer(taken.append)
+        await server.start()
+        (collector,) = create([], pyroscope=server.url)
+        await collector.prepare(plan)
+        assert taken == []
+        await collector.detach()
+        await server.stop()
+
+    asyncio.run(scenario())
+    (upload,) = taken
+    assert upload.labels == {
+        "__name__": "memory", "service_name": "s", "scenario": "s", "run_id": plan.run_id, "phase": "peak",
+    }  # fmt: skip
+    profile = pprof.decode(upload.raw)
+    held = {stack: value for stack, value in profile.folded("inuse_space").items() if "hold (" in stack}
+    assert 8 << 20 <= sum(held.values()) < 9 << 20
+    assert sum(value for stack, value in profile.folded("inuse_objects").items() if "hold (" in stack) >= 8
+    assert "hold (" in (profiles / "memory.folded").read_text()
     (warning,) = sink.warnings
-    assert "does not answer: its profiles will be lost" in warning
-    assert "s3cret" not in warning
+    assert "memray-broken.bin cannot be sent" in warning
+    assert "\n" not in warning
+    (link,) = sink.of("pyroscope")
+    assert list(link["links"]) == ["memory:inuse_space:bytes:space:bytes"]

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from harness.collectors.goruntime import heap_after_collection
+from harness.collectors.census import Row, least
+from harness.collectors.goruntime import goroutines, heap_after_collection
 from harness.collectors.tasks import SOCKET_ENV, TasksCollector, backfill
 from harness.core.errors import EnvironmentFault, RunFault
 from tests.collecting import ListSink, ProcessSubject, context, launch, started
@@ -57,6 +58,12 @@ def test_sums_over_processes_lag_and_heap(tmp_path: Path) -> None:
     assert whole == pymalloc + malloc  # type: ignore[operator] # not None
     (event,) = sink.of("heap")
     assert (event["processes"], event["reasons"]) == (2, [])
+    (event,) = sink.of("census")
+    rows = {(row["sort"], row["name"]): row["count"] for row in event["rows"]}
+    assert (rows["task", "sleeper"], rows["task", "main"], event["totals"]["task"]) == (50, 2, 52), (
+        "over both processes"
+    )
+    assert event["reasons"] == {}
     assert sink.last("overhead.agent.cpu") > 0  # type: ignore[operator] # not None
 
 
@@ -134,3 +141,68 @@ def test_go_heap_after_a_forced_collection() -> None:
         asyncio.run(heap_after_collection(None))
     with pytest.raises(RunFault, match="could not be read"):
         asyncio.run(heap_after_collection("http://127.0.0.1:1"))
+
+
+GOROUTINES = """goroutine profile: total 12
+7 @ 0x44e0ee 0x46a6a5
+#\t0x46a6a4\tinternal/poll.runtime_pollWait+0x84\t/go/src/runtime/netpoll.go:351
+#\t0x4d3be6\tnet/http.(*conn).serve+0x5c5\t/go/src/net/http/server.go:2027
+
+4 @ 0x44e0ee
+#\t0x1\tsync.runtime_notifyListWait+0x12e\t/go/src/runtime/sema.go:606
+#\t0x2\texample.com/queue.(*Typed[...]).Get+0x8f\t/x/queue.go:234
+#\t0x3\texample.com/controller.(*Controller[...]).Start.func2+0x1a\t/x/controller.go:250
+
+1 @ 0x1
+"""
+
+
+def test_go_goroutines_by_what_was_started_and_the_top_frame() -> None:
+    answers = {"good": GOROUTINES, "cut": GOROUTINES[7:], "page": "<html>sign in</html>", "empty": ""}
+
+    async def profile(request: web.Request) -> web.Response:
+        kind = request.match_info["kind"]
+        assert request.query["debug"] == "1"
+        return web.Response(text=answers[kind], content_type="text/html" if kind == "page" else "text/plain")
+
+    async def scenario() -> list[tuple[str, str | None, int]]:
+        app = web.Application()
+        app.router.add_get("/{kind}/debug/pprof/goroutine", profile)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            for kind, message in (
+                ("cut", "no goroutine profile"),
+                ("page", "is a web page"),
+                ("empty", "no goroutine"),
+            ):
+                with pytest.raises(RunFault, match=message):
+                    await goroutines(f"{base}/{kind}/debug/pprof")
+            return [(row.name, row.frame, row.count) for row in await goroutines(f"{base}/good")]
+        finally:
+            await runner.cleanup()
+
+    assert asyncio.run(scenario()) == [
+        ("net/http.(*conn).serve", "internal/poll.runtime_pollWait", 7),
+        ("example.com/controller.(*Controller[...]).Start.func2", "sync.runtime_notifyListWait", 4),
+        ("(a goroutine without a stack: it begins or ends)", None, 1),
+    ]
+    with pytest.raises(EnvironmentFault, match="no pprof URL"):
+        asyncio.run(goroutines(None))
+
+
+def test_a_census_holds_what_was_there_at_both_looks() -> None:
+    first = [
+        Row("task", "worker", "waiting", "get", 10),
+        Row("task", "serve", "running", None, 1),
+        Row("task", "gone", None, None, 2),
+    ]
+    second = [
+        Row("task", "worker", "waiting", "get", 6),
+        Row("task", "worker", "waiting", "put", 3),
+        Row("task", "new", None, None, 1),
+    ]
+    assert least(first, second) == second[:2]
+    assert least(second, first) == second[:2]

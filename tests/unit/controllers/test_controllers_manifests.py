@@ -51,3 +51,10 @@ def test_the_role_has_the_name_the_runner_binds_and_no_wildcards() -> None:
     }  # fmt: skip
     assert "secrets" not in writes
     assert "gitrepos" not in writes
+
+
+def test_the_native_subject_may_only_read() -> None:
+    role: dict[str, Any] = yaml.safe_load((data_dir("manifests") / "rbac" / "native-go.yaml").read_text())
+    assert (role["kind"], role["metadata"]["name"]) == ("ClusterRole", "harness-native-go")
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
+    assert {resource for rule in role["rules"] for resource in rule["resources"]} == {"secrets", "gitrepos"}

@@ -17,6 +17,7 @@ from harness.scenario.model import Subject
 from harness.scenario.resolve import resolve
 
 FLEET = Subject(controller="fleet")
+NATIVE = Subject.model_validate({"controller": "native-go"})
 COMMAND = Subject(command=["./manager"])
 IMAGE = Subject(image="own/manager:1", args=["--kubeconfig", "{kubeconfig}"], metrics="http://127.0.0.1:8080/metrics")
 
@@ -32,6 +33,7 @@ def options(provider: str, **changes: Any) -> RunOptions:
         (FLEET, "kind", {}, True),
         (FLEET, "kind", {"subject_as": "process"}, False),
         (FLEET, "kind", {"subject": "./manager"}, False),
+        (NATIVE, "kind", {}, False),
         (FLEET, "kubeconfig", {}, False),
         (FLEET, "kubeconfig", {"subject_image": "own/manager:2"}, True),
         (COMMAND, "kind", {}, False),
@@ -99,5 +101,6 @@ def test_replicas_are_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("harness.cluster.provider.check", lambda _: None)  # asks Docker
     two = scenario(tmp_path, "{controller: fleet, replicas: 2}")
     with pytest.raises(HarnessError, match="are measured of processes only, not of pods"):
-        preflight.check([two], options("kind"), tmp_path)
-    preflight.check([two], RunOptions(out=tmp_path, cluster=ClusterChoice("kind"), subject_as="process"), tmp_path)
+        preflight.check([two], options("kind", subject_as="pod"), tmp_path)
+    assert not build(two.subject, None).in_pod(options("kind"))
+    preflight.check([two], RunOptions(out=tmp_path, cluster=ClusterChoice("kind")), tmp_path)

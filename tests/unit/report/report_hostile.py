@@ -41,6 +41,10 @@ def record(directory: Path) -> tuple[RunRecord, Verdict]:
         flamegraph="../outside.html",
         flamegraph_at_kill=str(outside),
     )
+    for t in (-1, 9):  # before the load, and once it is over
+        row = {"sort": SCRIPT, "name": f"{LINK}{ESCAPE}", "state": None, "frame": SCRIPT, "count": 1 + t + 1}
+        build.event("census", t, rows=[row], reasons={"x": f"{SCRIPT}{LINK}"})
+    build.event("pyroscope", 9, server=SCRIPT, links={SCRIPT: f"https://x/{SCRIPT}", "k": "javascript:alert(1)"})
     opened = build.write(
         collectors=[CollectorFacts(name=SCRIPT, state="failed", reason=f"{LINK}{ESCAPE}")],
         cluster={"provider": SCRIPT, LINK: {"nested": LINK}},
@@ -49,6 +53,7 @@ def record(directory: Path) -> tuple[RunRecord, Verdict]:
     (directory / "profiles" / "cpu.folded").write_text(
         f"main;{SCRIPT.replace(';', ' ')} 3\nmain;{LINK} 4\nmain;cut off 1x"
     )
+    (directory / "profiles" / "memory.folded").write_text(f"main;{SCRIPT.replace(';', ' ')} 3\nmain;{LINK} 4\n")
     (directory / "profiles" / "a&b\"'<i>#?.html").write_text("x")
     verdict = records.verdict_of(
         opened, {"memory.rss.peak": 1e8, "memory.heap.settled": f"{SCRIPT}{ESCAPE}"}, "failed", 1,

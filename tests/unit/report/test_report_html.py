@@ -124,13 +124,13 @@ def test_chart_labels_hold_no_markup(hostile: Reader) -> None:
 
     texts = strings(hostile.payload)
     assert any("&lt;script&gt;" in text for text in texts)
-    ours = {"%{label}<br>%{percentRoot:.1%} of all samples<extra></extra>"}
+    ours = {f"%{{label}}<br>%{{percentRoot:.1%}} of all {what}<extra></extra>" for what in ("samples", "bytes")}
     assert [text for text in texts if "<" in text and text not in ours] == []
 
 
 def test_files_outside_the_record_are_never_linked(hostile: Reader) -> None:
     links = [attrs["href"] for tag, attrs in hostile.tags if tag == "a" and not attrs["href"].startswith("#")]
-    assert sorted(links) == ["profiles/a%26b%22%27%3Ci%3E%23%3F.html", "profiles/cpu.folded"]
+    assert sorted(links) == ["profiles/a%26b%22%27%3Ci%3E%23%3F.html", "profiles/cpu.folded", "profiles/memory.folded"]
 
 
 def test_verdict_reasons_and_title_come_first(oom: Reader) -> None:
@@ -292,3 +292,28 @@ def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     page.write(record, verdict, link)
     assert link.is_symlink()
     assert target.is_file()
+
+
+def test_each_kind_of_profile_has_its_flame_graph_and_a_server_its_links(tmp_path: Path) -> None:
+    build = records.RecordBuilder(tmp_path / "run")
+    address = "http://pyroscope:4040/?query=memory%7Brun_id%3D%22r%22%7D&from=1&until=2"
+    kind = "memory:inuse_space:bytes:space:bytes"
+    build.event("pyroscope", 1, server="http://pyroscope:4040", links={kind: address, "other": "javascript:alert(1)"})
+    record = build.write()
+    for name in ("cpu", "memory", "goroutines"):
+        (record.path / "profiles").mkdir(exist_ok=True)
+        (record.path / "profiles" / f"{name}.folded").write_text("main;hold 300\nmain;rest 100\n")
+    reader = read(record, records.verdict_of(record, {}, "passed", 0))
+    figures = reader.payload["figures"]
+    assert {"cpu-stacks", "memory-stacks", "goroutine-stacks"} <= set(figures)
+    assert "allocs-stacks" not in figures
+    (boxes,) = figures["memory-stacks"]["data"]
+    assert dict(zip(boxes["labels"], boxes["values"], strict=True)) == {
+        "all": 400,
+        "main": 400,
+        "hold": 300,
+        "rest": 100,
+    }
+    text = page.render(record, records.verdict_of(record, {}, "passed", 0), tmp_path / "report.html")
+    assert f'href="{address.replace("&", "&amp;")}"' in text
+    assert 'href="javascript' not in text

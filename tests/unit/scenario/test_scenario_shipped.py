@@ -16,7 +16,7 @@ from harness.controllers.calibrated.options import parse as parse_calibrated
 from harness.controllers.fleet.options import parse as parse_fleet
 from harness.core.paths import scenarios_dir
 from harness.scenario.document import parse_document
-from harness.scenario.fanout import NO_RUN, expected, probes
+from harness.scenario.fanout import NO_RUN, expected, probes, scenario_kinds
 from harness.scenario.file import Head
 from harness.scenario.load import load, shipped
 from harness.scenario.model import Scenario
@@ -34,7 +34,7 @@ ALL = [
 
 
 def test_what_is_shipped() -> None:
-    assert shipped() == ["calibrated", "failover", "label-flip", "secrets-8k", "smoke"]
+    assert shipped() == ["calibrated", "failover", "label-flip", "native-secrets-8k", "secrets-8k", "smoke"]
     assert load("smoke").arms == ["pass", "oom"]
     assert load("label-flip").profiles == ["quick", "gate"]
 
@@ -55,7 +55,19 @@ def test_every_variant_resolves_and_survives_a_record(name: str, profile: str | 
 def test_the_controller_takes_the_options_of_every_variant(name: str, profile: str | None, arm: str | None) -> None:
     subject = resolve(FILES[name], profile=profile, arm=arm).subject
     assert subject.controller is not None
+    if subject.controller == "native-go":  # compiled: tests/integration/test_native_go.py gives it each of these
+        assert set(subject.options) <= {"cache", "transform", "selector", "workers", "index"}
+        return
     PARSE[subject.controller](["--kubeconfig", "x", *(f"--{key}={value}" for key, value in subject.options.items())])
+
+
+def test_a_subject_that_only_reads_is_not_waited_for() -> None:
+    made = resolve(FILES["native-secrets-8k"], profile="quick")
+    assert {item.kind.alias for item in expected(made, NO_RUN)} == {"GitRepo", "Secret"}
+    assert [kind.alias for kind in scenario_kinds(made)] == ["GitRepo", "Secret"]
+    as_fleet = made.model_copy(update={"subject": made.subject.model_copy(update={"controller": "fleet"})})
+    assert "Bundle" in {item.kind.alias for item in expected(as_fleet, NO_RUN)}
+    assert "Bundle" in [kind.alias for kind in scenario_kinds(as_fleet)]
 
 
 @pytest.mark.parametrize(("name", "profile", "arm"), ALL)

@@ -101,7 +101,7 @@ def test_progress_counts_what_is_compiled() -> None:
             self.text = text
 
     last = Last()
-    shown = BuildProgress(last, "Go 1.26.8 (PATH)")
+    shown = BuildProgress(last, "Go 1.26.8 (PATH)", "controlplane")
     shown.downloading("go: downloading k8s.io/api v0.36.3")
     assert last.text == "downloading modules: 1"
     shown.total = 300

@@ -1,7 +1,8 @@
 """The agent: a thread in a Python subject that tells what only the process itself knows.
 
 It connects to a Unix socket of the harness and sends one JSON line every 250 ms: asyncio tasks by coroutine, event-loop
-lag, threads, descriptors. On the command `collect` it forces a garbage collection and reads the heap.
+lag, threads, descriptors. On the command `collect` it forces a garbage collection, reads the heap and counts what is under
+way; on `census` it only counts.
 
 Rules it lives by, because it is a guest:
 - Every failure is silent, and the thread ends with the connection.
@@ -26,6 +27,10 @@ from _thread import allocate_lock, start_new_thread
 from time import monotonic_ns, sleep, thread_time_ns
 
 from .loops import PROBE_NS, Loops
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .census import Greenlets
 
 REPORT_NS = 250_000_000
 _CONNECT_TRIES = 5
@@ -134,11 +139,19 @@ class Agent:
 
     def _serve(self) -> None:
         loops = Loops()
+        greenlets = None
         next_report = monotonic_ns()
         while True:
             with self._work:
-                if b"collect" in self._received():
-                    self._send(_collect())
+                if greenlets is None and "gevent" in sys.modules:
+                    greenlets = _greenlets()
+                if greenlets is not None:
+                    loops.try_to(greenlets.watch)
+                received = self._received()
+                if b"collect" in received:
+                    self._send(_collect(loops, greenlets))
+                elif b"census" in received:
+                    self._send({"type": "census", **_census(loops, greenlets)})
                 loops.try_to(loops.probe)
                 now = monotonic_ns()
                 if now >= next_report:
@@ -161,10 +174,24 @@ def _report(loops: Loops) -> dict[str, object]:
     return message
 
 
-def _collect() -> dict[str, object]:
+def _greenlets() -> Greenlets:
+    from .census import Greenlets
+
+    return Greenlets()
+
+
+def _collect(loops: Loops, greenlets: Greenlets | None) -> dict[str, object]:
     from . import heap
 
-    return {"type": "collect", "t_ns": monotonic_ns(), **heap.collect_and_read()}
+    return {"type": "collect", "t_ns": monotonic_ns(), **heap.collect_and_read(), **_census(loops, greenlets)}
+
+
+def _census(loops: Loops, greenlets: Greenlets | None) -> dict[str, object]:
+    from . import census
+
+    answer: dict[str, object] = {}
+    loops.try_to(lambda: answer.update(census.census(loops.alive(), greenlets or census.Greenlets())))
+    return answer
 
 
 def _ignore_fork_warning() -> None:

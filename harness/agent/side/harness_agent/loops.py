@@ -115,10 +115,7 @@ class Loops:
             return {"tasks": None}
         names: dict[str, int] = {}
         per_loop = []
-        for item in list(self._known.values()):
-            loop = item.reference()
-            if loop is None:
-                continue
+        for loop in self.alive():
             tasks = asyncio.all_tasks(loop)
             per_loop.append(len(tasks))
             for task in tasks:
@@ -127,6 +124,10 @@ class Loops:
         top = sorted(names.items(), key=lambda pair: -pair[1])
         rest = sum(count for _, count in top[NAMES:])
         return {"tasks": sum(per_loop), "loops": per_loop, "names": dict(top[:NAMES]), "rest": rest}
+
+    def alive(self) -> list[AbstractEventLoop]:
+        """The loops that are known and still there."""
+        return [loop for item in list(self._known.values()) if (loop := item.reference()) is not None]
 
     def _find(self) -> None:
         now = monotonic_ns()

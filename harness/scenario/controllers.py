@@ -1,0 +1,28 @@
+"""The reference controllers that a scenario may name."""
+
+from __future__ import annotations
+
+from harness.core.paths import scenarios_dir
+
+_DIRECTORY = scenarios_dir().parent / "controllers"
+_READ_ONLY = frozenset({"native-go"})
+
+
+def known() -> list[str]:
+    """All of them: Python packages that can be run, and `native-LANGUAGE`, which are compiled."""
+    return sorted([*_python(), *native()])
+
+
+def native() -> list[str]:
+    """Those that are compiled from sources in `controllers/native/LANGUAGE`."""
+    return sorted(f"native-{entry.parent.name}" for entry in _DIRECTORY.glob("native/*/go.mod"))
+
+
+def makes_bundles(controller: str | None) -> bool:
+    """Whether it does what Fleet does, so that GitRepos and Clusters have consequences. A command is taken to do so."""
+    return controller not in _READ_ONLY
+
+
+def _python() -> list[str]:
+    packages = [entry.parent for entry in _DIRECTORY.glob("*/__main__.py")]
+    return [package.name for package in packages if (package / "__init__.py").is_file()]
