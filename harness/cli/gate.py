@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,6 @@ from harness.gate import again, stored
 from harness.gate import nights as nights_policy
 from harness.gate.checks import of_gate
 from harness.record.experiments import ExperimentRecord
-from harness.record.gate import Gate
 from harness.report import gate_terminal, selftest_terminal
 from harness.scenario.load import load
 from harness.subject import scope
@@ -102,9 +102,10 @@ def gate(
     Example: harness gate label-flip --baseline options:status_patch=changed --candidate options:status_patch=always
     """
     wanted = outputs.parse(junit, markdown, github, checks, acks)
-    if nightly and no_history:
-        raise UsageError("--nightly counts nights in the history", remedy="leave out --no-history")
-    store = None if no_history else history or paths.history_dir(out or paths.runs_dir())
+    if nightly and (no_history or resume is not None):
+        raise UsageError("--nightly counts nights in the history", remedy="leave out --no-history and --resume")
+    if (rejudge is not None or self_test) and (nightly or acks is not None or wanted.wanted):
+        raise UsageError("--rejudge and --self-test write no outputs", remedy="harness report EXPERIMENT writes them")
     options = RunOptions(
         out=out or paths.runs_dir(), cluster=ClusterChoice(cluster), profile=profile, sets=parse_sets(sets or [])
     )
@@ -116,6 +117,7 @@ def gate(
         _refuse_beside(said, scenario, baseline, candidate, build, subject, pairs, primary, sets)
         raise typer.Exit(_self_test(replace(options, profile=None), profile or "full", seed, json=json))
     console = CliConsole(stderr=json)
+    store = None if no_history else history or paths.history_dir(options.out)
     if resume is not None:
         said = "--resume takes all from the experiment"
         _refuse_beside(said, scenario, baseline, candidate, build, subject, pairs, primary, sets, profile, seed)
@@ -139,13 +141,11 @@ def gate(
         file = load(scenario)
         scope.enter_if_needed()
         with GateObserver(console) as watcher:
-            kept = None if specs.is_spec(baseline) else stored.find(baseline, options.out)
-
-            def measure() -> Gate:
-                if kept is None:
-                    return gating.run_gate(file, options, request, watcher)
-                return stored_baseline.run_stored(file, options, request, kept, watcher)
-
+            if specs.is_spec(baseline):
+                measure = functools.partial(gating.run_gate, file, options, request, watcher)
+            else:
+                kept = stored.find(baseline, options.out)
+                measure = functools.partial(stored_baseline.run_stored, file, options, request, kept, watcher)
             result, nights = night.judge(measure, store, nightly=nightly)
     if json:
         sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")

@@ -145,7 +145,11 @@ def measure_run(
     """Measure one run of one arm, on a cluster of its own, and add it to the experiment."""
     sets = {**options.sets, **arm.sets, "seed": str(seed)}
     its_options = replace(
-        options, sets=sets, subject=arm.subject or options.subject, subject_env={**options.subject_env, **arm.env}
+        options,
+        sets=sets,
+        subject=arm.subject or options.subject,
+        subject_env={**options.subject_env, **arm.env},
+        commit=arm.facts.revision or options.commit,
     )
     scenario = resolve(file, profile=options.profile, sets=sets)
     run = run_one(

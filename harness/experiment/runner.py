@@ -78,7 +78,11 @@ async def run_one(
             lease=_lease(scenario, command, run_id),
             user="" if command.pid is not None else ids.subject_user(run_id),
         ),
-        source=source.describe(controller=command.controller, commit=options.commit),
+        source=source.describe(
+            controller=command.controller,
+            commit=options.commit,
+            elsewhere=command.pid is not None or command.image is not None,
+        ),
         machine=machine.describe(),
         pinning=pinning.plan(wanted=options.pin),
         versions=machine.versions(),

@@ -15,16 +15,21 @@ _TIMEOUT_S = 10.0  # git on a slow disk; a run does not wait longer for a fact i
 _COMMIT = re.compile(r"[0-9a-fA-F]{7,64}")
 
 
-def describe(*, controller: str | None, commit: str | None, directory: Path | None = None) -> Source | None:
+def describe(
+    *, controller: str | None, commit: str | None, elsewhere: bool = False, directory: Path | None = None
+) -> Source | None:
     """The commit `commit` (`--commit`), else that of the git work tree the subject comes from; None where there is none.
 
     A reference controller comes from the tree of the harness, any other subject from the one around `directory`, by
-    default the working directory.
+    default the working directory. `elsewhere`: it is a process or an image that somebody else made, of which only
+    `commit` can tell.
     """
     tree = Path(harness.__file__).parent if controller is not None else directory or Path.cwd()
     if commit is not None:
         full = _git(tree, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
         return Source(commit=full or commit, committed_at=_committed_at(tree, full))
+    if elsewhere and controller is None:
+        return None
     head = _git(tree, "rev-parse", "--verify", "--quiet", "HEAD")
     if not head:
         return None

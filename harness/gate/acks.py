@@ -17,7 +17,7 @@ from pydantic import Field, PlainValidator, ValidationError
 from harness.core import metrics
 from harness.core.errors import ScenarioError, UsageError
 from harness.scenario.document import MAX_BYTES, parse_document
-from harness.scenario.fields import Model, Text, fault
+from harness.scenario.fields import Model, Text, fault, named
 from harness.scenario.file import first_of
 from harness.scenario.hints import shown, suggest
 from harness.scenario.problems import Problem, from_pydantic
@@ -25,6 +25,7 @@ from harness.scenario.problems import Problem, from_pydantic
 MOST_DAYS = 366
 """How far ahead an acknowledgement may end: what is to be so for ever belongs into the scenario."""
 _DOCS = "docs/ci.md describes it"
+_SCENARIO_NAME = named("a scenario's name (lower-case letters, digits, '-')", r"[a-z0-9][a-z0-9-]{0,39}")
 
 
 def _metric(value: object) -> str:
@@ -51,7 +52,7 @@ def _until(value: object) -> dt.date:
 def _scenario(value: object) -> str:
     if isinstance(value, str) and any(character in value for character in "*?["):
         raise fault(f"{shown(value)} is a wildcard; name each scenario on its own")
-    return value  # type: ignore[return-value] # Slug checks it next
+    return _SCENARIO_NAME(value)
 
 
 class Ack(Model):

@@ -96,12 +96,13 @@ class Entry:
 def of_run(run: Run, verdict: Verdict) -> Entry:
     """The entry of a run."""
     scenario, source = run.scenario, run.source
+    sets = {**scenario.sets, **({"observe": "true"} if run.observed else {})}
     measured = {key: value for key, value in scenario.resolved.items() if key not in _JUDGEMENT}
     heavy = sorted(item.name for item in run.collectors if item.heavy and item.state == "on")
     return Entry(
         id=run.run_id, kind="run", started_at=run.started_at, scenario=scenario.name, verdict=verdict.verdict,
         exit_code=verdict.exit_code, arm=scenario.arm, profile=run.profile,
-        sets=json.dumps(scenario.sets, sort_keys=True) if scenario.sets else None,
+        sets=json.dumps(sets, sort_keys=True) if sets else None,
         load_sha256=hashlib.sha256(json.dumps(measured, sort_keys=True).encode()).hexdigest()[:16],
         seed=run.seed, subject=_name_of(run), commit=source.commit if source else None,
         committed_at=source.committed_at if source else None, dirty=source.dirty if source else None,
@@ -209,9 +210,11 @@ class History:
 
 
 def _name_of(run: Run) -> str:
-    """What a person calls the subject: the reference controller, the Python module, or the program."""
+    """What a person calls the subject, without its version: controller, image, Python module, or program."""
     if run.subject.controller is not None:
         return run.subject.controller
+    if run.subject.image is not None:
+        return run.subject.image.rpartition("/")[2].partition("@")[0].partition(":")[0]
     command = run.subject.command
     module = command[command.index("-m") + 1 : command.index("-m") + 2] if "-m" in command else []
     return (module or [Path(word).name for word in command[:1]] or ["?"])[0]

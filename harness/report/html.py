@@ -40,7 +40,10 @@ class Figure:
 
 
 def write(record: RunRecord, verdict: Verdict, path: Path) -> Path:
-    """Write the page of a run to `path`, whole or not at all. Raises EnvironmentFault where it cannot be written."""
+    """Write the page to `path`, whole or not at all. Raises EnvironmentFault where it cannot be written.
+
+    A device or a pipe is written to, never replaced: root could otherwise put a file in the place of /dev/null.
+    """
     return save(path, lambda: render(record, verdict, path))
 
 
@@ -48,11 +51,11 @@ def save(path: Path, render_: Callable[[], str]) -> Path:
     """Write a page to `path` as `write` does."""
     try:
         target = path.resolve()  # a link, such as /dev/stdout, stays what it is
-        text = render_()
+        page = render_()
         if target.exists() and not target.is_file():
-            target.write_text(text)
+            target.write_text(page)
         else:
-            write_atomically(target, text)
+            write_atomically(target, page)
     except OSError as error:
         raise EnvironmentFault(
             f"the report cannot be written: {error.strerror or error}",
