@@ -57,10 +57,9 @@ def report(
         record.save_verdict(verdict)
     if wanted.wanted:
         wanted.emit(wanted.together([of_run(record.run, verdict, wanted.known)]), to_stderr=False)
-    typer.echo(html.write(record, verdict, output or record.path / "report.html"))
-    if output is None:
-        for path in oom.write(record):
-            typer.echo(path)
+    beside = oom.write(record) if output is None else []  # first: the report links to it
+    for path in (html.write(record, verdict, output or record.path / "report.html"), *beside):
+        typer.echo(path)
 
 
 def _suites(experiment: ExperimentRecord, wanted: outputs.Outputs) -> list[CheckSuite]:

@@ -113,9 +113,9 @@ def run(
     wanted = outputs.parse(junit, markdown, github, checks, acks)
     options = RunOptions(
         out=out or paths.runs_dir(),
+        cluster=ClusterChoice(cluster, kind_name, kind_image, kind_config, context, kubeconfig, certain),
         commit=commit,
         history=None if no_history else history or paths.history_dir(out or paths.runs_dir()),
-        cluster=ClusterChoice(cluster, kind_name, kind_image, kind_config, context, kubeconfig, certain),
         profile=profile,
         sets=parse_sets(sets or []),
         subject=subject,

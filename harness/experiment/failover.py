@@ -7,15 +7,20 @@ UUID). Which replica that is follows from when an identity was seen: while there
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
 from harness.collectors.metrics import count_and_filter, parse
-from harness.experiment.stage import SetupRefused
+from harness.core.handles import Ending
+from harness.experiment.stage import SetupRefused, Stage
 from harness.kube.api import Api
 from harness.kube.errors import ApiError, ApiUnreachable
+from harness.scenario.model import Failover
+from harness.subject.incarnations import Incarnations
 from harness.subject.readiness import LEASE
 
 POLL_S = 0.05
@@ -125,6 +130,52 @@ class Electorate:
                 return holder
             await asyncio.sleep(POLL_S)
         return None
+
+
+async def fail_over(
+    stage: Stage,
+    electorate: Electorate,
+    replicas: Sequence[Incarnations],
+    step: Failover,
+    while_alive: Callable[[Coroutine[Any, Any, Ending]], Awaitable[Ending]],
+) -> str | None:
+    """End the leader, see the other take over, start the ended one again; what came of it, in words.
+
+    None where the leader had died of something else just then. Raises NoTakeover, SubjectNotReady, and what `while_alive`
+    raises where a replica ends by itself meanwhile.
+    """
+    number = await electorate.leader()
+    leader, other = replicas[number], replicas[1 - number]
+    standing = await electorate.standing(other.metrics_url)
+    before, killed_ns = leader.incarnation, stage.clock.now_ns()
+    taking = asyncio.create_task(
+        electorate.takeover(standing, 1 - number, other.metrics_url, step.timeout), name="takeover"
+    )
+    found: list[Takeover] = []
+
+    async def between() -> None:
+        found.append(await taking)
+
+    try:
+        ending = await while_alive(leader.restart(signal.Signals[f"SIG{step.signal}"], between))
+    finally:
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+        again = leader.incarnation != before
+        for took in found:
+            stage.writer.event(
+                "failover", replica=number, signal=step.signal, killed_ns=killed_ns, lease=electorate.lease,
+                holder=took.holder, lease_ns=took.lease_ns, reconcile_ns=took.reconcile_ns, reason=took.reason,
+                started_ns=leader.started_ns if again else None, ready_ns=leader.ready_ns if again else None,
+            )  # fmt: skip
+    if not again:
+        return None
+    electorate.replaced(number)
+    took = found[0]
+    lease = f"the other held the Lease after {(took.lease_ns - killed_ns) / 1e9:.1f} s"
+    if took.reconcile_ns is None:
+        return f"replica {number}: {ending.sentence}; {lease}; {took.reason}"
+    return f"replica {number}: {ending.sentence}; {lease}, and reconciled after {(took.reconcile_ns - killed_ns) / 1e9:.1f} s"
 
 
 async def _reconciles(url: str) -> float | None:

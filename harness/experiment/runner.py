@@ -110,8 +110,8 @@ async def run_one(
     record.save_verdict(verdict)
     if options.report:
         observer.step("writing the report")
+        await asyncio.to_thread(oom.write, record)  # first: the report links to it
         await asyncio.to_thread(html.write, record, verdict, directory / "report.html")
-        await asyncio.to_thread(oom.write, record)
     observer.run_ended(record, verdict)
     return record
 

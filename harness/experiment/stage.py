@@ -8,7 +8,6 @@ from pathlib import Path
 
 from harness.core.clock import RunClock
 from harness.core.errors import RunFault
-from harness.experiment import machine
 from harness.experiment.options import Observer, RunOptions, Status
 from harness.experiment.subjects import SubjectCommand
 from harness.experiment.witnesses import Witnesses
@@ -44,7 +43,7 @@ class Stage:
     def labels(self) -> dict[str, str]:
         """Tags of the run's profiles; the phase comes with each of them."""
         labels = {"run_id": self.facts.run_id, "scenario": self.scenario.name}
-        more = {"arm": self.scenario.arm, "commit": machine.commit()}
+        more = {"arm": self.scenario.arm, "commit": self.facts.source.commit if self.facts.source else None}
         return labels | {name: value for name, value in more.items() if value is not None}
 
     @property

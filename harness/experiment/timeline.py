@@ -13,7 +13,7 @@ from harness.collectors.metrics import MetricsCollector
 from harness.core.errors import RunFault
 from harness.core.handles import Cluster
 from harness.core.ids import RUN_ENV
-from harness.experiment.failover import Electorate, NoTakeover, Takeover
+from harness.experiment.failover import Electorate, NoTakeover, fail_over
 from harness.experiment.hook import run_hook
 from harness.experiment.leases import Leases
 from harness.experiment.load import LoadGenerator
@@ -203,7 +203,10 @@ class Timeline:
         phase = self._stage.begin_phase(name, "failover")
         await self._stage.witnesses.phase_started(name)
         try:
-            done = await self._fail_over(step)
+            assert self._electorate is not None
+            done = await fail_over(self._stage, self._electorate, self._subject.replicas, step, self._while_alive)
+            if done is None:
+                raise SubjectGone
         except (NoTakeover, SubjectNotReady) as error:
             phase.failure = str(error)
             await self._stage.witnesses.phase_ended(name)
@@ -212,44 +215,6 @@ class Timeline:
         await self._stage.witnesses.phase_ended(name)
         self._stage.end_phase(phase)
         self._stage.observer.phase_ended(name, done)
-
-    async def _fail_over(self, step: Failover) -> str:
-        """What came of it, in words. Raises NoTakeover, SubjectNotReady, and SubjectGone where the leader had just died."""
-        electorate, now_ns = self._electorate, self._stage.clock.now_ns
-        assert electorate is not None
-        number = await electorate.leader()
-        leader, other = self._subject.replicas[number], self._subject.replicas[1 - number]
-        assert isinstance(leader, Incarnations)
-        standing = await electorate.standing(other.metrics_url)
-        before, killed_ns = leader.incarnation, now_ns()
-        taking = asyncio.create_task(
-            electorate.takeover(standing, 1 - number, other.metrics_url, step.timeout), name="takeover"
-        )
-        found: list[Takeover] = []
-
-        async def between() -> None:
-            found.append(await taking)
-
-        try:
-            work = leader.restart(signal.SIGTERM if step.signal == "TERM" else signal.SIGKILL, between)
-            ending = await self._while_alive(work)
-        finally:
-            taking.cancel()
-            await asyncio.gather(taking, return_exceptions=True)
-            for took in found:
-                self._stage.writer.event(
-                    "failover", replica=number, signal=step.signal, killed_ns=killed_ns, lease=electorate.lease,
-                    holder=took.holder, lease_ns=took.lease_ns, reconcile_ns=took.reconcile_ns, reason=took.reason,
-                    started_ns=leader.started_ns if leader.incarnation != before else None,
-                    ready_ns=leader.ready_ns if leader.incarnation != before else None,
-                )  # fmt: skip
-        if leader.incarnation == before:
-            raise SubjectGone
-        electorate.replaced(number)
-        lease = f"the other held the Lease after {(found[0].lease_ns - killed_ns) / 1e9:.1f} s"
-        worked = found[0].reconcile_ns
-        reconciled = found[0].reason if worked is None else f"reconciled after {(worked - killed_ns) / 1e9:.1f} s"
-        return f"replica {number}: {ending.sentence}; {lease}, {reconciled}"
 
     async def _hook(self, name: str, step: Hook) -> None:
         phase = self._stage.begin_phase(name, "hook")

@@ -19,7 +19,7 @@ from harness.report.results import NONE, clean, title_of
 from harness.report.tables import Facts, Table
 
 _TEMPLATES = Path(__file__).parent / "templates"
-PAGE, TEXT = "oom.html", "oom.md"
+PAGE, TEXT = profiles.BLACK_BOX, "oom.md"
 _SITES = 15
 _CALLERS = 4
 

@@ -26,6 +26,7 @@ _DEEPEST = 40
 _CALLERS = 4
 _INSTALLED = re.compile(r"(?<![^\s(])/\S*/(?:site-packages|python3\.\d+)/")
 _PAGE = re.compile(r"https?://[\w.:\[\]-]+(/[^\s<>\"'`]*)?")
+BLACK_BOX = "oom.html"
 _SHADES = ("--f1", "--f2", "--f3", "--f4")
 
 
@@ -58,6 +59,12 @@ def flame_graphs(record: RunRecord, page: Path) -> list[Link]:
         for key, text in names.items()
         if event.get(key) and _inside(record.path, str(event[key]))
     ]
+
+
+def black_box(record: RunRecord, page: Path) -> Link | None:
+    """The page about a kill for memory, where the record has one."""
+    path = record.path / BLACK_BOX
+    return _link(path, page, "What it was holding when it was killed") if path.is_file() else None
 
 
 def _inside(directory: Path, name: str) -> bool:
