@@ -80,7 +80,7 @@ KINDS: dict[str, Callable[[], object]] = {
 }
 """Those that must let memray in."""
 
-STUBBORN: dict[str, Callable[[], object]] = {"deaf": lambda: _deaf(4), "computing": lambda: _computing(500_000_000)}
+STUBBORN: dict[str, Callable[[], object]] = {"deaf": lambda: _deaf(8), "computing": lambda: _computing(3_000_000_000)}
 """Those that let nobody in for some seconds, and are at peace afterwards."""
 
 _answers = 0
