@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 ALPHA = 0.01
 LEAST = 3
@@ -61,7 +60,7 @@ def _best_split(values: np.ndarray, splits: np.ndarray, rng: np.random.Generator
     Above `alpha` the share is only known to be above it: no more orders are tried than that takes.
     """
     count = len(values)
-    ranks = stats.rankdata(values) - (count + 1) / 2
+    ranks = _mid_ranks(values) - (count + 1) / 2
     scale = np.sqrt(splits * (count - splits) / count)
     clearness = np.abs(np.cumsum(ranks)[splits - 1]) / scale
     best = int(np.argmax(clearness))
@@ -75,3 +74,9 @@ def _best_split(values: np.ndarray, splits: np.ndarray, rng: np.random.Generator
         as_clear += int(((np.abs(sums) / scale).max(axis=1) >= clearness[best] - 1e-9).sum())
         done += batch
     return int(splits[best]), (as_clear + 1) / (orders + 1)
+
+
+def _mid_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1, equal values the mean of theirs; as scipy's rankdata, whose import takes longer than an answer."""
+    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[where]

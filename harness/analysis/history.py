@@ -72,7 +72,7 @@ def _in_order(entries: Iterable[Entry]) -> list[Entry]:
 
 def _point(entry: Entry, metric: str | None) -> HistoryPoint:
     value = entry.results.get(metric) if metric is not None else None
-    return HistoryPoint(
+    return HistoryPoint.model_construct(  # from typed entries; validating thousands takes as long as the query
         id=entry.id, at=entry.started_at, verdict=entry.verdict, commit=entry.commit, committed_at=entry.committed_at,
         dirty=entry.dirty, value=value.value if value else None, low=value.low if value else None,
         high=value.high if value else None, reason=value.reason if value else None,

@@ -14,7 +14,6 @@ import typer
 from typer.core import TyperGroup
 
 from harness.analysis.history import document
-from harness.analysis.verdict import judge
 from harness.cli.console import CliConsole
 from harness.core import metrics, paths
 from harness.core.errors import HarnessError, UsageError
@@ -222,6 +221,8 @@ def _of_gate(path: Path) -> Entry:
 
 
 def _of_record(record: RunRecord) -> Entry:
+    from harness.analysis.verdict import judge  # a question to the history need not carry it
+
     if record.run.state == "running" and not record.interrupted:
         raise UsageError("the run is still going on", place=str(record.path))
     return store.of_run(record.run, record.verdict or judge(record))
