@@ -201,7 +201,7 @@ def test_an_interruption_while_the_cluster_starts_leaves_nothing(tmp_path: Path)
     assert _alive(record.name) == []
 
 
-def test_a_subject_that_never_becomes_ready_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_subject_that_crashes_before_it_is_ready_fails_in_one_clear_line(tmp_path: Path) -> None:
     scenario = tmp_path / "broken.yaml"
     scenario.write_text(
         "name: broken\nsummary: It ends at once.\n"
@@ -210,6 +210,6 @@ def test_a_subject_that_never_becomes_ready_is_one_clear_error(tmp_path: Path) -
     )
     done = _run(str(scenario), "--out", str(tmp_path / "runs"), "--json")
     (shown,) = _shown(done)
-    assert (done.returncode, shown["verdict"]) == (3, "error")
+    assert (done.returncode, shown["verdict"]) == (1, "failed")
     assert "cannot find my config" in shown["reasons"][0]
     assert _alive(shown["run_id"]) == []
