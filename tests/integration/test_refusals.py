@@ -6,6 +6,7 @@ One run meets all of them; the next shows that own kinds can be the object of ev
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,8 @@ def test_each_refusal_is_a_line_of_its_own_and_the_run_invalid(tmp_path: Path) -
         for reason in shown["reasons"]
         if reason.startswith("4 Stuck.example.com exist that the load has deleted")
     ]
-    assert stuck[0].endswith(f"; stuck-{tail}-00000 waits for its finalizers example.com/never")
+    # any of the four: the load deletes them at the same time
+    assert re.search(rf"; stuck-{tail}-0000[0-3] waits for its finalizers example\.com/never$", stuck[0])
     assert not any("\n" in reason for reason in shown["reasons"])
 
 
