@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from memray import FileReader
 
+from harness.collectors.attach.injector import Symbols
+from harness.collectors.attach.ptrace import Thread
 from harness.collectors.attach.session import Attachment
 from harness.collectors.attach.target import examine
 from harness.collectors.registry import create
@@ -25,6 +27,8 @@ from tests.bench.sheet import Sheet
 from tests.collecting import ListSink, ProcessSubject, context, launch
 from tests.integration.conftest import Printed
 
+_XMM = slice(160, 416)
+"""Where the sixteen of them are in the area that `XSAVE` writes."""
 _PROFILE = [sys.executable, "-m", "harness.cli.main", "profile"]
 
 
@@ -65,6 +69,22 @@ def test_a_target_survives_being_attached_to_and_answers(kind: str, tmp_path: Pa
             for frame in record.stack_trace()
         }
         assert ("_busy" in functions) == (kind == "busy")
+
+
+def test_all_registers_of_a_thread_come_through_a_call() -> None:
+    """Vector registers too: malloc links its chunks with them, and may be stopped between two of its instructions."""
+
+    def stopped() -> bytes:
+        with Thread(target.pid, target.pid, deadline=time.monotonic() + 10) as thread:
+            thread.call(symbols.libc("getenv"), thread.stack)
+            return thread.extended
+
+    with running("blocked-read") as target:
+        symbols = Symbols(target.pid)
+        before = stopped()
+        assert any(before[_XMM]), "a thread that never used a vector register proves nothing"
+        assert stopped() == before
+        assert target.answers()
 
 
 @pytest.mark.parametrize("kind", STUBBORN)

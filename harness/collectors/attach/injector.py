@@ -53,7 +53,7 @@ def main() -> None:
 def _inject(order: dict[str, Any]) -> dict[str, Any]:
     pid = int(order["pid"])
     deadline = time.monotonic() + float(order["seconds"])
-    symbols = _Symbols(pid)
+    symbols = Symbols(pid)
     failure: Exception | None = None
     for _ in range(_LOOKS):
         for thread in threads.waiting(pid):
@@ -74,7 +74,7 @@ def _inject(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _at_rest(
-    pid: int, waiting: threads.Waiting, order: dict[str, Any], symbols: _Symbols, deadline: float
+    pid: int, waiting: threads.Waiting, order: dict[str, Any], symbols: Symbols, deadline: float
 ) -> dict[str, Any] | None:
     """Load the library in a thread at rest; None where it has gone on meanwhile, or its stack is small."""
     dlopen, mmap, munmap = symbols.libc("dlopen"), symbols.libc("mmap"), symbols.libc("munmap")
@@ -102,7 +102,7 @@ def _at_rest(
     return {"how": "rest", "tid": waiting.tid, "call": waiting.call, "page": None, "stopped_s": seconds}
 
 
-def _pending(pid: int, order: dict[str, Any], symbols: _Symbols, deadline: float) -> dict[str, Any]:
+def _pending(pid: int, order: dict[str, Any], symbols: Symbols, deadline: float) -> dict[str, Any]:
     """Queue the code for the main thread, by any thread that can be stopped: neither call takes a lock of the C library."""
     mmap, add, run = symbols.libc("mmap"), symbols.python("Py_AddPendingCall"), symbols.python("PyRun_SimpleString")
     code = str(order["code"]).encode() + b"\0"
@@ -125,7 +125,7 @@ def _page(thread: Thread, mmap: int) -> int:
     return page
 
 
-class _Symbols:
+class Symbols:
     """Addresses in the target by name, looked up when asked for."""
 
     def __init__(self, pid: int) -> None:

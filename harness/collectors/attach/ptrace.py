@@ -82,7 +82,8 @@ class Thread:
             self._until_stopped()
             self._get(_GENERAL, self._saved, ctypes.sizeof(self._saved))
             room = ctypes.create_string_buffer(_EXTENDED_MOST)
-            self._extended = room.raw[: self._get(_EXTENDED, room, _EXTENDED_MOST)]
+            length = self._get(_EXTENDED, room, _EXTENDED_MOST)  # before `raw`, which is a copy
+            self._extended = room.raw[:length]
             _ptrace(_GETSIGMASK, self.tid, 8, ctypes.addressof(self._mask))
             if self._saved.cs != 0x33:
                 raise CallFailed("not a 64-bit thread")
@@ -106,6 +107,11 @@ class Thread:
     def stack(self) -> int:
         """Its stack pointer."""
         return int(self._saved.rsp)
+
+    @property
+    def extended(self) -> bytes:
+        """Its vector and floating point registers as it was stopped, as `XSAVE` writes them."""
+        return self._extended
 
     def call(self, function: int, *arguments: int) -> int:
         """The result of `function(*arguments)` in the thread. Raises CallFailed where it does not return in time."""
