@@ -14,6 +14,7 @@ from harness.collectors.latency import LatencyCollector
 from harness.collectors.memory import MemoryCollector
 from harness.collectors.memray import MemrayAttachCollector, MemrayCollector
 from harness.collectors.metrics import MetricsCollector
+from harness.collectors.ondemand import OnDemandCollector, Settings
 from harness.collectors.oom import OomCollector
 from harness.collectors.pyroscope import PyroscopeCollector
 from harness.collectors.tasks import TasksCollector
@@ -37,6 +38,7 @@ class _Options:
     memray: str
     pyroscope_url: str | None
     pyroscope_memory: bool
+    on_demand: Settings
 
 
 _MAKERS: dict[str, Callable[[_Options], Collector]] = {
@@ -51,6 +53,7 @@ _MAKERS: dict[str, Callable[[_Options], Collector]] = {
     "memray": lambda options: (MemrayAttachCollector if options.memray == "attach" else MemrayCollector)(
         options.progress
     ),
+    "on-demand": lambda options: OnDemandCollector(options.progress, options.on_demand),
     "pyroscope": lambda options: PyroscopeCollector(
         options.progress, server=options.pyroscope_url, memory=options.pyroscope_memory
     ),
@@ -65,17 +68,24 @@ def create(
     memray: str = "off",
     pyroscope: str | None = None,
     pyroscope_memory: bool = False,
+    on_demand: Settings | None = None,
     progress: Progress | None = None,
 ) -> list[Collector]:
     """One collector per distinct name, in the order given, then the profilers asked for beside them.
 
     `memray` is `launch`, `attach` or `off`. `pyroscope` is `on` (profiles stay in the record) or the URL of a server.
-    `pyroscope_memory` profiles memory too, which is heavy. Raises UsageError for an unknown name.
+    `pyroscope_memory` profiles memory too, which is heavy.
+    `on_demand`: profile in windows only. Raises UsageError for an unknown name.
     """
     # In this order, for they are taken off in reverse: captures of memray are in the record before they are sent.
     wanted = [*names, *(["pyroscope"] if pyroscope is not None else []), *(["memray"] if memray != "off" else [])]
+    wanted += ["on-demand"] if on_demand is not None else []
     options = _Options(
-        progress or _Silent(), memray, None if pyroscope in (None, "on") else pyroscope, pyroscope_memory
+        progress or _Silent(),
+        memray,
+        None if pyroscope in (None, "on") else pyroscope,
+        pyroscope_memory,
+        on_demand or Settings(),
     )
     made = []
     for name in dict.fromkeys(wanted):

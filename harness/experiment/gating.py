@@ -148,11 +148,13 @@ def arms_of(
         arm = arms[name]
         resolved = resolve(file, profile=options.profile, sets=arm.sets)
         pairs.check_fixed_work(resolved, file.name)
-        if (options.memray or resolved.memray) == "launch":
-            raise UsageError(
-                "memray changes what is measured, so nothing can be judged under it", place=file.name,
-                remedy="switch it off for the gate: --set memray=off",
-            )  # fmt: skip
+        profiled = (options.memray or resolved.memray) != "off", resolved.profiling.on_demand
+        for heavy, off in zip(profiled, ("memray=off", "profile=continuous"), strict=True):
+            if heavy:
+                raise UsageError(
+                    "memray changes what is measured, so nothing can be judged under it", place=file.name,
+                    remedy=f"switch it off for the gate: --set {off}",
+                )  # fmt: skip
         its_options = replace(options, sets=arm.sets, subject=arm.subject or options.subject)
         preflight.check([resolved], its_options, file.path.parent)
     return arms

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.collectors import registry
 from harness.collectors.base import Collector
 from harness.collectors.latency import LatencyCollector
+from harness.collectors.ondemand import Settings
 from harness.core.clock import RunClock
 from harness.core.errors import RunFault
 from harness.core.handles import Cluster
@@ -23,6 +24,7 @@ from harness.experiment.pauses import no_long_pauses
 from harness.experiment.stage import Stage
 from harness.experiment.thrash import ThrashGuard
 from harness.experiment.timeline import StepFailed, SubjectGone, Timeline
+from harness.experiment.triggers import Triggers
 from harness.experiment.witnesses import Witnesses
 from harness.kube.api import Api
 from harness.record.models import Run
@@ -40,10 +42,13 @@ def _collectors(scenario: Scenario, options: RunOptions, observer: Observer) -> 
     """The scenario's collectors, and always those without which nobody knows when the system is settled (`latency`) or
     whether the run can be trusted (`host`, `apiserver`)."""
     pyroscope = options.pyroscope or scenario.pyroscope
+    wanted = scenario.profiling
+    windows = Settings(wanted.windows, wanted.length, wanted.cool_down, wanted.at_most)
     return registry.create(
         [*scenario.collect, "latency", "host", "apiserver"],
         memray=options.memray or scenario.memray,
         pyroscope=None if pyroscope == "off" else pyroscope,
+        on_demand=windows if wanted.on_demand else None,
         progress=observer,
     )
 
@@ -108,6 +113,9 @@ class Session:
                 for each in subject.replicas
             ),
         ]
+        if armed := stage.scenario.profiling.armed:
+            triggers = Triggers(armed, stage.witnesses, stage.writer.latest, subject.memory_limit)
+            helpers.append(asyncio.create_task(triggers.watch(), name="triggers"))
         timeline = Timeline(stage, cluster, subject, *election)
         try:
             await stage.witnesses.settle()

@@ -110,6 +110,8 @@ class Witnesses:
             self._failed(collector, f"a bug of the harness: {type(error).__name__}: {error}")
         else:
             return True
+        finally:
+            self.facts[self._collectors.index(collector)].heavy |= collector.heavy  # it may become so on the way
         return False
 
     def _failed(self, collector: Collector, reason: str) -> None:
