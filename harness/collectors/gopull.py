@@ -25,6 +25,8 @@ _GRACE_S = 10
 """For the answer about a window, beyond its length."""
 _MAX_BYTES = 64 << 20
 _PAUSE_S = 1.0
+_SAID = 200
+"""Bytes of an error that are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,11 @@ async def fetch(url: str, timeout: aiohttp.ClientTimeout = _SNAPSHOT, **query: s
             session.get(url, params=query) as response,
         ):
             if response.status != 200:
-                raise RunFault(f"answered with status {response.status}", place=url, remedy="look at subject.pprof")
+                said = (await response.content.read(_SAID)).decode(errors="replace").strip().partition("\n")[0]
+                words = f": {said}" if said and not said.startswith("<") else ""
+                raise RunFault(
+                    f"answered with status {response.status}{words}", place=url, remedy="look at subject.pprof"
+                )
             raw = bytearray()
             while chunk := await response.content.read(_MAX_BYTES - len(raw)):
                 raw += chunk

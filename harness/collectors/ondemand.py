@@ -52,6 +52,8 @@ class OnDemandCollector(Collector):
         self._by_triggers = 0
         self._closed: float | None = None
         self._over = False
+        self._resting = False
+        """What is averaged now must not be disturbed."""
         self._timer: asyncio.Task[None] | None = None
 
     async def prepare(self, launch: Launch) -> None:
@@ -68,7 +70,7 @@ class OnDemandCollector(Collector):
         self._tool.attach(context)
 
     async def phase_started(self, phase: str) -> None:
-        self._phase = phase
+        self._phase, self._resting = phase, False
         if phase in self._settings.phases:
             await self._open(f"phase {phase}")
 
@@ -97,6 +99,7 @@ class OnDemandCollector(Collector):
         await self._close(None, "the subject is restarted")
 
     async def settle(self) -> None:
+        self._resting = True
         await self._close(None, "the system is at rest")
 
     async def ending(self) -> None:
@@ -115,6 +118,8 @@ class OnDemandCollector(Collector):
     def _why_not(self) -> str | None:
         if self._reasons:
             return "a window is open"
+        if self._resting:
+            return "the system is at rest, for idle or settled values"
         if self._by_triggers >= self._settings.at_most:
             return f"there were {self._by_triggers} windows by triggers already"
         if self._closed is not None:

@@ -85,6 +85,7 @@ class Session:
         await leases.remember()
         electorate = self._electorate(api)
         subject = await start_subject(self._stage, stack, api, cluster, electorate)
+        self._stage.tell_subject(subject)
         watch = asyncio.create_task(self._watch_cluster(cluster), name="cluster-watch")
         stack.callback(watch.cancel)
         work = asyncio.create_task(self._measure(stack, api, cluster, subject, (leases, electorate)), name="timeline")

@@ -191,6 +191,7 @@ class Timeline:
                 )  # fmt: skip
         if subject.incarnation == before:  # it had died of something else, just then
             raise SubjectGone
+        self._stage.tell_subject(subject)
         await self._stage.witnesses.restarted()
         await self._stage.witnesses.phase_ended(name)
         self._stage.end_phase(phase)

@@ -12,7 +12,7 @@ from harness.record.comparison import Comparison
 from harness.record.gate import Gate
 from harness.record.history_models import HistoryDocument
 from harness.record.models import Experiment, Run, Show, Verdict
-from harness.record.profile_models import Profiled, ProfileDiff
+from harness.record.profile_models import Profiled, ProfiledGo, ProfileDiff
 from harness.record.selftest import SelfTest
 
 SCHEMAS: dict[str, type[BaseModel]] = {
@@ -21,6 +21,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "show.v1": Show,
     "experiment.v1": Experiment,
     "profile.v1": Profiled,
+    "profile-go.v1": ProfiledGo,
     "profile-diff.v1": ProfileDiff,
     "gate.v1": Gate,
     "history.v1": HistoryDocument,
