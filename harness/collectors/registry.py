@@ -13,6 +13,7 @@ from harness.collectors.host import HostCollector
 from harness.collectors.latency import LatencyCollector
 from harness.collectors.memory import MemoryCollector
 from harness.collectors.memray import MemrayAttachCollector, MemrayCollector
+from harness.collectors.meter import MeterCollector
 from harness.collectors.metrics import MetricsCollector
 from harness.collectors.ondemand import OnDemandCollector, Settings
 from harness.collectors.oom import OomCollector
@@ -53,6 +54,7 @@ _MAKERS: dict[str, Callable[[_Options], Collector]] = {
     "memray": lambda options: (MemrayAttachCollector if options.memray == "attach" else MemrayCollector)(
         options.progress
     ),
+    "meter": lambda _: MeterCollector(),
     "on-demand": lambda options: OnDemandCollector(options.progress, options.on_demand),
     "pyroscope": lambda options: PyroscopeCollector(
         options.progress, server=options.pyroscope_url, memory=options.pyroscope_memory

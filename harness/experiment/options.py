@@ -33,6 +33,8 @@ class RunOptions:
     """Environment variables added to the subject's."""
     memray: str | None = None
     """`launch`, `attach` or `off`; None leaves it to the scenario."""
+    collectors: tuple[str, ...] | None = None
+    """Exactly these, to measure what they cost; None: those of the scenario, and those that every run has."""
     pyroscope: str | None = None
     """`on` or a URL; None leaves it to the scenario."""
     report: bool = True

@@ -45,7 +45,7 @@ def _collectors(scenario: Scenario, options: RunOptions, observer: Observer) -> 
     wanted = scenario.profiling
     windows = Settings(wanted.windows, wanted.length, wanted.cool_down, wanted.at_most)
     return registry.create(
-        [*scenario.collect, "latency", "host", "apiserver"],
+        options.collectors if options.collectors is not None else [*scenario.collect, "latency", "host", "apiserver"],
         memray=options.memray or scenario.memray,
         pyroscope=None if pyroscope == "off" else pyroscope,
         on_demand=windows if wanted.on_demand else None,

@@ -12,6 +12,7 @@ from harness.record.comparison import Comparison
 from harness.record.gate import Gate
 from harness.record.history_models import HistoryDocument
 from harness.record.models import Experiment, Run, Show, Verdict
+from harness.record.overhead import Overhead
 from harness.record.profile_models import Profiled, ProfiledGo, ProfileDiff
 from harness.record.selftest import SelfTest
 
@@ -23,6 +24,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "profile.v1": Profiled,
     "profile-go.v1": ProfiledGo,
     "profile-diff.v1": ProfileDiff,
+    "overhead.v1": Overhead,
     "gate.v1": Gate,
     "history.v1": HistoryDocument,
     "checks.v1": Checks,
