@@ -22,7 +22,7 @@ from harness.kube.client import Client, FilesClient, OfficialClient, by_files
 from harness.kube.errors import ApiError, ApiUnreachable
 
 if TYPE_CHECKING:
-    from kubernetes.aio.client import Configuration  # imported when first used: 0.8 s and some 50 MiB
+    from kubernetes.aio.client import Configuration  # imported where it is needed: 0.25 s of CPU, 10 MiB
 
 JSON_TYPE = "application/json"
 PARTIAL_OBJECT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
