@@ -143,6 +143,7 @@ def _judged(goal: _Goal, found: Mapping[str, Cost]) -> GoalResult:
 
     return GoalResult(
         words=goal.words,
+        figure=goal.figure,
         bound=goal.bound,
         at_least=goal.at_least,
         unit=goal.unit,

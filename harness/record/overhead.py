@@ -41,6 +41,7 @@ class GoalResult(_Model):
     """A goal beside what was measured."""
 
     words: str
+    figure: str = Field(description="that it is about")
     bound: float
     at_least: bool = Field(description="the bound is a lower one")
     unit: Unit
