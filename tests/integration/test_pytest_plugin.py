@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from harness.core.paths import scenarios_dir
+from harness.core.paths import cache_dir, scenarios_dir
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.cluster
@@ -14,9 +14,14 @@ pytestmark = pytest.mark.cluster
 _CONTROLLER = [sys.executable, "-m", "harness.controllers.calibrated", "--kubeconfig", "{kubeconfig}"]
 
 
+_CACHE = cache_dir()
+"""Before pytester gives the suites a home of their own, in which the control plane would be built again."""
+
+
 @pytest.fixture(autouse=True)
 def _suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """A suite sees this plugin and no other, however much is installed, and warnings are errors in it."""
+    monkeypatch.setenv("HARNESS_CACHE", str(_CACHE))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makeini("[pytest]\naddopts = -p harness.testing.plugin --strict-markers -W error\n")
 
