@@ -123,5 +123,5 @@ expect: [completeness.Item == 1]
     assert "per Item.calibrated.harness.dev, more than 10 B (report: " in text
     assert "@no_task_leak: the test has made no run; call `run_scenario` in it" in text
     assert "did you mean 'items'?" in text
-    assert "Failed: the run is " in text
+    assert "the run is invalid: the subject made no request to the API server" in text
     assert len(list((pytester.path / "kept").glob("*/report.html"))) == 3
