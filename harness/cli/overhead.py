@@ -11,11 +11,12 @@ import typer
 from harness.cli.console import CliConsole
 from harness.cli.profile_show import until_signal
 from harness.cli.progress import TerminalObserver
-from harness.core.errors import ExitCode, UsageError
+from harness.core.errors import EnvironmentFault, ExitCode, UsageError
 from harness.experiment.overhead import Plan, measure
 from harness.experiment.overhead_arms import NAMES, chosen
 from harness.report import overhead_terminal
 from harness.scenario.hints import suggest
+from harness.subject import limits, scope
 
 
 def overhead(
@@ -41,6 +42,11 @@ def overhead(
     for name in only or []:
         if name not in NAMES:
             raise UsageError(f"--only {name!r} is unknown", remedy=suggest(name, NAMES, title="there are"))
+    scope.enter_if_needed()
+    if not (capability := limits.probe()).ok:  # without one there is nothing for the collector oom to watch
+        raise EnvironmentFault(
+            f"the subject gets a memory limit, and this machine cannot: {capability.sentence}", remedy=capability.remedy
+        )
     console = CliConsole(stderr=json)
     plan = Plan(chosen(only or []), pairs, seed, repos)
     with TerminalObserver(console) as progress:

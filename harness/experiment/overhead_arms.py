@@ -52,7 +52,7 @@ def scenario(arm: OverheadArm, repos: int, bundles: int) -> str:
     return (
         "name: overhead\n"
         "summary: A known amount of work, to see what looking at it costs.\n"
-        "subject: {controller: fleet, options: {workers: 50}, ready_timeout: 2m}\n"
+        "subject: {controller: fleet, options: {workers: 50}, memory_limit: 2Gi, ready_timeout: 2m}\n"
         "load:\n"
         "  - create: {kind: Cluster.management.cattle.io, count: 1, labels: {env: prod}}\n"
         f"  - create: {{kind: GitRepo, count: {repos}, bundles: {bundles}, matching: {max(1, repos // 2)}}}\n"
