@@ -25,6 +25,7 @@ VERBS = (
     "compare",
     "gate",
     "history",
+    "export",
     "profile",
     "overhead",
     "scenarios",
