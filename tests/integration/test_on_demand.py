@@ -26,7 +26,7 @@ _SCENARIO: dict[str, Any] = {
     "load": [
         {"create": {"kind": "Secret", "count": 60, "rate": "20/s"}},
         {"settle": {"quiet_for": "1s"}},
-        {"read": {"kind": "Secret", "count": 400, "rate": "10/s"}},
+        {"read": {"kind": "Secret", "count": 300, "rate": "10/s"}},
         {"settle": {"quiet_for": "1s"}},
     ],
     "profile": {"windows": ["create-Secret"], "triggers": ["tasks > 1"], "at_most": 1, "cool_down": "1h"},
