@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import night, outputs
+from harness.cli import cluster_options, night, outputs
 from harness.cli.console import CliConsole
 from harness.cli.gate_progress import GateObserver
 from harness.cli.run import parse_sets
@@ -28,7 +28,7 @@ from harness.report import gate_terminal, selftest_terminal
 from harness.scenario.load import load
 from harness.subject import scope
 
-_SPEC = "options:KEY=VALUE,…, set:KEY=VALUE,…, scenario, command:'PROGRAM …', or git:REVISION"
+_SPEC = "options:KEY=VALUE,…, set:KEY=VALUE,…, scenario, command:'PROGRAM …', git:REVISION, or image:REFERENCE"
 
 
 def gate(
@@ -49,7 +49,9 @@ def gate(
     ] = None,
     subject: Annotated[
         str | None,
-        typer.Option("--subject", metavar="CMD", help="Command of git arms; {worktree} is their checkout."),
+        typer.Option(
+            "--subject", metavar="CMD", help="Command of git arms ({worktree}: their checkout), or in image arms."
+        ),
     ] = None,
     pairs: Annotated[int | None, typer.Option("--pairs", min=2, max=100, help="Pairs at most; default 12.")] = None,
     primary: Annotated[
@@ -62,7 +64,14 @@ def gate(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter of both arms; repeatable.")
     ] = None,
     profile: Annotated[str | None, typer.Option("--profile", help="A profile of the scenario, such as quick.")] = None,
-    cluster: Annotated[str, typer.Option("--cluster", help="Where Kubernetes comes from: embedded.")] = "embedded",
+    cluster: cluster_options.Provider = "embedded",
+    kind_name: cluster_options.KindName = None,
+    kind_image: cluster_options.KindImage = None,
+    kind_config: cluster_options.KindConfig = None,
+    context: cluster_options.Context = None,
+    kubeconfig: cluster_options.Kubeconfig = None,
+    certain: cluster_options.Certain = False,
+    subject_role: cluster_options.SubjectRole = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Order and seeds of the pairs are drawn from it.")] = None,
     all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Do not end early, however clear it is.")] = False,
     every: Annotated[bool, typer.Option("--every", help="Show all metrics, not only those that moved.")] = False,
@@ -83,11 +92,8 @@ def gate(
     nightly: Annotated[
         bool, typer.Option("--nightly", help="Try an inconclusive gate once more; alert after three such nights.")
     ] = False,
-    history: Annotated[
-        Path | None,
-        typer.Option("--history", metavar="DIR", help="The history to add to; default history/ beside the runs."),
-    ] = None,
-    no_history: Annotated[bool, typer.Option("--no-history", help="Do not add the gate to a history.")] = False,
+    history: outputs.HistoryDir = None,
+    no_history: outputs.NoHistory = False,
     junit: outputs.JUnit = None,
     markdown: outputs.Markdown = None,
     github: outputs.GitHub = False,
@@ -107,8 +113,9 @@ def gate(
     if (rejudge is not None or self_test) and (nightly or acks is not None or wanted.wanted):
         raise UsageError("--rejudge and --self-test write no outputs", remedy="harness report EXPERIMENT writes them")
     options = RunOptions(
-        out=out or paths.runs_dir(), cluster=ClusterChoice(cluster), profile=profile, sets=parse_sets(sets or [])
-    )
+        out=out or paths.runs_dir(), profile=profile, sets=parse_sets(sets or []), subject_role=subject_role,
+        cluster=ClusterChoice(cluster, kind_name, kind_image, kind_config, context, kubeconfig, certain),
+    )  # fmt: skip
     if rejudge is not None:
         _refuse_beside("--rejudge takes all from the experiment", scenario, baseline, candidate, pairs, primary, sets)
         raise typer.Exit(_rejudge(ExperimentRecord.open(rejudge, options.out), json=json, every=every))
@@ -117,7 +124,7 @@ def gate(
         _refuse_beside(said, scenario, baseline, candidate, build, subject, pairs, primary, sets)
         raise typer.Exit(_self_test(replace(options, profile=None), profile or "full", seed, json=json))
     console = CliConsole(stderr=json)
-    store = None if no_history else history or paths.history_dir(options.out)
+    store = outputs.history_of(history, no_history, options.out)
     if resume is not None:
         said = "--resume takes all from the experiment"
         _refuse_beside(said, scenario, baseline, candidate, build, subject, pairs, primary, sets, profile, seed)

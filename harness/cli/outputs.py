@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from harness.core import paths
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.gate import acks, checks, github, junit, markdown
 from harness.gate.acks import NONE, Acks
@@ -28,6 +29,18 @@ ChecksFile = Annotated[Path | None, typer.Option("--checks", metavar="FILE", hel
 AcksFile = Annotated[
     Path | None, typer.Option("--acks", metavar="FILE", help="Known regressions, which are warnings until they expire.")
 ]
+
+
+HistoryDir = Annotated[
+    Path | None,
+    typer.Option("--history", metavar="DIR", help="The history to add to; default history/ beside the runs."),
+]
+NoHistory = Annotated[bool, typer.Option("--no-history", help="Do not add what is measured to a history.")]
+
+
+def history_of(given: Path | None, none: bool, runs_dir: Path) -> Path | None:
+    """The history that these options mean; None where there is to be none."""
+    return None if none else given or paths.history_dir(runs_dir)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 from harness.core.errors import ExitCode, UsageError
-from harness.experiment import pairs, preflight, specs, worktree
+from harness.experiment import images, pairs, preflight, specs, worktree
 from harness.experiment.options import Observer, RunOptions
 from harness.experiment.pairs import Measuring, Schedule
 from harness.experiment.specs import Arm
@@ -39,7 +40,7 @@ class Request:
     candidate: str
     build: str | None = None
     subject: str | None = None
-    """The command of git arms, in place of the scenario's."""
+    """The command of git arms, in place of the scenario's; of image arms a command in the image."""
     pairs: int | None = None
     primary: Sequence[tuple[str, str]] = ()
     """Metric and threshold, in place of the scenario's."""
@@ -93,7 +94,10 @@ def _asked(
     return {
         "scenario": str(file.path.absolute()),
         "sha256": file.sha256,
-        "cluster": options.cluster.provider,
+        "cluster": {
+            name: str(value) if isinstance(value, Path) else value for name, value in asdict(options.cluster).items()
+        },
+        "subject_role": options.subject_role,
         "sets": {name: redact_text(value) for name, value in options.sets.items()},
         "primary": {item.metric: item.text for item in primary},
         "build": redact_text(request.build) if request.build else None,
@@ -144,17 +148,17 @@ def arms_of(
         raise UsageError("--build is for git:REVISION, and neither arm is one", remedy="leave it out")
     for name in ARMS:
         arms[name] = worktree.prepare(arms[name], file, scenario, request.build, stack, say)
-    for name in ARMS:
-        arm = arms[name]
-        resolved = resolve(file, profile=options.profile, sets=arm.sets)
+    resolved_of = {name: resolve(file, profile=options.profile, sets=arm.sets) for name, arm in arms.items()}
+    images.check(arms, options, resolved_of)
+    for name, resolved in resolved_of.items():
+        arms[name] = images.identified(arms[name], say)
         pairs.check_fixed_work(resolved, file.name)
         if (options.memray or resolved.memray) == "launch":
             raise UsageError(
                 "memray changes what is measured, so nothing can be judged under it", place=file.name,
                 remedy="switch it off for the gate: --set memray=off",
             )  # fmt: skip
-        its_options = replace(options, sets=arm.sets, subject=arm.subject or options.subject)
-        preflight.check([resolved], its_options, file.path.parent)
+        preflight.check([resolved], pairs.options_of(arms[name], options), file.path.parent)
     return arms
 
 

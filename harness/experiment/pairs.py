@@ -111,6 +111,18 @@ def begin(
     return measuring
 
 
+def options_of(arm: Arm, options: RunOptions) -> RunOptions:
+    """The options of the arm's runs: those of all, with its subject in place of the scenario's."""
+    return replace(
+        options,
+        sets={**options.sets, **arm.sets},
+        subject=arm.subject or options.subject,
+        subject_image=arm.image or options.subject_image,
+        subject_env={**options.subject_env, **arm.env},
+        commit=arm.facts.revision or options.commit,
+    )
+
+
 def measure_pair(
     measuring: Measuring,
     item: Schedule,
@@ -143,15 +155,9 @@ def measure_run(
     observer: Observer,
 ) -> Side:
     """Measure one run of one arm, on a cluster of its own, and add it to the experiment."""
-    sets = {**options.sets, **arm.sets, "seed": str(seed)}
-    its_options = replace(
-        options,
-        sets=sets,
-        subject=arm.subject or options.subject,
-        subject_env={**options.subject_env, **arm.env},
-        commit=arm.facts.revision or options.commit,
-    )
-    scenario = resolve(file, profile=options.profile, sets=sets)
+    its_options = options_of(arm, options)
+    its_options.sets["seed"] = str(seed)
+    scenario = resolve(file, profile=options.profile, sets=its_options.sets)
     run = run_one(
         file, scenario, arm=name, options=its_options, observer=observer, experiment_id=measuring.facts.experiment_id
     )

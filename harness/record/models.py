@@ -273,13 +273,17 @@ class ExperimentArm(_Model):
     """One side of a paired experiment: the subject that was put in place of the scenario's."""
 
     spec: str = Field(description="as the user wrote it, secrets redacted")
-    kind: Literal["scenario", "options", "command", "git", "stored"]
+    kind: Literal["scenario", "options", "command", "git", "image", "stored"]
     words: str = Field(description="what it is, for people")
     sets: dict[str, str] = Field(default={}, description="values set over the scenario's")
     command: str | None = Field(default=None, description="command that replaces the scenario's, secrets redacted")
     revision: str | None = Field(default=None, description="of a git subject: the full commit id")
     build: str | None = Field(
         default=None, description="of a git subject: the command it was built with, secrets redacted"
+    )
+    image: str | None = Field(default=None, description="of an image subject: its reference")
+    image_id: str | None = Field(
+        default=None, description="what the reference meant to this machine's Docker; null where it has no such image"
     )
 
 
