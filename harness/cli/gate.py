@@ -75,6 +75,16 @@ def gate(
     seed: Annotated[int | None, typer.Option("--seed", help="Order and seeds of the pairs are drawn from it.")] = None,
     all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Do not end early, however clear it is.")] = False,
     every: Annotated[bool, typer.Option("--every", help="Show all metrics, not only those that moved.")] = False,
+    memray_pairs: Annotated[
+        int,
+        typer.Option(
+            "--memray-pairs",
+            metavar="N",
+            min=0,
+            max=20,
+            help="Of a regression: N more pairs under memray, which say which allocation sites grew.",
+        ),
+    ] = 0,
     self_test: Annotated[
         bool,
         typer.Option("--self-test", help="Let the gate judge known regressions; --profile quick or full (default)."),
@@ -144,6 +154,7 @@ def gate(
             primary=[_threshold(text) for text in primary or []],
             seed=seed,
             early=not all_pairs,
+            memray_pairs=memray_pairs,
         )
         file = load(scenario)
         scope.enter_if_needed()

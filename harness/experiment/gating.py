@@ -46,6 +46,8 @@ class Request:
     """Metric and threshold, in place of the scenario's."""
     seed: int | None = None
     early: bool = True
+    memray_pairs: int = 0
+    """Of a regression: pairs to measure under memray afterwards, which say which allocation sites grew."""
 
 
 class Watcher(Observer, Protocol):
@@ -84,7 +86,7 @@ def run_gate(file: ScenarioFile, options: RunOptions, request: Request, watcher:
         )
         watcher.plan(measuring.facts.experiment_id, arms, number, primary)
         measure(measuring, question, file, options, arms, watcher)
-    return close(measuring, question)
+        return close(measuring, question, file, options, arms, watcher, memray_pairs=request.memray_pairs)
 
 
 def _asked(
@@ -103,6 +105,7 @@ def _asked(
         "build": redact_text(request.build) if request.build else None,
         "subject": redact_text(request.subject) if request.subject else None,
         "early": request.early,
+        "memray_pairs": request.memray_pairs,
     }
 
 
@@ -209,12 +212,22 @@ def _over(question: Question, measured: Sequence[Pair]) -> tuple[bool, str]:
     return False, note
 
 
-def close(measuring: Measuring, question: Question) -> Gate:
-    """Judge what there is, and store it with the experiment."""
+def close(
+    measuring: Measuring, question: Question, file: ScenarioFile, options: RunOptions, arms: dict[ArmName, Arm],
+    watcher: Watcher, *, memray_pairs: int,
+) -> Gate:  # fmt: skip
+    """Judge what there is, look for allocation sites where that was asked for, and store it with the experiment."""
     message = None
     if measuring.interrupted:
         message = f"interrupted after {len(measuring.pairs)} of {question.pairs} pairs"
     gate = judge(question, measuring.pairs, ended_at=datetime.now(UTC), interrupted=message)
     measuring.record.save_gate(gate)
+    if gate.verdict == "regress" and memray_pairs:
+        profiled = pairs.under_memray(measuring, memray_pairs, file, options, arms, watcher)
+        cut, measuring.interrupted = measuring.interrupted, False  # the verdict stands, whatever was still to come
+        gate = judge(question, measuring.pairs, ended_at=datetime.now(UTC), profiled=profiled)
+        if cut:
+            gate.warnings.append(f"interrupted after {len(profiled)} of {memray_pairs} pairs under memray")
+        measuring.record.save_gate(gate)
     pairs.end(measuring, ExitCode(gate.exit_code), message)
     return gate

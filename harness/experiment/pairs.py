@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 
 from harness.core import ids, paths
 from harness.core.errors import ExitCode, UsageError
@@ -16,7 +17,7 @@ from harness.experiment.arms import run_until_signal
 from harness.experiment.options import Observer, RunOptions
 from harness.experiment.runner import run_one
 from harness.experiment.specs import Arm
-from harness.gate.pairing import ARMS, Pair, Side
+from harness.gate.pairing import ARMS, PROFILED, Pair, Side
 from harness.record import owner
 from harness.record.experiments import ExperimentRecord
 from harness.record.gate import ArmName
@@ -173,6 +174,37 @@ def measure_run(
     measuring.save()
     measuring.interrupted |= verdict.verdict == "interrupted"
     return Side(RunRecord(record.path), verdict)  # afresh: what judged it keeps the tables open
+
+
+def under_memray(
+    measuring: Measuring,
+    number: int,
+    file: ScenarioFile,
+    options: RunOptions,
+    arms: Mapping[ArmName, Arm],
+    observer: Observer,
+) -> list[Pair]:
+    """Pairs whose subjects run under memray, with the seeds and orders of the first pairs; they are compared in profiles only.
+
+    Fewer after an interruption.
+    """
+    assert measuring.facts.seed is not None
+    profiled = replace(options, memray="launch", report=False)
+    found: list[Pair] = []
+    try:
+        for item in islice(schedule(measuring.facts.seed), number):
+            sides: dict[ArmName, Side] = {}
+            for name in item.order:
+                observer.step(f"under memray, pair {item.number} of {number}: {name}")
+                sides[name] = measure_run(
+                    measuring, item.number, item.seed, PROFILED[name], file, profiled, arms[name], observer
+                )
+                if measuring.interrupted:
+                    return found
+            found.append(Pair(item.number, item.seed, item.order, sides))
+    except KeyboardInterrupt:  # between two runs
+        measuring.interrupted = True
+    return found
 
 
 def end(measuring: Measuring, exit_code: int, message: str | None = None) -> None:

@@ -48,6 +48,7 @@ def resume_gate(record: ExperimentRecord, options: RunOptions, watcher: gating.W
     request = gating.Request(
         baseline=_spec(facts, "baseline"), candidate=_spec(facts, "candidate"), build=asked["build"],
         subject=asked["subject"], pairs=facts.pairs, seed=facts.seed, early=asked["early"],
+        memray_pairs=asked.get("memray_pairs", 0),
     )  # fmt: skip
     scenario = resolve(file, profile=options.profile, sets=options.sets)
     with ExitStack() as stack:
@@ -63,7 +64,8 @@ def resume_gate(record: ExperimentRecord, options: RunOptions, watcher: gating.W
         )  # fmt: skip
         watcher.plan(facts.experiment_id, arms, facts.pairs, question.primary)
         gating.measure(measuring, question, file, options, arms, watcher)
-    return gating.close(measuring, question)
+        memray_pairs = request.memray_pairs
+        return gating.close(measuring, question, file, options, arms, watcher, memray_pairs=memray_pairs)
 
 
 def _asked(record: ExperimentRecord) -> dict[str, Any]:

@@ -122,6 +122,7 @@ class Blamed(_Model):
     pairs_grown: int = Field(description="pairs in which it grew")
     pairs: int
     sentence: str
+    callers: list[str] = Field(default=[], description="of an allocation site: who called, innermost first")
 
 
 class GateEnvironment(_Model):
