@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from harness.cli import cluster_options, night, outputs
 from harness.cli.console import CliConsole
@@ -23,7 +24,7 @@ from harness.experiment.options import RunOptions
 from harness.gate import again, stored
 from harness.gate import nights as nights_policy
 from harness.gate.checks import of_gate
-from harness.record.experiments import ExperimentRecord
+from harness.record.experiments import GATE_FILE, SELF_TEST_FILE, ExperimentRecord
 from harness.report import gate_terminal, selftest_terminal
 from harness.scenario.load import load
 from harness.subject import scope
@@ -165,14 +166,14 @@ def gate(
                 kept = stored.find(baseline, options.out)
                 measure = functools.partial(stored_baseline.run_stored, file, options, request, kept, watcher)
             result, nights = night.judge(measure, store, nightly=nightly)
+    written = ExperimentRecord.open(result.experiment_id if resume is None else record.path, options.out)
+    page = outputs.write_page(written)
     if json:
         sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
     else:
         console.print()
         gate_terminal.render(result, console, every=every)
-        console.print()
-        directory = paths.experiments_dir(options.out) / result.experiment_id
-        console.print(f"  {directory / 'gate.json'}", soft_wrap=True, markup=False)
+        _files(console, written.path / GATE_FILE, page)
     found = nights_policy.apply(wanted.together([of_gate(result, wanted.known)]), nights)
     wanted.emit(found, to_stderr=json)
     raise typer.Exit(found.exit_code)
@@ -185,24 +186,35 @@ def _self_test(options: RunOptions, profile: str, seed: int | None, *, json: boo
     console = CliConsole(stderr=json)
     with GateObserver(console) as watcher:
         result = selftest.run_self_test(options, profile, 1 if seed is None else seed, watcher)
+    written = ExperimentRecord.open(result.experiment_id, options.out)
+    page = outputs.write_page(written)
     if json:
         sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
     else:
         console.print()
         selftest_terminal.render(result, console)
-        directory = paths.experiments_dir(options.out) / result.experiment_id
-        console.print(f"\n  {directory / selftest.FILE}", soft_wrap=True, markup=False)
+        _files(console, written.path / SELF_TEST_FILE, page)
     return result.exit_code
 
 
 def _rejudge(record: ExperimentRecord, *, json: bool, every: bool) -> int:
     result = again.judge_again(record)
     record.save_gate(result)
+    page = outputs.write_page(record)
     if json:
         sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
     else:
-        gate_terminal.render(result, CliConsole(), every=every)
+        console = CliConsole()
+        gate_terminal.render(result, console, every=every)
+        _files(console, record.path / GATE_FILE, page)
     return result.exit_code
+
+
+def _files(console: Console, *files: Path | None) -> None:
+    """Where the result is, as a document and as a page."""
+    console.print()
+    for file in filter(None, files):
+        console.print(f"  {file}", soft_wrap=True, markup=False)
 
 
 def _refuse_beside(cause: str, *given: object) -> None:

@@ -14,7 +14,7 @@ from harness.gate.checks import of_gate, of_run
 from harness.record.checks import CheckSuite
 from harness.record.experiments import ExperimentRecord
 from harness.record.reader import RunRecord
-from harness.report import html, oom
+from harness.report import experiment_page, html, oom
 
 
 def report(
@@ -34,7 +34,7 @@ def report(
     checks: outputs.ChecksFile = None,
     acks: outputs.AcksFile = None,
 ) -> None:
-    """Write the HTML report of a run and print its path; of a run or an experiment write what CI systems read.
+    """Write the HTML report of a run or an experiment, print its path, and write what CI systems read.
 
     Exits 0 if what was asked for is written, whatever the verdict.
 
@@ -44,11 +44,13 @@ def report(
     wanted = outputs.parse(junit, markdown, github, checks, acks)
     experiment = ExperimentRecord.find(run, out)
     if experiment is not None:
-        if not wanted.wanted or recompute or output is not None:
+        if recompute:
             raise UsageError(
-                f"{run} is an experiment, which has no page", remedy="write --junit, --markdown, --checks or --github"
+                "--recompute is about one run", place=run, remedy="harness gate --rejudge judges a gate again"
             )
-        wanted.emit(wanted.together(_suites(experiment, wanted)), to_stderr=False)
+        if wanted.wanted:
+            wanted.emit(wanted.together(_suites(experiment, wanted)), to_stderr=False)
+        typer.echo(experiment_page.write(experiment, output), err=wanted.github)
         return
     record = RunRecord.open(run, out)
     verdict = None if recompute else record.verdict

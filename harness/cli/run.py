@@ -18,6 +18,7 @@ from harness.experiment import arms
 from harness.experiment.observe import SHORTEST_S, Observation
 from harness.experiment.options import RunOptions
 from harness.gate.checks import of_run
+from harness.record.experiments import ExperimentRecord
 from harness.report import terminal
 from harness.scenario.load import load
 from harness.subject import scope
@@ -118,9 +119,12 @@ def run(
         else:
             console.print()
             terminal.render(record, show.stored_or_judged(record), console)
+    page = None if outcome.experiment is None else outputs.write_page(ExperimentRecord(outcome.experiment))
     if len(outcome.records) > 1 and not json:
         console.print()
         terminal.summary([(record, show.stored_or_judged(record)) for record in outcome.records], console)
+    if page is not None:
+        console.print(f"\n  {page}", soft_wrap=True, markup=False)
     verdicts = [(record.run, show.stored_or_judged(record)) for record in outcome.records]
     found = wanted.together([of_run(run, verdict, wanted.known) for run, verdict in verdicts])
     wanted.emit(found, to_stderr=json)

@@ -32,12 +32,10 @@ from harness.gate.effects import value_of
 from harness.gate.environment import environment
 from harness.gate.pairing import Pair, Side
 from harness.record.selftest import SelfTest
-from harness.record.writer import write_atomically
 from harness.scenario.load import ScenarioFile, load
 from harness.scenario.resolve import resolve
 
 SCENARIO = "calibrated"
-FILE = "selftest.json"
 Profile = Literal["quick", "full"]
 PAIRS: dict[Profile, int] = {"quick": PAIRS_PER_GATE, "full": 40}
 NAMES: dict[Profile, tuple[str, ...]] = {"quick": ("leak",), "full": tuple(item.name for item in CONDITIONS)}
@@ -99,7 +97,7 @@ def run_self_test(options: RunOptions, profile: Profile, seed: int, watcher: Wat
     except KeyboardInterrupt:
         measuring.interrupted = True
     result = _result(measuring, profile, planned, chosen, blocks)
-    write_atomically(measuring.record.path / FILE, result.model_dump_json(by_alias=True, indent=1) + "\n")
+    measuring.record.save_self_test(result)
     pairs.end(measuring, result.exit_code, "; ".join(result.reasons) or None)
     return result
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from harness.record.savable import SavableModel
 
 VerdictName = Literal["passed", "failed", "inconclusive", "invalid", "error", "interrupted"]
 PhaseAction = Literal[
@@ -35,8 +37,8 @@ _Count = Annotated[int, Field(ge=0)]
 _Nanoseconds = Annotated[int, Field(description="nanoseconds since the run's origin, monotonic")]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+class _Model(SavableModel, BaseModel):
+    pass
 
 
 class Owner(_Model):
