@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,7 @@ from harness.cli.run import parse_sets
 from harness.cluster.choice import ClusterChoice
 from harness.core import paths
 from harness.core.errors import UsageError
-from harness.experiment import gating, selftest, specs, stored_baseline
+from harness.experiment import gating, selftest, selftest_resume, specs, stored_baseline
 from harness.experiment import resume as resuming
 from harness.experiment.options import RunOptions
 from harness.gate import again, stored
@@ -91,7 +90,10 @@ def gate(
         typer.Option("--self-test", help="Let the gate judge known regressions; --profile quick or full (default)."),
     ] = False,
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="EXPERIMENT", help="Take an interrupted gate up again.")
+        str | None,
+        typer.Option(
+            "--resume", metavar="EXPERIMENT", help="Take an interrupted gate (with --self-test: self-test) up again."
+        ),
     ] = None,
     rejudge: Annotated[
         str | None,
@@ -133,7 +135,9 @@ def gate(
     if self_test:
         said = "--self-test measures a subject of its own"
         _refuse_beside(said, scenario, baseline, candidate, build, subject, pairs, primary, sets)
-        raise typer.Exit(_self_test(replace(options, profile=None), profile or "full", seed, json=json))
+        if resume is not None:
+            _refuse_beside("--resume takes all from the experiment", profile, seed)
+        raise typer.Exit(_self_test(options, profile or "full", seed, resume, json=json))
     console = CliConsole(stderr=json)
     store = outputs.history_of(history, no_history, options.out)
     if resume is not None:
@@ -179,14 +183,18 @@ def gate(
     raise typer.Exit(found.exit_code)
 
 
-def _self_test(options: RunOptions, profile: str, seed: int | None, *, json: bool) -> int:
+def _self_test(options: RunOptions, profile: str, seed: int | None, resume: str | None, *, json: bool) -> int:
     if profile not in selftest.PAIRS:
         raise UsageError(f"--self-test has no profile {profile!r}", remedy="write --profile quick or --profile full")
     scope.enter_if_needed()
     console = CliConsole(stderr=json)
     with GateObserver(console) as watcher:
-        result = selftest.run_self_test(options, profile, 1 if seed is None else seed, watcher)
-    written = ExperimentRecord.open(result.experiment_id, options.out)
+        if resume is None:
+            result = selftest.run_self_test(options, profile, 1 if seed is None else seed, watcher)
+            written = ExperimentRecord.open(result.experiment_id, options.out)
+        else:
+            written = ExperimentRecord.open(resume, options.out)
+            result = selftest_resume.resume_self_test(written, options, watcher)
     page = outputs.write_page(written)
     if json:
         sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")

@@ -17,7 +17,6 @@ from harness.experiment.specs import Arm
 from harness.gate.judge import Question
 from harness.gate.pairing import ARMS
 from harness.gate.stored import pairs_of
-from harness.record import owner
 from harness.record.experiments import ExperimentRecord
 from harness.record.gate import ArmName, Gate
 from harness.record.models import Experiment
@@ -115,8 +114,6 @@ def _taken_up(record: ExperimentRecord) -> Measuring:
         if len(pair.sides) == len(ARMS) and all(side.verdict.verdict != "interrupted" for side in pair.sides.values())
     ]
     numbers = {pair.number for pair in complete}
-    facts.runs = [run for run in facts.runs if run.pair in numbers]
-    facts.state, facts.owner, facts.message, facts.ended_at = "running", owner.this_process(), None, None
     measuring = Measuring(record, facts, complete)
-    measuring.save()
+    measuring.take_up([run for run in facts.runs if run.pair in numbers])
     return measuring
