@@ -47,6 +47,8 @@ def test_a_short_gate_measures_pairs_and_too_few_decide_nothing(tmp_path: Path) 
     assert record.gate.model_dump(mode="json", by_alias=True) == gate
     experiment = json.loads((record.path / "experiment.json").read_text())
     assert _valid(experiment, "experiment.v1")["state"] == "complete"
+    page = (record.path / "report.html").read_text()
+    assert all(run_id in page for pair in gate["pairs"] for run_id in pair["runs"].values())
     runs = record.runs()
     assert [run.run.seed for run in runs[:2]] == [gate["pairs"][0]["seed"]] * 2
     assert runs[0].run.seed != runs[2].run.seed

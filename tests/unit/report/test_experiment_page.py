@@ -11,7 +11,11 @@ from typing import Any
 import plotly.graph_objects
 import pytest
 import report_hostile
+from typer.testing import CliRunner
 
+from harness.cli import outputs
+from harness.cli.main import command_line
+from harness.core.errors import UsageError
 from harness.record.experiments import ExperimentRecord
 from harness.record.gate import Blamed, Difference, Gate, GateEnvironment, GatePair, PairValue, Primary
 from harness.record.models import Experiment, ExperimentArm, ExperimentRun
@@ -189,3 +193,26 @@ def _harmless(page: str) -> None:
     assert "\x1b" not in page
     assert "\u202e" not in page
     assert "window.pwned=1</script>" not in _markup(page)
+
+
+def test_harness_report_writes_the_page_of_an_experiment_and_what_ci_reads(tmp_path: Path) -> None:
+    record = saved(tmp_path, gate())
+    call = CliRunner().invoke
+    done = call(command_line(("report",)), ["report", str(record.path), "--junit", str(tmp_path / "x.xml")])
+    assert (done.exit_code, done.stdout.strip()) == (0, str(record.path / "report.html"))
+    assert (record.path / "report.html").is_file()
+    assert (tmp_path / "x.xml").is_file()
+    other = call(
+        command_line(("report",)), ["report", record.path.name, "--out", str(tmp_path), "-o", str(tmp_path / "p.html")]
+    )
+    assert (other.exit_code, (tmp_path / "p.html").is_file()) == (0, True)
+    refused = call(command_line(("report",)), ["report", str(record.path), "--recompute"])
+    assert isinstance(refused.exception, UsageError)
+    assert "--recompute is about one run" in str(refused.exception)
+
+
+def test_a_page_that_cannot_be_written_costs_a_warning_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = saved(tmp_path, gate())
+    (record.path / "report.html").mkdir()
+    assert outputs.write_page(record) is None
+    assert "warning: " in capsys.readouterr().err
