@@ -127,6 +127,19 @@ def test_allocation_sites_that_grew_in_all_profiled_pairs_are_blamed(tmp_path: P
     assert gate.warnings == []
 
 
+def test_what_grew_no_more_than_its_noise_is_not_blamed(tmp_path: Path) -> None:
+    held = [(100_000, 150_000), (500_000, 560_000), (900_000, 980_000)]
+    assert rank([], [], under_memray(tmp_path, *(({"pool": a}, {"pool": b}) for a, b in held))) == []
+
+
+def test_what_grew_surely_but_not_in_nearly_all_pairs_is_not_blamed(tmp_path: Path) -> None:
+    steady = [({"store": 100}, {"store": 700})] * 8
+    shrunk = [({"store": 1000}, {"store": 900})]
+    nine_of_ten = rank([], [], under_memray(tmp_path / "a", *steady, steady[0], *shrunk))
+    assert [item.pairs_grown for item in nine_of_ten] == [9]
+    assert rank([], [], under_memray(tmp_path / "b", *steady, *shrunk * 2)) == []
+
+
 def test_one_profiled_pair_has_no_interval_and_says_what_it_saw(tmp_path: Path) -> None:
     (blamed,) = rank([], [], under_memray(tmp_path, ({"store": 1000}, {"store": 3000})))
     assert blamed.sentence == (
