@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import random
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,7 @@ from harness.experiment.options import RunOptions
 from harness.gate.again import judge_again
 from harness.gate.pairing import Side
 from harness.record.experiments import ExperimentRecord
-from harness.record.models import ExperimentRun, Run, VerdictName
-from harness.record.reader import RunRecord
+from harness.record.models import ExperimentRun, VerdictName
 from harness.scenario.load import load
 from tests import records
 
@@ -48,7 +45,7 @@ class Runs:
         run_id = f"20261122-{self.made:06d}-{name[0] * 5}"
         value, word, reason = self.give(name, self.made)
         self.made += 1
-        record = _record(self.directory / run_id, name, seed)
+        record = records.RecordBuilder(self.directory / run_id, run_id=run_id, arm=name).write(seed=seed)
         verdict = records.verdict_of(record, {HEAP: value}, word, 0, reasons=[reason])
         measuring.facts.runs.append(
             ExperimentRun(run_id=run_id, arm=name, order=self.made, verdict=word, exit_code=0, pair=pair, seed=seed)
@@ -56,22 +53,6 @@ class Runs:
         measuring.save()
         measuring.interrupted |= word == "interrupted"
         return Side(record, verdict)
-
-
-def _record(path: Path, arm: str, seed: int) -> RunRecord:
-    """A record of facts alone: opening DuckDB for tables that nobody reads takes most of a test's time."""
-    facts = _facts()
-    scenario = facts.scenario.model_copy(update={"arm": arm})
-    facts = facts.model_copy(update={"run_id": path.name, "scenario": scenario, "seed": seed})
-    path.mkdir(parents=True, exist_ok=True)
-    (path / "run.json").write_text(facts.model_dump_json(by_alias=True))
-    return RunRecord(path)
-
-
-@functools.cache
-def _facts() -> Run:
-    with tempfile.TemporaryDirectory() as directory:
-        return records.RecordBuilder(Path(directory) / "run").write().run
 
 
 def heaps(factor: float) -> Callable[[str, int], Outcome]:
