@@ -17,12 +17,12 @@ from harness.process import leftovers
 from harness.record import schemas
 from harness.record.experiments import ExperimentRecord
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]  # four runs; on a busy machine a minute each
 
 _HARNESS = [sys.executable, "-m", "harness.cli.main"]
 _GATE = [
-    *_HARNESS, "gate", "calibrated", "--set", "items=40", "--set", "bytes_per_object=1KiB", "--set", "quiet=1s", "--baseline", "scenario",
-    "--candidate", "calibrated:noop_writes=2", "--primary", "writes.total=10%",
+    *_HARNESS, "gate", "calibrated", "--set", "items=40", "--set", "bytes_per_object=1KiB", "--set", "quiet=1s",
+    "--baseline", "scenario", "--candidate", "calibrated:noop_writes=2", "--primary", "writes.total=10%",
 ]  # fmt: skip
 
 
