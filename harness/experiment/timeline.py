@@ -9,7 +9,9 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar, cast
 
 from harness.collectors.latency import LatencyCollector
+from harness.collectors.memory import MemoryCollector
 from harness.collectors.metrics import MetricsCollector
+from harness.collectors.tasks import TasksCollector
 from harness.core.errors import RunFault
 from harness.core.handles import Cluster
 from harness.core.ids import RUN_ENV
@@ -33,6 +35,9 @@ from harness.subject.replicas import RunSubject
 
 SETTLED_SECONDS = 2.0
 """The window over which settled values are averaged: part of the definition of "settled"."""
+
+POINT_SECONDS = 0.6
+"""How long a measuring point lasts after its collection: six looks at the memory, one at the descriptors at least."""
 
 _T = TypeVar("_T")
 
@@ -62,6 +67,7 @@ class Timeline:
         self._leases = leases
         self._electorate = electorate
         self._generator: LoadGenerator | None = None
+        self._points = 0
 
     async def run(self, generator: LoadGenerator) -> None:
         """Every step of the scenario's load, then the last measurement. Raises SubjectGone and StepFailed."""
@@ -163,6 +169,32 @@ class Timeline:
         seconds = (phase.ended_ns - phase.started_ns) / 1e9
         how = "quiet" if phase.settled else f"not quiet within {step.timeout:.0f} s"
         self._stage.observer.phase_ended(name, f"{how} after {seconds:.1f} s")
+        if step.point:
+            await self._point(trim=step.trim)
+
+    async def _point(self, *, trim: bool) -> None:
+        """A measuring point: force a collection, then look for a while; with `trim` once more after free memory was given back."""
+        self._points += 1
+        phase = self._stage.begin_phase(f"point-{self._points}", "point")
+        await self._while_alive(self._stage.witnesses.settle())
+        await self._look()
+        self._stage.end_phase(phase)
+        if not trim:
+            return
+        phase = self._stage.begin_phase(f"trim-{self._points}", "trim")
+        tasks = self._stage.witnesses.find(TasksCollector)
+        reason = "nobody is inside the subject" if tasks is None else await self._while_alive(tasks.trim())
+        started = self._stage.clock.now_ns()
+        await self._look()
+        self._stage.writer.event("trim", point=self._points, since_ns=started, reason=reason)
+        self._stage.end_phase(phase)
+
+    async def _look(self) -> None:
+        """A short window with one look at the memory at least, however busy the machine is."""
+        await self._while_alive(asyncio.sleep(POINT_SECONDS))
+        memory = self._stage.witnesses.find(MemoryCollector)
+        if memory is not None:
+            memory.look()
 
     async def _restart(self, name: str, step: Restart) -> None:
         phase = self._stage.begin_phase(name, "restart")

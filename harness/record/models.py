@@ -27,6 +27,8 @@ PhaseAction = Literal[
     "failover",
     "hook",
     "observe",
+    "point",
+    "trim",
 ]
 LOAD_ACTIONS: tuple[PhaseAction, ...] = ("create", "flip", "delete", "patch", "read", "list", "churn", "watch")
 """Phases in which the load generator sends requests."""

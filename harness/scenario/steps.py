@@ -213,10 +213,17 @@ class Settle(StepForm):
         default=600.0, description="after which the run goes on, with a warning", json_schema_extra={"default": "10m"}
     )
 
+    point: bool = Field(default=False, description="then force a collection and take a measuring point")
+    trim: bool = Field(
+        default=False, description="after the point let the C library give free memory back, and look again"
+    )
+
     @model_validator(mode="after")
     def _can_end(self) -> Self:
         if self.quiet_for >= self.timeout:
             raise fault("quiet_for is not below timeout, so it cannot come to rest; raise timeout", key="quiet_for")
+        if self.trim and not self.point:
+            raise fault("trim is looked at beside a point; add point: true", key="trim")
         return self
 
 
