@@ -1,8 +1,8 @@
 """Does a quantity come back after each cycle? Judged against a bound that was stated beforehand, from both sides. Pure.
 
-*Grows* needs a slope that is certainly above the bound; *steady* one that is certainly below it. A slope that merely is not
-significant clears nothing: what lies between is *unclear*, and needs more cycles. What rose and is certainly flat in the last half
-has *filled*: a cache that found its size.
+*Grows* needs a slope that is certainly above the bound; *steady* one that is certainly below it. A slope that merely is
+not significant clears nothing: what lies between is *unclear*, and needs more cycles. What rose and is certainly flat in
+the last half has *filled*: a cache that found its size.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The result of a run of cycles: what does not come back, of which sort it is, and which code is to blame. From the record alone."""
+"""The result of a run of cycles: what does not come back, of which sort it is, which code is to blame. From the record alone."""
 
 from __future__ import annotations
 
@@ -130,7 +130,8 @@ def _sentence(quantity: Quantity, judged: Judged, limit: float, objects: int) ->
         return judged.why
     whole = judged.whole
     if judged.behaviour == "steady":
-        return f"comes back: {_rate(quantity.unit, whole.slope, objects)}, certainly below {_text(quantity.unit, limit)} per cycle"
+        below = f"certainly below {_text(quantity.unit, limit)} per cycle"
+        return f"comes back: {_rate(quantity.unit, whole.slope, objects)}, {below}"
     if judged.behaviour == "filled":
         return "rose, and has stopped: in the last half it certainly grows by less than " + _text(quantity.unit, limit)
     reach = "" if not math.isfinite(whole.low) else f", at least {_text(quantity.unit, whole.low)}"
@@ -194,7 +195,10 @@ def _beside_heap(anon: LeakSeries, free: LeakSeries, trim: Trim | None, warm_up:
             f"that the allocators hold{back}"
         )
         return LeakFinding(sort="fragmentation", series="anon", sentence=sentence)
-    sentence = f"{anon.title} {anon.sentence}, but neither the live heap nor the allocators' free memory does{back}: it was mapped beside them"
+    sentence = (
+        f"{anon.title} {anon.sentence}, but neither the live heap nor the allocators' free memory does{back}: "
+        "it was mapped beside them"
+    )
     return LeakFinding(sort="outside_heap", series="anon", sentence=sentence)
 
 

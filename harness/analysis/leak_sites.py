@@ -1,7 +1,10 @@
 """Which code allocated what is still held after cycles whose allocations were followed by memray.
 
-memray is attached after the measured cycles, follows a few more, and is detached at rest after a collection. What was allocated in
-between and not freed is what such a cycle leaves behind; nothing from before is in the capture.
+memray is attached after the measured cycles, follows a few more, and is detached at rest after a collection. What was
+allocated in between and not freed is what such a cycle leaves behind; nothing from before is in the capture.
+
+A buffer that happens to be full just then is there, too. What is left behind for each object has as many allocations as there
+were objects; a buffer has one. So the places that left one for at least every second object come first.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from harness.record import profile_files
 from harness.record.leak import LeakSite
 
 MOST = 10
+REPEATED = 0.5
+"""Allocations for each object from which a place leaves something behind over and over."""
 _LEAST = 1.0
 """Bytes for each object below which a place is not worth a line."""
 _CALLERS = 6
@@ -46,11 +51,13 @@ def named(profile: StackProfile, objects: int) -> list[LeakSite]:
             package=row.package,
             bytes_per_object=row.bytes.after / max(1, objects),
             allocations_per_object=row.allocations.after / max(1, objects),
+            repeated=row.allocations.after >= REPEATED * max(1, objects),
             callers=[f"{frame.function} ({frame.file}:{frame.line})" for frame in row.callers[1 : 1 + _CALLERS]],
         )
-        for row in rows[:MOST]
+        for row in rows
+        if row.bytes.after >= _LEAST * max(1, objects)
     ]
-    return [site for site in found if site.bytes_per_object >= _LEAST]
+    return sorted(found, key=lambda site: (not site.repeated, -site.bytes_per_object))[:MOST]
 
 
 def _objects(facts: Facts) -> int:

@@ -1,9 +1,9 @@
 """Robust trends of short series: Theil and Sen's slope with its interval, Mann and Kendall's test. Pure.
 
 Both look at pairs of points only, so one wild point among ten changes little. The interval of the slope inverts the test (Sen
-1968, "Estimates of the regression coefficient based on Kendall's tau"), ties corrected. Memory does not forget from one point to
-the next; where what remains beside the trend does so either, the variance of the test is inflated (Hamed and Rao 1998, "A modified
-Mann-Kendall trend test for autocorrelated data") and never deflated.
+1968, "Estimates of the regression coefficient based on Kendall's tau"), ties corrected. Where points depend on those before
+them, as memory does, the variance of the test is inflated (Hamed and Rao 1998, "A modified Mann-Kendall trend test for
+autocorrelated data") and never deflated.
 """
 
 from __future__ import annotations

@@ -57,11 +57,13 @@ class CycleObserver(TerminalObserver):
 
     def phase_ended(self, phase: str, sentence: str) -> None:
         """See `Observer`."""
-        if not phase.startswith(
-            ("create-", "delete-", "settle-", "read-", "patch-", "list-", "flip", "churn-", "pause-")
+        if (
+            not phase.startswith(
+                ("create-", "delete-", "settle-", "read-", "patch-", "list-", "flip", "churn-", "pause-")
+            )
+            or "not quiet" in sentence
+            or " failed" in sentence
         ):
-            super().phase_ended(phase, sentence)
-        elif "not quiet" in sentence or " failed" in sentence:
             super().phase_ended(phase, sentence)
 
 

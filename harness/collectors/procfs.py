@@ -62,7 +62,7 @@ def fd_sorts(pid: int, proc: Path = Path("/proc")) -> dict[str, int]:
         return found
     for number in numbers:
         try:
-            target = os.readlink(proc / str(pid) / "fd" / number)
+            target = str((proc / str(pid) / "fd" / number).readlink())
         except OSError:  # closed since, or the descriptor of the listing itself
             continue
         sort = (

@@ -73,7 +73,8 @@ def create(
 ) -> list[Collector]:
     """One collector per distinct name, in the order given, then the profilers asked for beside them.
 
-    `memray` is `launch`, `attach` or `off`; `memray_since` names the phase from which it is attached. `pyroscope` is `on` (profiles stay in the record) or the URL of a server.
+    `memray` is `launch`, `attach` or `off`; `memray_since` names the phase from which it is attached. `pyroscope` is `on`
+    (profiles stay in the record) or the URL of a server.
     `pyroscope_memory` profiles memory too, which is heavy. Raises UsageError for an unknown name.
     """
     # In this order, for they are taken off in reverse: captures of memray are in the record before they are sent.

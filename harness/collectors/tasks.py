@@ -119,6 +119,13 @@ class TasksCollector(Collector):
     async def settle(self) -> None:
         await self._read_heap()
 
+    async def look(self) -> None:
+        """Force a collection and read the heap once more, without a census."""
+        if self._context is not None and self._context.subject.runtime == "python":
+            await self._read_heap(count=False)
+        elif self._context is not None:
+            await self._read_go(self._context)
+
     async def detach(self) -> None:
         self._context = None
         server, self._server = self._server, None
@@ -238,14 +245,17 @@ class TasksCollector(Collector):
                 by_replica.setdefault(number, {})[process.pid] = answers[process.pid]
         return max((list(found.values()) for found in by_replica.values()), key=_heap_bytes, default=[])
 
-    async def _read_heap(self) -> None:
+    async def _read_go(self, context: RunContext) -> None:
+        heaps = [await goruntime.heap_after_collection(each.pprof_url) for each in context.subject.replicas]
+        context.sink.sample(self.name, "memory.heap", max(heaps))
+
+    async def _read_heap(self, *, count: bool = True) -> None:
         """Force a collection in every process and write the sums; a part that one process cannot tell is left out."""
         context = self._context
         if context is None:
             return
         if context.subject.runtime == "go":
-            heaps = [await goruntime.heap_after_collection(each.pprof_url) for each in context.subject.replicas]
-            context.sink.sample(self.name, "memory.heap", max(heaps))
+            await self._read_go(context)
             looks = [await self._goroutines(context)]
             await asyncio.sleep(census.APART_S)
             looks.append(await self._goroutines(context))
@@ -264,7 +274,7 @@ class TasksCollector(Collector):
         reasons = {reason for answer in answers.values() for reason in answer.get("reasons", {}).values()}
         if missing:
             reasons.add(f"{missing} of {len(asked)} processes did not answer within {_COLLECT_S:.0f} s")
-        total = 0
+        total = held = 0
         largest = self._largest_replica(asked, answers)
         for part in ("pymalloc", "malloc"):
             values = [answer[part] for answer in largest if answer.get(part) is not None]
@@ -272,9 +282,9 @@ class TasksCollector(Collector):
                 context.sink.sample(self.name, "memory.heap", sum(values), {"part": part})
                 total += sum(values)
             free = [answer[f"{part}_free"] for answer in largest if answer.get(f"{part}_free") is not None]
-            if free:
-                context.sink.sample(self.name, "memory.heap.free", sum(free), {"part": part})
+            held += sum(free)
         if total and not reasons:
+            context.sink.sample(self.name, "memory.heap.free", held)
             context.sink.sample(self.name, "memory.heap", total)
         context.sink.event(
             "heap",
@@ -283,7 +293,8 @@ class TasksCollector(Collector):
             seconds=max((answer["seconds"] for answer in answers.values()), default=0.0),
             reasons=sorted(reasons),
         )
-        await self._write_census(context, asked, list(answers.values()))
+        if count:
+            await self._write_census(context, asked, list(answers.values()))
 
     async def trim(self) -> str | None:
         """Let the C library of every process give its free memory back; None, or why that cannot be done."""

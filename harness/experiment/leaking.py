@@ -1,4 +1,4 @@
-"""`harness leak`: one run of cycles, judged by what did not come back. The result is derived from the record, and made again from it."""
+"""`harness leak`: one run of cycles, judged by what did not come back. The result is derived from the record alone."""
 
 from __future__ import annotations
 

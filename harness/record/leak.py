@@ -48,6 +48,7 @@ class LeakSite(_Model):
     package: str
     bytes_per_object: float
     allocations_per_object: float
+    repeated: bool = Field(description="whether it left something for at least every second object: a buffer does not")
     callers: list[str] = Field(default=[], description="from the place outwards")
 
 

@@ -89,12 +89,15 @@ def _sites(leak: Leak, console: Console) -> None:
     if leak.sites_reason is not None:
         _line(console, f"no places in the code: {leak.sites_reason}", "dim")
         return
+    if leak.verdict == "clear":
+        return  # what a buffer or a pool holds just then is no news where nothing grows
     _line(
         console,
         "held after cycles whose allocations were followed, for each object" if leak.sites else "nothing was held",
     )
     for site in leak.sites[:_SITES]:
-        _line(console, f"  {value('B', site.bytes_per_object):>10}  {site.site}")
+        once = "" if site.repeated else "  (once, not for each object)"
+        _line(console, f"  {value('B', site.bytes_per_object):>10}  {site.site}{once}")
         for caller in site.callers[:2]:
             _line(console, f"              from {caller}", "dim")
 

@@ -67,7 +67,7 @@ def _series(leak: Leak) -> Table:
         told = [point for point in each.points if point is not None]
         names = ", ".join(f"{name} +{rise:,.0f}" for name, rise in each.names.items())
         rows.append((
-            each.title, terminal.value(each.unit, told[0] if told else None), terminal.value(each.unit, told[-1] if told else None),
+            each.title, *(terminal.value(each.unit, told[end] if told else None) for end in (0, -1)),
             terminal.per_object(each, leak.objects), terminal.threshold(each, leak.objects), each.behaviour,
             clean(f"{each.sentence}{': ' + names if names else ''}"),
         ))  # fmt: skip
