@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
+from statistics import NormalDist, median
 
 from harness.analysis.trend import FEWEST, Trend, trend
 from harness.record.leak import Behaviour
@@ -23,6 +23,8 @@ POWER = 0.95
 """Of the detection threshold: the share of runs that would find such a growth."""
 _SLOWING = 0.5
 """A last half that rises by less than this share of the whole is slowing down: it may be about to stop."""
+_FILLED = 5.0
+"""A rise at the beginning is worth a word from so many bounds on, and so many deviations of the last half."""
 _MISSING = 0.2
 """Share of points that may be missing."""
 
@@ -55,12 +57,21 @@ def judge(points: Sequence[float | None], bound: float, warm_up: int) -> Judged:
         return Judged("unclear", why=f"{len(values)} points after the warm-up, {FEWEST} are needed")
     whole = trend(values, growth=GROWTH, clearing=CLEARING)
     if whole.high < bound:
-        return Judged("steady", whole)
+        return Judged("filled" if _filled(points, bound) else "steady", whole)
     tail = trend(values[-max(FEWEST, math.ceil(len(values) / 2)) :], growth=GROWTH, clearing=CLEARING)
     if tail.high < bound:
-        return Judged("filled" if whole.slope > 0 else "steady", whole, tail)
+        return Judged("filled" if _filled(points, bound) else "steady", whole, tail)
     if whole.low > bound and whole.p < 1 - GROWTH:
         if tail.slope < _SLOWING * whole.slope:
             return Judged("unclear", whole, tail, "it slows down, and may be about to stop")
         return Judged("grows", whole, tail)
     return Judged("unclear", whole, tail, "its growth is neither certainly above the bound nor certainly below it")
+
+
+def _filled(points: Sequence[float | None], bound: float) -> bool:
+    """Whether it rose from after the first cycle to the last half, by more than its noise."""
+    told = [value for value in points[1:] if value is not None]
+    last = told[len(told) // 2 :]
+    level = median(last)
+    deviation = 1.4826 * median(abs(value - level) for value in last)
+    return level - told[0] > _FILLED * max(bound, deviation)
