@@ -107,7 +107,7 @@ def leak(
 
     Example: harness leak leak --set helm_cache=leaking
     """
-    request = LeakRequest(cycles, sites, _quiet(quiet_for), warm_up, parse_bounds(bound or []))
+    request = LeakRequest(cycles, sites, quiet_seconds(quiet_for), warm_up, parse_bounds(bound or []))
     directory = out or paths.runs_dir()
     console = CliConsole(stderr=json)
     if record is not None:
@@ -142,7 +142,8 @@ def leak(
     raise typer.Exit(found.exit_code)
 
 
-def _quiet(text: str) -> float:
+def quiet_seconds(text: str) -> float:
+    """`--quiet-for` in seconds. Raises UsageError."""
     try:
         seconds = units.parse(text, "seconds")
     except ValueError as error:

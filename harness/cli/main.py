@@ -25,6 +25,7 @@ VERBS = (
     "compare",
     "gate",
     "leak",
+    "coldstart",
     "history",
     "profile",
     "scenarios",

@@ -109,7 +109,7 @@ class Session:
                 for each in subject.replicas
             ),
         ]
-        timeline = Timeline(stage, cluster, subject, *election)
+        timeline = Timeline(stage, cluster, subject, *election, api=api)
         try:
             await stage.witnesses.settle()
             await timeline.rest("idle", IDLE_SECONDS)

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar, cast
 
+from harness.cluster.embedded import EmbeddedCluster
 from harness.collectors.latency import LatencyCollector
 from harness.collectors.memory import MemoryCollector
 from harness.collectors.metrics import MetricsCollector
@@ -15,6 +16,7 @@ from harness.collectors.tasks import TasksCollector
 from harness.core.errors import RunFault
 from harness.core.handles import Cluster
 from harness.core.ids import RUN_ENV
+from harness.core.kinds import find
 from harness.experiment.failover import Electorate, NoTakeover, fail_over
 from harness.experiment.hook import run_hook
 from harness.experiment.leases import Leases
@@ -22,6 +24,7 @@ from harness.experiment.load import LoadGenerator
 from harness.experiment.observe import SETTLE_S, Observation
 from harness.experiment.settle import settle
 from harness.experiment.stage import Stage
+from harness.kube.api import Api
 from harness.record.models import Phase, PhaseAction
 from harness.scenario import plan
 from harness.scenario.model import Create, Failover, Flip, Hook, Restart, Settle
@@ -64,7 +67,10 @@ class Timeline:
         subject: RunSubject,
         leases: Leases,
         electorate: Electorate | None = None,
+        *,
+        api: Api,
     ) -> None:
+        self._api = api
         self._stage = stage
         self._cluster = cluster
         self._subject = subject
@@ -103,6 +109,8 @@ class Timeline:
             case Pause():
                 await self.rest(name, step.seconds)
                 self._stage.observer.phase_ended(name, f"{step.seconds:g} s")
+            case Restart(of="apiserver"):
+                await self._restart_apiserver(name)
             case Restart():
                 await self._restart(name, step)
             case Failover():
@@ -237,6 +245,26 @@ class Timeline:
         assert subject.ready_ns is not None
         seconds = (subject.ready_ns - subject.started_ns) / 1e9
         self._stage.observer.phase_ended(name, f"{ending.sentence}; ready again after {seconds:.1f} s")
+
+    async def _restart_apiserver(self, name: str) -> None:
+        """A relist storm: every watch drops, and the new server's watch caches begin after what its clients saw last.
+
+        A write just before makes sure of the second: to resume from before it is refused with 410.
+        """
+        assert isinstance(self._cluster, EmbeddedCluster)  # preflight refuses any other
+        phase = self._stage.begin_phase(name, "restart")
+        await self._stage.witnesses.phase_started(name)
+        mark: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "storm-"}}
+        await self._api.create(find("ConfigMap"), mark, self._stage.facts.namespace)
+        killed_ns = self._stage.clock.now_ns()
+        await self._while_alive(self._cluster.restart_apiserver())
+        ready_ns = self._stage.clock.now_ns()
+        self._stage.writer.event("apiserver_restarted", killed_ns=killed_ns, ready_ns=ready_ns)
+        await self._stage.witnesses.phase_ended(name)
+        self._stage.end_phase(phase)
+        self._stage.observer.phase_ended(
+            name, f"the API server was killed; ready again after {(ready_ns - killed_ns) / 1e9:.1f} s"
+        )
 
     async def _failover(self, name: str, step: Failover) -> None:
         """End the leader, measure the takeover, start the ended one again. The Lease is left as the leader leaves it."""

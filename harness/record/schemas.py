@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from harness.record.checks import Checks
+from harness.record.coldstart import Coldstarts
 from harness.record.comparison import Comparison
 from harness.record.gate import Gate
 from harness.record.history_models import HistoryDocument
@@ -29,6 +30,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "compare.v1": Comparison,
     "selftest.v1": SelfTest,
     "leak.v1": Leak,
+    "coldstart.v1": Coldstarts,
 }
 DIRECTORY = Path(__file__).parent / "schemas"
 

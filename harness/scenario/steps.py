@@ -258,6 +258,10 @@ class Restart(StepForm):
     """End the subject and start it again, in a fresh cgroup, with all that the load has made still there."""
 
     action: Literal["restart"] = "restart"
+    of: Literal["subject", "apiserver"] = Field(
+        default="subject",
+        description="`apiserver`: kill and start the API server; every watch drops and is refused with 410",
+    )
     signal: Literal["TERM", "KILL"] = Field(default="TERM", description="how it is ended; TERM lets it take its leave")
     wait: Literal["ready"] = Field(default="ready", description="what the step waits for, up to subject.ready_timeout")
 
