@@ -116,7 +116,7 @@ def _memory(facts: Facts, metric: str, window: _Window) -> MemoryUse:
 def _most(facts: Facts, metric: str, window: _Window, labels: str = "{}") -> float | None:
     return facts.scalar(
         "SELECT max(value) FROM samples WHERE metric = ? AND labels = ? AND t_ns BETWEEN ? AND ?",
-        metric, labels, window.begin_ns, window.quiet_ns,
+        metric, labels, window.begin_ns, window.point.ended_ns,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.core.units import format_value
-from harness.record.coldstart import ColdStart, Coldstarts, MemoryUse
+from harness.record.coldstart import ColdStart, Coldstarts
 from harness.report.results import clean
 
 
@@ -21,26 +21,24 @@ def _seconds(value: float | None) -> str:
     return "" if value is None else format_value(value, "seconds")
 
 
-def _use(use: MemoryUse) -> str:
-    if use.peak is None or use.settled is None:
-        return _bytes(use.peak)
-    return f"{_bytes(use.peak)} / {_bytes(use.settled)} ({use.ratio:.2f}x)"
-
-
 _ROWS: tuple[tuple[str, Callable[[ColdStart], str]], ...] = (
     ("ready", lambda each: _seconds(each.ready_s)),
     ("first objects", lambda each: _seconds(each.first_object_s)),
     ("all lists answered", lambda each: _seconds(each.synced_s)),
     ("at rest", lambda each: _seconds(each.settled_s)),
-    ("RSS peak / settled", lambda each: _use(each.rss)),
-    ("anonymous", lambda each: _use(each.anon)),
-    ("cgroup", lambda each: _use(each.cgroup)),
+    ("RSS, peak", lambda each: _bytes(each.rss.peak)),
+    ("RSS, settled", lambda each: _bytes(each.rss.settled)),
+    ("anonymous, peak", lambda each: _bytes(each.anon.peak)),
+    ("anonymous, settled", lambda each: _bytes(each.anon.settled)),
+    ("cgroup, peak", lambda each: _bytes(each.cgroup.peak)),
+    ("cgroup, settled", lambda each: _bytes(each.cgroup.settled)),
+    ("peak against settled (cgroup)", lambda each: "" if each.cgroup.ratio is None else f"{each.cgroup.ratio:.2f}x"),
     ("list requests", lambda each: f"{sum(each.lists.values()):,}" if each.lists else ""),
     ("bytes listed", lambda each: _bytes(sum(each.listed_bytes.values())) if each.listed_bytes else ""),
     ("CPU of the subject", lambda each: _seconds(each.subject_cpu_s)),
     ("CPU of the API server", lambda each: _seconds(each.apiserver_cpu_s)),
     ("RSS of the API server, peak", lambda each: _bytes(each.apiserver_rss_peak)),
-    ("lists of the API server, p99 below", lambda each: _seconds(each.apiserver_list_p99_s)),
+    ("its lists, p99 below", lambda each: _seconds(each.apiserver_list_p99_s)),
 )
 
 

@@ -12,6 +12,8 @@ from harness.scenario.population import is_open_ended
 from harness.scenario.steps import Create, Flip, Parallel, Restart, Settle, Step
 
 MOST_STARTS = 50
+STORM_QUIET_S = 10.0
+"""After a storm clients come back one by one: a server that has just begun refuses them, and they wait longer each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,9 @@ def cold(scenario: Scenario, restarts: int, storms: int, *, quiet_for: float = 2
         load: list[Step] = [*made, point]
         for _ in range(restarts):
             load += [Restart(signal="KILL"), point]
+        later = point.model_copy(update={"quiet_for": max(quiet_for, STORM_QUIET_S)})
         for _ in range(storms):
-            load += [Restart(of="apiserver"), point]
+            load += [Restart(of="apiserver"), later]
         engaged = [each for each in scenario.engaged if not each.metric.startswith(("latency.", "failover."))]
         drafted = scenario.model_copy(update={"load": load, "expect": [], "gate": None, "engaged": engaged})
         result = Scenario.model_validate(drafted.model_dump(mode="json"))
