@@ -20,12 +20,12 @@ def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_leak_is_found_and_its_line_named(tmp_path: Path) -> None:
     done = harness(
         "leak", "leak", "--cycles", "10", "--sites", "1", "--quiet-for", "300ms", "--json", "--out", str(tmp_path),
-        "--set", "bundles=25", "--set", "helm_cache=leaking", "--set", "bundle_size=16KB",
+        "--set", "bundles=8", "--set", "helm_cache=leaking", "--set", "bundle_size=64KB",
     )  # fmt: skip
     assert done.returncode == 1, done.stderr[-2000:]
     leak = Leak.model_validate(json.loads(done.stdout))
     heap = next(each for each in leak.series if each.name == "heap")
-    assert (leak.verdict, heap.behaviour, leak.cycles, leak.objects) == ("leak", "grows", 10, 25)
+    assert (leak.verdict, heap.behaviour, leak.cycles, leak.objects) == ("leak", "grows", 10, 8)
     assert heap.per_object is not None
     assert (
         12_000 < heap.per_object < 40_000

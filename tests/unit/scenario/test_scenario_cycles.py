@@ -8,9 +8,10 @@ import pytest
 
 from harness.core.errors import UsageError
 from harness.scenario import fanout
+from harness.scenario.cold import Cold, cold
 from harness.scenario.cycles import Cycled, cycled
 from harness.scenario.load import load
-from harness.scenario.model import Settle
+from harness.scenario.model import Restart, Settle
 from harness.scenario.names import phases, steps
 from harness.scenario.resolve import resolve
 from harness.scenario.steps import Create
@@ -20,7 +21,7 @@ def of(name: str, cycles: int = 3, naming: int = 2, **sets: str) -> Cycled:
     return cycled(resolve(load(name), sets=sets), cycles, naming=naming, quiet_for=0.5)
 
 
-def actions(found: Cycled) -> list[str]:
+def actions(found: Cycled | Cold) -> list[str]:
     return [step.action for _, step in steps(found.scenario)]
 
 
@@ -76,3 +77,14 @@ def test_what_cannot_be_repeated(load_: str, message: str, tmp_path: Path) -> No
     path.write_text(f"name: mine\nsummary: It is.\nsubject: {{controller: fleet}}\nload:\n  {load_}\n")
     with pytest.raises(UsageError, match=message):
         cycled(resolve(load(path)), 3)
+
+
+def test_a_cold_start_grows_restarts_and_loses_its_server() -> None:
+    found = cold(resolve(load("smoke"), sets={"secrets": "20"}), 2, 1, quiet_for=1.0)
+    assert actions(found) == ["create", "create", "create", "settle", *["restart", "settle"] * 3]
+    restarts = [step for step in found.scenario.load if isinstance(step, Restart)]
+    assert [step.of for step in restarts] == ["subject", "subject", "apiserver"]
+    settles = [step for step in found.scenario.load if isinstance(step, Settle)]
+    assert [(step.point, step.quiet_for) for step in settles] == [(True, 1.0)] * 3 + [(True, 10.0)]
+    assert found.objects == 20 + 20 + 30
+    assert found.notes == ("flip is left out", "matching is left out with the flip")
