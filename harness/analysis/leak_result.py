@@ -50,7 +50,7 @@ def result(
     points = judged_points(facts)
     cycles = max(0, len(points) - 1)
     objects = objects_of(facts, points)
-    skipped = min(max(2, cycles // 10) if warm_up is None else warm_up, cycles)
+    skipped = min(max(2, cycles // 4) if warm_up is None else warm_up, cycles)
     series = [_series(facts, each, points, objects, skipped, (bounds or {}).get(each.name)) for each in QUANTITIES]
     series = _deciding(series)
     trim = trimmed(facts, points)

@@ -82,7 +82,7 @@ def leak(
         ),
     ] = None,
     warm_up: Annotated[
-        int | None, typer.Option("--warm-up", min=0, help="Cycles before the trend; default a tenth, 2 at least.")
+        int | None, typer.Option("--warm-up", min=0, help="Cycles before the trend; default a quarter, 2 at least.")
     ] = None,
     quiet_for: Annotated[
         str, typer.Option("--quiet-for", help="How long nothing may move before it is at rest.")

@@ -6,15 +6,20 @@ import json
 import subprocess
 from pathlib import Path
 
-from harness_run import HARNESS, LIMIT_S
+import pytest
+from harness_run import HARNESS
 
 from harness.record.coldstart import Coldstarts
 from harness.record.leak import Leak
 
+_LIMIT_S = 800
+"""Ten cycles are minutes where the machine is shared with others."""
+pytestmark = pytest.mark.timeout(2 * _LIMIT_S)
+
 
 def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A verb with its output; nothing may be left afterwards, which the supervisor's own tests look at."""
-    return subprocess.run([*HARNESS, *arguments], capture_output=True, text=True, timeout=LIMIT_S)
+    return subprocess.run([*HARNESS, *arguments], capture_output=True, text=True, timeout=_LIMIT_S)
 
 
 def test_a_leak_is_found_and_its_line_named(tmp_path: Path) -> None:
@@ -27,9 +32,7 @@ def test_a_leak_is_found_and_its_line_named(tmp_path: Path) -> None:
     heap = next(each for each in leak.series if each.name == "heap")
     assert (leak.verdict, heap.behaviour, leak.cycles, leak.objects) == ("leak", "grows", 10, 8)
     assert heap.per_object is not None
-    assert (
-        12_000 < heap.per_object < 40_000
-    )  # a rendered release holds its 16 KB, and a copy in its informer does not stay
+    assert 50_000 < heap.per_object < 130_000  # a rendered release holds its 64 KB
     assert leak.sites[0].site.startswith("_rendered (")
     assert "helm.py" in leak.sites[0].site
     assert leak.trim is not None

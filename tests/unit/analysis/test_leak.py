@@ -139,7 +139,7 @@ def rising(start: float, by: float) -> list[float]:
 def test_what_comes_back_is_cleared_and_the_threshold_told(tmp_path: Path) -> None:
     leak = record(tmp_path / "r", {})
     assert (leak.verdict, leak.exit_code, leak.findings) == ("clear", 0, [])
-    assert (leak.cycles, leak.objects, leak.warm_up) == (20, 100, 2)
+    assert (leak.cycles, leak.objects, leak.warm_up) == (20, 100, 5)
     assert "a leak of 256 B for each object would have been found" in leak.headline
 
 
