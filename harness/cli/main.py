@@ -27,6 +27,7 @@ VERBS = (
     "leak",
     "coldstart",
     "history",
+    "export",
     "profile",
     "scenarios",
     "cluster",
