@@ -24,6 +24,8 @@ VERBS = (
     "report",
     "compare",
     "gate",
+    "leak",
+    "coldstart",
     "history",
     "export",
     "profile",

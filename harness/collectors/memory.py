@@ -8,6 +8,7 @@ them, and in their place where this machine does not see the node's processes.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,6 +32,8 @@ class MemoryCollector(Collector):
     Of several replicas memory, threads and descriptors are those of the one that has the most at the moment, since each is
     limited by itself, and CPU time is the sum; `memory.rss`, `memory.anon` and `memory.cgroup` with `{replica}` are of each.
 
+    At rest (`settle`) also `memory.file`, the page cache charged to the cgroup, and `fds` with `{sort}`.
+
     After the subject's death nothing more is written, so the last samples are those of a living process.
 
     Of a pod also `memory.working_set`, by the kubelet, which looks about every ten seconds: an event tells how often it did.
@@ -49,6 +52,7 @@ class MemoryCollector(Collector):
         self._throttled_before = (0.0, 0)
         self._round = 0
         self._rss: int | None = None
+        self._sorts: set[str] = set()
         self._kubelet: KubeletSeries | None = None
 
     @property
@@ -69,6 +73,14 @@ class MemoryCollector(Collector):
     async def settle(self) -> None:
         if self._kubelet is not None:
             await self._kubelet.take()
+        if self._context is not None:
+            self._sample_at_rest(self._context)
+
+    def look(self) -> None:
+        """One look at everything now: a short window must not depend on when the next one is due."""
+        if self._context is not None:
+            self._round = 0
+            self._sample(self._context)
 
     async def restarting(self) -> None:
         await self._take()  # what the ending incarnation has used so far would else be that of other programs
@@ -118,6 +130,19 @@ class MemoryCollector(Collector):
                 sink.sample(self.name, "fds", max(sum(count or 0 for count in group) for group in counts), t_ns=t_ns)
         self._round += 1
 
+    def _sample_at_rest(self, context: RunContext) -> None:
+        """What is worth its cost only now and then: page cache of the cgroup, descriptors by sort."""
+        cgroup = context.subject.cgroup
+        file_bytes = None if cgroup is None else read_page_cache(cgroup.path)
+        if file_bytes is not None:
+            context.sink.sample(self.name, "memory.file", file_bytes)
+        sorts: Counter[str] = Counter(dict.fromkeys(self._sorts, 0))
+        for pid in context.subject.pids():
+            sorts.update(procfs.fd_sorts(pid))
+        for sort, count in sorts.items():
+            context.sink.sample(self.name, "fds", count, {"sort": sort})
+        self._sorts |= set(sorts)
+
     def _sample_replicas(self, context: RunContext, groups: list[list[procfs.ProcessUse]], t_ns: int) -> None:
         """What each replica has by itself; nothing of one that is being started again."""
         for number, (replica, group) in enumerate(zip(context.subject.replicas, groups, strict=True)):
@@ -165,6 +190,16 @@ class MemoryCollector(Collector):
         with contextlib.suppress(OSError):
             now = limit.throttling()
             self._throttled = (self._throttled_before[0] + now.seconds, self._throttled_before[1] + now.periods)
+
+
+def read_page_cache(cgroup: Path) -> int | None:
+    """Bytes of files that are charged to a cgroup, which the kernel takes back when memory is short; None: it does not tell."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in (cgroup / "memory.stat").read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name in ("file", "total_cache"):  # v2, v1
+                return int(value)
+    return None
 
 
 def read_pressure_s(cgroup: Path, resource: str) -> float | None:

@@ -37,6 +37,7 @@ class _Options:
     memray: str
     pyroscope_url: str | None
     pyroscope_memory: bool
+    memray_since: str | None = None
 
 
 _MAKERS: dict[str, Callable[[_Options], Collector]] = {
@@ -48,8 +49,10 @@ _MAKERS: dict[str, Callable[[_Options], Collector]] = {
     "latency": lambda _: LatencyCollector(),
     "host": lambda _: HostCollector(),
     "apiserver": lambda _: ApiServerCollector(),
-    "memray": lambda options: (MemrayAttachCollector if options.memray == "attach" else MemrayCollector)(
-        options.progress
+    "memray": lambda options: (
+        MemrayAttachCollector(options.progress, options.memray_since)
+        if options.memray == "attach"
+        else MemrayCollector(options.progress)
     ),
     "pyroscope": lambda options: PyroscopeCollector(
         options.progress, server=options.pyroscope_url, memory=options.pyroscope_memory
@@ -65,17 +68,23 @@ def create(
     memray: str = "off",
     pyroscope: str | None = None,
     pyroscope_memory: bool = False,
+    memray_since: str | None = None,
     progress: Progress | None = None,
 ) -> list[Collector]:
     """One collector per distinct name, in the order given, then the profilers asked for beside them.
 
-    `memray` is `launch`, `attach` or `off`. `pyroscope` is `on` (profiles stay in the record) or the URL of a server.
+    `memray` is `launch`, `attach` or `off`; `memray_since` names the phase from which it is attached. `pyroscope` is `on`
+    (profiles stay in the record) or the URL of a server.
     `pyroscope_memory` profiles memory too, which is heavy. Raises UsageError for an unknown name.
     """
     # In this order, for they are taken off in reverse: captures of memray are in the record before they are sent.
     wanted = [*names, *(["pyroscope"] if pyroscope is not None else []), *(["memray"] if memray != "off" else [])]
     options = _Options(
-        progress or _Silent(), memray, None if pyroscope in (None, "on") else pyroscope, pyroscope_memory
+        progress or _Silent(),
+        memray,
+        None if pyroscope in (None, "on") else pyroscope,
+        pyroscope_memory,
+        memray_since,
     )
     made = []
     for name in dict.fromkeys(wanted):

@@ -33,6 +33,8 @@ class RunOptions:
     """Environment variables added to the subject's."""
     memray: str | None = None
     """`launch`, `attach` or `off`; None leaves it to the scenario."""
+    memray_since: str | None = None
+    """With `attach`: the phase from which memray is in the subject; None: the first of the load."""
     pyroscope: str | None = None
     """`on` or a URL; None leaves it to the scenario."""
     report: bool = True

@@ -43,6 +43,7 @@ def _collectors(scenario: Scenario, options: RunOptions, observer: Observer) -> 
     return registry.create(
         [*scenario.collect, "latency", "host", "apiserver"],
         memray=options.memray or scenario.memray,
+        memray_since=options.memray_since,
         pyroscope=None if pyroscope == "off" else pyroscope,
         progress=observer,
     )
@@ -108,7 +109,7 @@ class Session:
                 for each in subject.replicas
             ),
         ]
-        timeline = Timeline(stage, cluster, subject, *election)
+        timeline = Timeline(stage, cluster, subject, *election, api=api)
         try:
             await stage.witnesses.settle()
             await timeline.rest("idle", IDLE_SECONDS)

@@ -29,6 +29,8 @@ PhaseAction = Literal[
     "failover",
     "hook",
     "observe",
+    "point",
+    "trim",
 ]
 OnBusy = Literal["invalid", "warn"]
 """What becomes of a run whose machine was too busy to judge times."""

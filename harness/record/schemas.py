@@ -8,9 +8,11 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from harness.record.checks import Checks
+from harness.record.coldstart import Coldstarts
 from harness.record.comparison import Comparison
 from harness.record.gate import Gate
 from harness.record.history_models import HistoryDocument
+from harness.record.leak import Leak
 from harness.record.models import Experiment, Run, Show, Verdict
 from harness.record.profile_models import Profiled, ProfileDiff
 from harness.record.selftest import SelfTest
@@ -27,6 +29,8 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "checks.v1": Checks,
     "compare.v1": Comparison,
     "selftest.v1": SelfTest,
+    "leak.v1": Leak,
+    "coldstart.v1": Coldstarts,
 }
 DIRECTORY = Path(__file__).parent / "schemas"
 

@@ -253,9 +253,14 @@ class Body(Model):
         return value
 
 
+MOST_STEPS = 5000
+"""Of one run: more than a file may have, for `scenario.cycles` repeats the steps of one."""
+
+
 class Scenario(Body):
     """One run's scenario: placeholders filled, profile, arm and `--set` applied, empty steps dropped."""
 
+    load: list[Step] = Field(default=[], max_length=MOST_STEPS, description="steps of the load, in order")
     profile: Slug | None = None
     arm: Slug | None = None
     own_kinds: list[OwnKind] = Field(default=[], description="of the CRDs in `setup`")

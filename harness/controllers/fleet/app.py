@@ -43,7 +43,8 @@ async def run(options: Options) -> None:
 def _announce(options: Options, api: Api) -> None:
     workers = ", ".join(f"{name}={count}" for name, count in options.workers.items())
     logging.getLogger("fleet").info(
-        "talking to %s; namespace=%s status_patch=%s event_mapping=%s cache.Secret=%s workers: %s",
+        "talking to %s; namespace=%s status_patch=%s event_mapping=%s cache.Secret=%s helm_cache=%s metrics=%s "
+        "workers: %s",
         urlsplit(f"//{api.host}").netloc, options.namespace or "all", options.status_patch, options.event_mapping,
-        options.cache_secret, workers,
+        options.cache_secret, options.helm_cache, options.series, workers,
     )  # fmt: skip

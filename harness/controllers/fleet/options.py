@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from harness.controllers.fleet.helm import HelmCache
+from harness.controllers.fleet.series import SeriesMode
 from harness.controllers.runtime.command_line import Parser, count
 from harness.controllers.runtime.election import ElectionOptions
 from harness.controllers.runtime.status import StatusPatch
@@ -44,6 +46,8 @@ class Options:
     status_patch: StatusPatch
     event_mapping: EventMapping
     cache_secret: SecretCache
+    helm_cache: HelmCache = HelmCache.BOUNDED
+    series: SeriesMode = SeriesMode.BOUNDED
     election: ElectionOptions | None = None
     """None: it works at once, without a Lease."""
 
@@ -62,6 +66,8 @@ def parse(arguments: Sequence[str]) -> Options:
         status_patch=known.status_patch,
         event_mapping=known.event_mapping,
         cache_secret=known.cache_secret,
+        helm_cache=known.helm_cache,
+        series=known.series,
         election=_election(parser, known),
     )
 
@@ -88,6 +94,10 @@ def _build() -> Parser:
                 "Bundles queued by a change of a Cluster: all of its namespace, or the matching ones")  # fmt: skip
     _add_choice(parser, "--cache.Secret", "cache_secret", SecretCache, SecretCache.FULL,
                 "keep all Secrets in memory, or read one by name when it is needed")  # fmt: skip
+    _add_choice(parser, "--helm_cache", "helm_cache", HelmCache, HelmCache.BOUNDED,
+                "keep rendered releases for ever, or those that are there and used last")  # fmt: skip
+    _add_choice(parser, "--metrics", "series", SeriesMode, SeriesMode.BOUNDED,
+                "series by name for every Bundle there ever was, or sums")  # fmt: skip
     default = ElectionOptions("default", "fleet")
     add("--leader-elect", type=_switch, nargs="?", const=True, default=False, metavar="true|false",
         help="work only while holding a Lease, so that several replicas can run (default: false)")  # fmt: skip

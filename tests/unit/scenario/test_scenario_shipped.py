@@ -34,7 +34,7 @@ ALL = [
 
 
 def test_what_is_shipped() -> None:
-    assert shipped() == ["calibrated", "failover", "label-flip", "native-secrets-8k", "secrets-8k", "smoke"]
+    assert shipped() == ["calibrated", "failover", "label-flip", "leak", "native-secrets-8k", "secrets-8k", "smoke"]
     assert load("smoke").arms == ["pass", "oom"]
     assert load("label-flip").profiles == ["quick", "gate"]
 
