@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from harness.record.capacity import Capacity
 from harness.record.checks import Checks
 from harness.record.comparison import Comparison
 from harness.record.gate import Gate
@@ -14,6 +15,7 @@ from harness.record.history_models import HistoryDocument
 from harness.record.models import Experiment, Run, Show, Verdict
 from harness.record.profile_models import Profiled, ProfileDiff
 from harness.record.selftest import SelfTest
+from harness.record.sweep import Sweep
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "run.v1": Run,
@@ -27,6 +29,8 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "checks.v1": Checks,
     "compare.v1": Comparison,
     "selftest.v1": SelfTest,
+    "capacity.v1": Capacity,
+    "sweep.v1": Sweep,
 }
 DIRECTORY = Path(__file__).parent / "schemas"
 
