@@ -216,7 +216,10 @@ def sentence(result: Capacity) -> str:
         if growth.half is not None:
             dies += f"dies at {_count(growth.half)} {plural}"
             if growth.kept is not None:
-                dies += f" and keeps {math.floor(growth.kept.value):,} (at most 1 % of runs killed)"
+                low, high = (math.floor(max(0.0, end or 0.0)) for end in (growth.kept.low, growth.kept.high))
+                dies += (
+                    f" and keeps {math.floor(growth.kept.value):,} ({low:,} to {high:,}; at most 1 % of runs killed)"
+                )
         elif growth.predicted is not None:
             dies += f"should die at {_count(growth.predicted)} {plural} (predicted, not tried)"
         else:

@@ -19,9 +19,10 @@ from scipy import stats
 _Array = npt.NDArray[Any]
 Shape = Literal["straight", "bent", "undecided"]
 CONFIDENCE = 0.95
-TOLERANCE = 0.10
-"""Deviation from the line that still counts as straight, as a share of the growth over the measured range; and, of a value
-beyond it, the share by which an unseen bend may falsify it."""
+TOLERANCE = 0.05
+"""Deviation from the line that still counts as straight, as a share of the growth over the measured range."""
+_BEYOND = 0.10
+"""Share of a value beyond the measured range by which a bend that was not seen may falsify it."""
 _SAME_SIZE = 0.05
 """Objects whose sizes differ by less than this share are of one size."""
 _FARTHEST = 1e3
@@ -127,7 +128,7 @@ class Fit:
         if self.straightness.shape != "straight" or self.curvature is None:
             return f"{measured}, and {self.straightness.sentence}"
         room = max(abs(edge) for edge in self.curvature) * (count - self.lowest) * (count - self.highest)
-        if room > TOLERANCE * abs(self.predict(count).value):
+        if room > _BEYOND * abs(self.predict(count).value):
             share = room / abs(self.predict(count).value)
             return f"{measured}, and a bend that could not be seen there may come to {share:.0%} of the memory by then"
         return None
