@@ -9,6 +9,7 @@ from typing import Any
 from harness.record.sweep import Sweep, SweepCell, SweepKnee
 from harness.report import html, series_page, sweep_tables
 from harness.report.figures import PALETTE, Chart, Trace, byte_scale, label, line, nothing, rounded
+from harness.report.results import clean
 from harness.report.sweep_tables import dimension
 
 _COSTS = {
@@ -37,16 +38,16 @@ def render(sweep: Sweep) -> str:
 def charts(sweep: Sweep) -> Iterator[Chart]:
     """For each parameter what decides, with a line for each combination of the others; then what it costs."""
     for parameter in sweep.vary:
-        yield chart(sweep, parameter, sweep.by, f"{sweep.by} against {parameter}", wide=True)
+        yield chart(sweep, parameter, sweep.by, f"{sweep.by} against {clean(parameter)}", wide=True)
     first = next(iter(sweep.vary))
     for name, title in _COSTS.items():
         if name != sweep.by:
-            yield chart(sweep, first, name, f"{title} against {first}", wide=False)
+            yield chart(sweep, first, name, f"{title} against {clean(first)}", wide=False)
 
 
 def chart(sweep: Sweep, parameter: str, figure: str, title: str, *, wide: bool) -> Chart:
     """One figure against one parameter."""
-    id_ = f"{figure}-{parameter}".replace(".", "-")
+    id_ = f"{figure}-{list(sweep.vary).index(parameter)}".replace(".", "-")
     values = sweep.vary[parameter]
     known = [value for run in sweep.runs if run.valid and (value := run.figures.get(figure)) is not None]
     if not known:

@@ -37,7 +37,7 @@ def answer(sweep: Sweep) -> str:
 def cells(sweep: Sweep) -> Table:
     """One row per combination; the recommended one is marked."""
     names = _names(sweep)
-    headers = ["", *sweep.vary, "runs", *(_HEADS.get(name, name) for name in names)]
+    headers = ["", *map(clean, sweep.vary), "runs", *(_HEADS.get(name, name) for name in names)]
     rows = [
         [
             "*" if cell.values == sweep.recommended else "", *(clean(cell.values[name]) for name in sweep.vary),
@@ -87,5 +87,5 @@ def runs(sweep: Sweep) -> Table:
         ]
         for run in sweep.runs
     ]  # fmt: skip
-    headers = ["run", *sweep.vary, _HEADS.get(sweep.by, sweep.by), ""]
+    headers = ["run", *map(clean, sweep.vary), _HEADS.get(sweep.by, sweep.by), ""]
     return Table("Every run", headers, rows, tuple(range(1, len(headers) - 1)))

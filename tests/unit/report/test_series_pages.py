@@ -117,9 +117,9 @@ def test_nothing_of_a_name_steers_a_terminal() -> None:
 
 def test_the_terminal_tells_the_sentence_and_the_figures() -> None:
     text = _text(capacity_terminal.render, _capacity())
-    assert re.search(r"at 128 MiB it dies at 7,0\d\d ± \d+ Secrets and keeps 6,\d{3} \\(", text)
+    assert re.search(r"at 128 MiB it dies at 7,0\d\d ± \d+ Secrets and keeps 6,\d{3} ", text)
     assert "DOES NOT FIT" in text
-    assert re.search(r"for 9,000 give it 15\d MiB \(cold start 17\d MiB\)", text)
+    assert re.search(r"for 9,000 give it 15\d MiB \(cold start 16\d MiB\)", text)
     assert "each Secret takes 12.0 KiB" in text
     assert "amplification 2.46x" in text
     assert "is not used: broken" in text
