@@ -14,7 +14,7 @@ from harness.analysis.capacity import Measured, What
 from harness.analysis.capacity_runs import rung, told
 from harness.analysis.capacity_runs import trial as trial_of
 from harness.analysis.regression import Fit
-from harness.core.errors import EnvironmentFault, UsageError
+from harness.core.errors import EnvironmentFault, RunFault, UsageError
 from harness.core.units import format_value
 from harness.experiment import preflight
 from harness.experiment.boundary import search
@@ -215,7 +215,7 @@ class _Climb:
         for number in range(1, _MOST_PILOTS + 1):
             pilot = self._rung(f"pilot-{number}-n{count}", count, 1.0, None)
             if not pilot.valid or pilot.growth_peak is None or pilot.idle is None:
-                raise EnvironmentFault(f"the first run is no measurement: {pilot.reason}", place=pilot.run_id)
+                raise RunFault(f"the first run is no measurement: {pilot.reason}", place=pilot.run_id)
             if pilot.idle >= limit:
                 raise UsageError(
                     f"idle, without any object, it already needs {format_value(pilot.idle, 'bytes')}",
