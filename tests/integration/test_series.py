@@ -17,10 +17,10 @@ from harness.process import leftovers
 from harness.record import schemas
 from harness.record.experiments import ExperimentRecord
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]  # two runs with a cluster each, on a busy machine too
 
 _HARNESS = [sys.executable, "-m", "harness.cli.main"]
-_LIMIT_S = 280
+_LIMIT_S = 280  # of each wait
 
 
 def _valid(path: Path, schema: str) -> dict[str, Any]:
