@@ -84,7 +84,7 @@ def conclude(measured: Measured, ended_at: datetime) -> Capacity:
         ladder=measured.ladder, fits=[_facts(memory, found, measured.ladder) for memory, found in fits.items()],
         bytes_per_object=size, per_object=_interval(per_object),
         amplification=_interval(per_object, size) if size else None, payload_amplification=_interval(per_byte),
-        boundaries=boundaries, needs=needs, gomemlimit=_gomemlimit(measured, boundaries), sentence="",
+        boundaries=boundaries, needs=needs, gomemlimit=_gomemlimit(measured, boundaries, needs), sentence="",
         interrupted=measured.interrupted, exit_code=0,
     )  # fmt: skip
     result.sentence = sentence(result)
@@ -174,11 +174,13 @@ def _facts(memory: _Memory, found: Fit | str, ladder: Sequence[LadderRun]) -> Me
     )  # fmt: skip
 
 
-def _gomemlimit(measured: Measured, boundaries: Sequence[Boundary]) -> GoLimit:
-    limit = measured.limit or measured.trial_limit
+def _gomemlimit(measured: Measured, boundaries: Sequence[Boundary], needs: Sequence[Need]) -> GoLimit:
+    """Under the limit that was asked about, else under the larger of those to give."""
+    limit = measured.limit or max((n.limit_bytes for n in needs if n.limit_bytes is not None), default=None)
     if not measured.go:
         return GoLimit(value=None, limit_bytes=limit, sentence="the subject is no Go program")
-    outside = max((run.outside_go or 0.0 for run in measured.ladder if run.valid), default=0.0)
+    # Below 0 where the runtime has asked the system for more than it has touched.
+    outside = max([0.0, *(run.outside_go or 0.0 for run in measured.ladder if run.valid)])
     if limit is None or not any(run.outside_go is not None for run in measured.ladder):
         why = "there is no limit" if limit is None else "its metrics have no go_memstats_sys_bytes"
         return GoLimit(value=None, limit_bytes=limit, sentence=f"GOMEMLIMIT cannot be told: {why}")
@@ -186,9 +188,10 @@ def _gomemlimit(measured: Measured, boundaries: Sequence[Boundary]) -> GoLimit:
     if value <= 0:
         words = f"{format_value(outside, 'bytes')} are charged beside Go's runtime: no GOMEMLIMIT fits under the limit"
         return GoLimit(value=None, limit_bytes=limit, sentence=words)
+    beside = f"up to {format_value(outside, 'bytes')} are" if outside else "nothing was"
     words = (
-        f"GOMEMLIMIT={value // _MIB}MiB under {format_value(limit, 'bytes')}: up to {format_value(outside, 'bytes')} are "
-        f"charged beside what Go's runtime holds, and {_GO_MARGIN:.0%} are left free"
+        f"GOMEMLIMIT={value // _MIB}MiB under {format_value(limit, 'bytes')}: {beside} charged beside what Go's runtime holds, "
+        f"and {_GO_MARGIN:.0%} are left free"
     )
     live = _live_at(measured, boundaries)
     if live is not None and live > value:

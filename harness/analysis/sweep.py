@@ -31,6 +31,8 @@ SHOWN = (
 """Results that are kept of every run beside throughput, the one that decides, and the p99 of each probe."""
 SAME = 0.05
 """Share of the best that is not worth a larger value."""
+_UNEQUAL = 0.10
+"""Difference of reconciles for the same load from which a warning says so."""
 SHORTEST_WORK_S = 3.0
 """Metrics are read once a second: of less work than this no rate can be told."""
 
@@ -104,6 +106,7 @@ def conclude(sweep: Sweep) -> Sweep:
     _recommend(sweep)
     missing = [cell for cell in sweep.cells if not cell.runs]
     sweep.warnings += [f"{words(cell.values)}: {reason}" for cell in sweep.cells for reason in cell.left_out]
+    sweep.warnings += list(_unequal_work(sweep))
     if sweep.interrupted:
         sweep.exit_code = ExitCode.INTERRUPTED
     elif sweep.recommended is None or missing:
@@ -113,6 +116,16 @@ def conclude(sweep: Sweep) -> Sweep:
     else:
         sweep.exit_code = ExitCode.PASSED
     return sweep
+
+
+def _unequal_work(sweep: Sweep) -> Iterator[str]:
+    """The load is the same in all cells; where reconciles are not, a higher rate of them may be more work for the same."""
+    done = [value for cell in sweep.cells if (value := cell.figures.get("reconciles.total"))]
+    if sweep.by == THROUGHPUT and done and max(done) > (1 + _UNEQUAL) * min(done):
+        yield (
+            f"the same load took {min(done):,.0f} to {max(done):,.0f} reconciles: throughput counts those that others did not "
+            "need; look at a latency too (--by latency.PROBE.p99)"
+        )
 
 
 def words(values: Mapping[str, str]) -> str:
@@ -251,6 +264,9 @@ def _reasons(sweep: Sweep, chosen: SweepCell, value: float, best_cell: SweepCell
             yield f"{said}: not known"
             continue
         most, figure = max(compared, key=lambda item: item[1])
+        if figure == 0:
+            yield f"no {said} anywhere"
+            continue
         with_ = "the most of all" if most is chosen else f"up to {figure:,.0f} with {words(most.values)}"
         yield f"{there:,.0f} {said}, {with_}"
     yield from _task_reason(sweep, chosen, largest)

@@ -11,10 +11,12 @@ from harness.analysis.verdict import judge
 from harness.cli import outputs
 from harness.core.errors import UsageError
 from harness.gate.checks import of_gate, of_run
+from harness.record.capacity import Capacity
 from harness.record.checks import CheckSuite
 from harness.record.experiments import ExperimentRecord
-from harness.record.reader import RunRecord
-from harness.report import html, oom
+from harness.record.reader import RunRecord, parse_model
+from harness.record.sweep import Sweep
+from harness.report import capacity_page, html, oom, sweep_page
 
 
 def report(
@@ -44,9 +46,13 @@ def report(
     wanted = outputs.parse(junit, markdown, github, checks, acks)
     experiment = ExperimentRecord.find(run, out)
     if experiment is not None:
+        page = None if wanted.wanted or recompute else _page(experiment, output)
+        if page is not None:
+            typer.echo(page)
+            return
         if not wanted.wanted or recompute or output is not None:
             raise UsageError(
-                f"{run} is an experiment, which has no page", remedy="write --junit, --markdown, --checks or --github"
+                f"{run} is an experiment that has no page", remedy="write --junit, --markdown, --checks or --github"
             )
         wanted.emit(wanted.together(_suites(experiment, wanted)), to_stderr=False)
         return
@@ -70,3 +76,14 @@ def _suites(experiment: ExperimentRecord, wanted: outputs.Outputs) -> list[Check
     if experiment.experiment.kind == "gate":
         raise UsageError("the gate has no result yet", place=str(experiment.path))
     return [of_run(record.run, record.verdict or judge(record), wanted.known) for record in experiment.runs()]
+
+
+def _page(experiment: ExperimentRecord, output: Path | None) -> Path | None:
+    """The page of a capacity or a sweep, made again from its stored result; None where there is none."""
+    stored = experiment.path / "capacity.json"
+    if stored.is_file():
+        return capacity_page.write(parse_model(stored, Capacity), output or stored.with_suffix(".html"))
+    stored = experiment.path / "sweep.json"
+    if stored.is_file():
+        return sweep_page.write(parse_model(stored, Sweep), output or stored.with_suffix(".html"))
+    return None

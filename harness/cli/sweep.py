@@ -19,6 +19,7 @@ from harness.experiment import sweep as experiment
 from harness.experiment.options import RunOptions
 from harness.experiment.sweep import Request
 from harness.record.experiments import ExperimentRecord
+from harness.record.models import OnBusy
 from harness.report import sweep_page, sweep_terminal
 from harness.scenario.load import load
 from harness.subject import scope
@@ -58,6 +59,12 @@ def sweep(
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="EXPERIMENT", help="Take an interrupted one up again.")
     ] = None,
+    on_busy: Annotated[
+        OnBusy,
+        typer.Option(
+            "--on-busy", envvar="HARNESS_ON_BUSY", help="What a machine too busy to judge times makes of a run."
+        ),
+    ] = "invalid",
     out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="The page; default beside sweep.json.")
@@ -71,7 +78,7 @@ def sweep(
     Example: harness sweep label-flip --profile quick --vary workers=1,10,50,100,200,500
     """
     options = RunOptions(
-        out=out or paths.runs_dir(), profile=profile, sets=parse_sets(sets or []), subject=subject
+        out=out or paths.runs_dir(), profile=profile, sets=parse_sets(sets or []), subject=subject, on_busy=on_busy
     )  # fmt: skip
     console = CliConsole(stderr=json)
     with SeriesObserver(console) as watcher:

@@ -59,6 +59,15 @@ def test_the_smallest_value_that_is_as_good_is_recommended_with_its_reasons() ->
     assert found.exit_code == 0
 
 
+def test_more_reconciles_for_the_same_load_are_told() -> None:
+    runs = _measured()
+    for run in runs:
+        run.figures["reconciles.total"] = 1000.0
+    assert _sweep({"workers": WORKERS}, runs).warnings == []
+    runs[-1].figures["reconciles.total"] = 1500.0
+    assert "1,000 to 1,167 reconciles" in _sweep({"workers": WORKERS}, runs).warnings[0]
+
+
 def test_noise_makes_more_values_count_as_the_same() -> None:
     calm, noisy = (_sweep({"workers": WORKERS}, _measured(noise)) for noise in (0.001, 0.2))
     assert calm.tolerance == 0.05

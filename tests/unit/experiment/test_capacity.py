@@ -196,6 +196,16 @@ def test_a_go_subject_is_told_its_gomemlimit(tmp_path: Path, monkeypatch: pytest
     assert "never rest" not in result.gomemlimit.sentence
 
 
+def test_gomemlimit_of_a_count_is_under_the_larger_limit_to_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _paper(tmp_path, monkeypatch, go_outside=14.0 * MIB)
+    result, _ = _measure(tmp_path, Request(None, 4000, quick=True, kills=False))
+    limits = [item.limit_bytes or 0 for item in result.needs]
+    assert result.gomemlimit.limit_bytes == max(limits)
+    assert limits[1] > limits[0]
+
+
 def test_a_subject_in_python_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _paper(tmp_path, monkeypatch)
     result, _ = _measure(tmp_path, Request(None, 4000, quick=True, kills=False))
