@@ -8,16 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from harness.analysis import killrate, regression
+from harness.analysis import capacity_words, killrate, regression
 from harness.analysis.regression import Estimate, Fit, Observation
-from harness.core.errors import ExitCode
 from harness.core.units import format_value
 from harness.record.capacity import Boundary, Capacity, GoLimit, Interval, LadderRun, MemoryFit, Need, Trial
 
 What = Literal["growth", "cold"]
 WHATS: tuple[What, ...] = ("growth", "cold")
-GOAL = 0.10
-"""The prediction of the 50 % point is to be this near."""
 _MIB = 2**20
 _SAFE = 0.98
 """Two-sided confidence of the bound of what a count needs: 1 of 100 runs is above it."""
@@ -87,8 +84,8 @@ def conclude(measured: Measured, ended_at: datetime) -> Capacity:
         boundaries=boundaries, needs=needs, gomemlimit=_gomemlimit(measured, boundaries, needs), sentence="",
         interrupted=measured.interrupted, exit_code=0,
     )  # fmt: skip
-    result.sentence = sentence(result)
-    _judge(result)
+    result.sentence = capacity_words.sentence(result)
+    capacity_words.judge(result)
     return result
 
 
@@ -158,7 +155,7 @@ def _boundary(measured: Measured, what: What, found: Fit | str) -> Boundary | No
     made.width, made.overlap = rate.width, rate.overlap
     if not isinstance(said, str):
         made.error = (said.value - rate.middle.value) / rate.middle.value
-        made.within_goal = abs(made.error) <= GOAL
+        made.within_goal = abs(made.error) <= capacity_words.GOAL
     return made
 
 
@@ -208,76 +205,6 @@ def _live_at(measured: Measured, boundaries: Sequence[Boundary]) -> float | None
     return None if count is None or isinstance(found, str) else found.predict(count).value
 
 
-def sentence(result: Capacity) -> str:
-    """The answer in a sentence."""
-    plural = f"{result.kind.partition('.')[0]}s"
-    parts: list[str] = []
-    by = {boundary.what: boundary for boundary in result.boundaries}
-    growth, cold = by.get("growth"), by.get("cold")
-    if growth is not None:
-        dies = f"at {_size(growth.limit_bytes)} it "
-        if growth.half is not None:
-            dies += f"dies at {_count(growth.half)} {plural}"
-            if growth.kept is not None:
-                low, high = (math.floor(max(0.0, end or 0.0)) for end in (growth.kept.low, growth.kept.high))
-                dies += (
-                    f" and keeps {math.floor(growth.kept.value):,} ({low:,} to {high:,}; at most 1 % of runs killed)"
-                )
-        elif growth.predicted is not None:
-            dies += f"should die at {_count(growth.predicted)} {plural} (predicted, not tried)"
-        else:
-            dies += f"dies nobody knows where: {growth.refused}"
-        if cold is not None and (cold.half or cold.predicted) is not None:
-            found, word = (cold.half, "") if cold.half else (cold.predicted, ", predicted")
-            assert found is not None
-            dies += f"; restarted with them there, at {_count(found)}{word}"
-        parts.append(dies)
-    if result.needs:
-        needs = {item.what: item for item in result.needs}
-        grown, restarted = needs["growth"], needs["cold"]
-        if grown.limit_bytes is not None:
-            start = "" if restarted.limit_bytes is None else f" (cold start {_size(restarted.limit_bytes)})"
-            parts.append(f"for {grown.count:,} give it {_size(grown.limit_bytes)}{start}")
-        else:
-            parts.append(f"what {grown.count:,} need is not said: {grown.refused}")
-    return "; ".join(parts) or "nothing can be said yet"
-
-
-def _judge(result: Capacity) -> None:
-    """Exit code, reasons and warnings."""
-    growth = next((b for b in result.boundaries if b.what == "growth"), None)
-    answered = growth is not None and (growth.half or growth.predicted) is not None
-    for boundary in result.boundaries:
-        if boundary.within_goal is False:
-            result.warnings.append(
-                f"the prediction for {boundary.what} missed the real boundary by {boundary.error:+.0%}; {GOAL:.0%} is the goal"
-            )
-        if boundary.overlap is False and boundary.half is not None:
-            result.warnings.append(
-                f"{boundary.what}: no run that survived had more objects than one that died: how many are kept rests on the "
-                "scatter of the peaks"
-            )
-    left_out = [run for run in result.ladder if not run.valid]
-    result.warnings += [f"run {run.run_id} ({run.count:,} objects) is not used: {run.reason}" for run in left_out]
-    if result.interrupted:
-        result.exit_code = ExitCode.INTERRUPTED
-        result.reasons = [f"interrupted after {len(result.ladder)} runs of the ladder"]
-        return
-    refused = [n.refused for n in result.needs if n.what == "growth" and n.refused]
-    if result.limit_bytes is not None and result.count is not None:
-        too_many = growth is not None and growth.kept is not None and growth.kept.value < result.count
-        too_much = any(n.limit_bytes is not None and n.limit_bytes > result.limit_bytes for n in result.needs)
-        if too_many or (too_much and (growth is None or growth.kept is None)):
-            result.exit_code = ExitCode.FAILED
-            result.reasons = [f"{result.count:,} do not fit under {_size(result.limit_bytes)}: {result.sentence}"]
-            return
-        refused = [] if growth is not None and growth.kept is not None else refused
-    if result.limit_bytes is not None and not answered:
-        refused = [(growth.reason or growth.refused or "") if growth else "no boundary"]
-    if refused:
-        result.exit_code, result.reasons = ExitCode.INVALID, [reason for reason in refused if reason]
-
-
 def _interval(estimate: Estimate | None, over: float = 1.0) -> Interval | None:
     if estimate is None:
         return None
@@ -286,17 +213,3 @@ def _interval(estimate: Estimate | None, over: float = 1.0) -> Interval | None:
         value=estimate.value / over, low=ends[0] if math.isfinite(ends[0]) else None,
         high=ends[1] if math.isfinite(ends[1]) else None,
     )  # fmt: skip
-
-
-def _count(found: Interval) -> str:
-    """`5,210 ± 180`; where the interval is lopsided its ends."""
-    if found.low is None or found.high is None:
-        return f"{found.value:,.0f}"
-    below, above = found.value - found.low, found.high - found.value
-    if max(below, above) > 2 * min(below, above):
-        return f"{found.value:,.0f} ({max(0.0, found.low):,.0f} to {found.high:,.0f})"
-    return f"{found.value:,.0f} ± {(below + above) / 2:,.0f}"
-
-
-def _size(size: float) -> str:
-    return f"{size / _MIB:,.0f} MiB" if size % _MIB == 0 or size > 100 * _MIB else format_value(size, "bytes")

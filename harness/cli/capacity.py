@@ -15,7 +15,7 @@ from harness.core import paths, units
 from harness.core.errors import UsageError
 from harness.experiment import capacity as experiment
 from harness.experiment import series
-from harness.experiment.capacity import Request
+from harness.experiment.capacity_plan import Request
 from harness.experiment.options import RunOptions
 from harness.record.experiments import ExperimentRecord
 from harness.report import capacity_page, capacity_terminal

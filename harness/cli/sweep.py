@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.analysis.sweep import THROUGHPUT
+from harness.analysis.sweep_runs import THROUGHPUT
 from harness.cli.console import CliConsole
 from harness.cli.run import parse_sets
 from harness.cli.series_progress import SeriesObserver

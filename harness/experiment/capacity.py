@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import psutil
@@ -18,6 +17,7 @@ from harness.core.errors import EnvironmentFault, RunFault, UsageError
 from harness.core.units import format_value
 from harness.experiment import preflight
 from harness.experiment.boundary import search
+from harness.experiment.capacity_plan import Request
 from harness.experiment.machine import describe
 from harness.experiment.options import RunOptions
 from harness.experiment.series import Interrupted, Series
@@ -42,49 +42,6 @@ _MOST_TIMES = 10
 """The ladder goes up to this many times the scenario's own count at most."""
 _SIZES = (0.5, 2.0)
 """Multiples of the scenario's own payloads that are measured too, with half of the largest count."""
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How many runs are made."""
-
-    rungs: tuple[float, ...]
-    """Shares of the largest count."""
-    repeats: int
-    top_repeats: int
-    """Of the largest count, beyond the others."""
-    size_repeats: int
-    kills: int
-    cold_kills: int
-    early: bool
-    """End the search for the boundary as soon as it is known to 2.5 %."""
-
-    @property
-    def ladder(self) -> int:
-        """Runs of the ladder, without pilots."""
-        return len(self.rungs) * self.repeats + self.top_repeats
-
-
-QUICK = Budget((0.25, 0.5, 0.75, 1.0), 1, 1, 1, 6, 0, early=True)
-FULL = Budget((0.2, 0.4, 0.6, 0.8, 1.0), 3, 0, 2, 14, 10, early=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the command line asks beside the scenario and the options of its runs."""
-
-    limit: int | None
-    count: int | None
-    ladder: tuple[int, ...] = ()
-    """Counts in place of those that follow from limit or count."""
-    objects: str | None = None
-    quick: bool = False
-    kills: bool = True
-
-    @property
-    def budget(self) -> Budget:
-        """Runs to make."""
-        return QUICK if self.quick else FULL
 
 
 def prepare(file: ScenarioFile, options: RunOptions, request: Request) -> Counted:

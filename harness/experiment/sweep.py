@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from itertools import product
 
 from harness.analysis import sweep as analysis
+from harness.analysis.sweep_runs import THROUGHPUT, dimension, figures
 from harness.core import metrics
 from harness.core.errors import UsageError
 from harness.core.units import format_value
@@ -32,7 +33,7 @@ class Request:
 
     vary: Mapping[str, Sequence[str]]
     repeats: int
-    by: str = analysis.THROUGHPUT
+    by: str = THROUGHPUT
 
     @property
     def combinations(self) -> list[dict[str, str]]:
@@ -61,7 +62,7 @@ def prepare(file: ScenarioFile, options: RunOptions, request: Request) -> None:
         if (options.memray or scenario.memray) != "off":
             raise UsageError("memray changes what is measured", place=file.name, remedy="--set memray=off")
         scenarios.append(scenario)
-    if request.by != analysis.THROUGHPUT:
+    if request.by != THROUGHPUT:
         probes = [probe.name for phase in causing(scenarios[0]) for probe in phase.step.probes]
         try:
             direction = metrics.resolve(request.by, probes=probes).metric.direction
@@ -75,7 +76,7 @@ def prepare(file: ScenarioFile, options: RunOptions, request: Request) -> None:
 def run_sweep(series: Series, request: Request) -> Sweep:
     """Measure what is missing, conclude, and store the result with the series."""
     facts, machine = series.facts, describe()
-    unit = "1/s" if request.by == analysis.THROUGHPUT else metrics.resolve(request.by).metric.unit
+    unit = "1/s" if request.by == THROUGHPUT else metrics.resolve(request.by).metric.unit
     result = Sweep(
         experiment_id=facts.experiment_id, scenario=facts.scenario, profile=facts.profile, started_at=facts.started_at,
         machine=f"{machine.cpus} x {machine.cpu_model}, {format_value(machine.memory_bytes, 'bytes')}",
@@ -118,10 +119,10 @@ def _measure(series: Series, request: Request, result: Sweep, repeat: int, value
     before = len(series.facts.runs)
     planned = len(request.combinations) * request.repeats
     record = series.measure(f"{words} #{repeat}", scenario, sets, words, planned)
-    run = analysis.figures(record, values, request.by)
+    run = figures(record, values, request.by)
     result.runs.append(run)
     value = run.figures.get(request.by)
     said = f"not valid: {run.reason}"
     if run.valid and value is not None:
-        said = f"{request.by} {format_value(value, analysis.dimension(request.by))}"
+        said = f"{request.by} {format_value(value, dimension(request.by))}"
     series.watcher.run_taken(words, said, anew=len(series.facts.runs) > before)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.analysis import capacity_runs, sweep
+from harness.analysis import capacity_runs, sweep_runs
 from harness.analysis.facts import Facts
 from harness.core.handles import EndKind
 from harness.record.models import EndingFacts
@@ -93,4 +93,4 @@ def test_a_kill_before_any_load_says_nothing_about_the_count(tmp_path: Path) -> 
 
 def test_throughput_leaves_waiting_out(tmp_path: Path) -> None:
     # 70 reconciles: 10 within 1 s of the load's start, 20 in the next, and 40 in 2 s after a pause
-    assert sweep.throughput(Facts(_record(tmp_path))) == pytest.approx(70 / 4)
+    assert sweep_runs.throughput(Facts(_record(tmp_path))) == pytest.approx(70 / 4)

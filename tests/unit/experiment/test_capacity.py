@@ -11,7 +11,7 @@ import pytest
 from harness.core.errors import UsageError
 from harness.experiment import capacity as experiment
 from harness.experiment import series
-from harness.experiment.capacity import Request
+from harness.experiment.capacity_plan import Request
 from harness.experiment.options import RunOptions
 from harness.record.capacity import Capacity
 from harness.record.experiments import ExperimentRecord
