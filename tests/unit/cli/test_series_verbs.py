@@ -7,9 +7,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from harness.analysis import capacity
+from harness.analysis.capacity import Measured
 from harness.cli import sweep
 from harness.cli.main import command_line
 from harness.core.errors import UsageError
+from harness.record.experiments import ExperimentRecord
+from harness.record.models import Experiment
+from tests.records import STARTED
 
 _CAPACITY, _SWEEP = ("capacity", "secrets-8k"), ("sweep", "label-flip")
 
@@ -49,6 +54,24 @@ def test_bad_usage(arguments: tuple[str, ...], message: str, tmp_path: Path, mon
     assert isinstance(done.exception, UsageError), done.output
     assert message in str(done.exception)
     assert not list(tmp_path.glob("**/experiment.json"))
+
+
+def test_the_page_of_a_stored_result_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = ExperimentRecord(tmp_path / "experiments" / "20261122-071431-d4kfm")
+    record.save(
+        Experiment(
+            experiment_id=record.path.name, scenario="s", started_at=STARTED, runs=[], exit_code=0, kind="capacity"
+        )
+    )
+    done = CliRunner().invoke(command_line(("report",)), ("report", str(record.path)))
+    assert "is an experiment that has no page" in str(done.exception)
+    measured = Measured(record.path.name, "mine", None, "n", "Secret", STARTED, 2**27, None, 2**30)
+    result = capacity.conclude(measured, STARTED)
+    (record.path / "capacity.json").write_text(result.model_dump_json(by_alias=True))
+    done = CliRunner().invoke(command_line(("report",)), ("report", str(record.path)))
+    assert done.exit_code == 0, done.exception
+    assert "Capacity of mine" in (record.path / "capacity.html").read_text()
 
 
 def test_commas_in_brackets_belong_to_a_value() -> None:
