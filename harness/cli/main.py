@@ -18,21 +18,8 @@ import harness
 from harness.core import paths
 from harness.core.errors import ExitCode, HarnessError
 
-VERBS = (
-    "run",
-    "show",
-    "report",
-    "compare",
-    "gate",
-    "leak",
-    "coldstart",
-    "history",
-    "export",
-    "profile",
-    "scenarios",
-    "cluster",
-    "doctor",
-    "clean",
+VERBS = tuple(
+    "run show report compare gate capacity sweep leak coldstart history export profile scenarios cluster doctor clean".split()
 )
 """Each is a module of this package with a function, or an `app` of its own, of the same name."""
 

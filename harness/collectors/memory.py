@@ -28,7 +28,8 @@ class MemoryCollector(Collector):
     With a CPU limit also `cpu.throttled` and `cpu.throttled.periods` (cumulative over incarnations); where the kernel counts the
     pressure of the cgroup (v2), `pressure.cpu` and `pressure.memory`: seconds in which some process of it waited, cumulative.
 
-    `memory.cgroup.peak` is the kernel's own high mark, written at the end: it sees what lies between two samples.
+    `memory.cgroup.peak` is the kernel's own high mark, written at the end: it sees what lies between two samples. With
+    `{incarnation}` it is of each, from 0: a restarted subject has a fresh cgroup.
     Of several replicas memory, threads and descriptors are those of the one that has the most at the moment, since each is
     limited by itself, and CPU time is the sum; `memory.rss`, `memory.anon` and `memory.cgroup` with `{replica}` are of each.
 
@@ -46,6 +47,7 @@ class MemoryCollector(Collector):
         self._sampler = Sampler(self.name, self._take, INTERVAL_S)
         self._cpu: dict[tuple[int, int], float] = {}
         self._peak: int | None = None
+        self._own_peaks: list[int] = []
         self._cgroup: Cgroup | None = None
         self._limit: CpuLimit | None = None
         self._throttled = (0.0, 0)
@@ -96,6 +98,10 @@ class MemoryCollector(Collector):
         self._sample(context)
         if self._peak is not None:
             context.sink.sample(self.name, "memory.cgroup.peak", self._peak)
+        for number, peak in enumerate(self._own_peaks):
+            if peak == 0:  # the kernel did not tell
+                continue
+            context.sink.sample(self.name, "memory.cgroup.peak", peak, {"incarnation": str(number)})
 
     async def _take(self) -> None:
         if self._context is not None:
@@ -162,13 +168,20 @@ class MemoryCollector(Collector):
             return None
         if cgroup is not self._cgroup:  # restarted: the cgroup before may have grown since it was read last
             if self._cgroup is not None:
-                with contextlib.suppress(OSError):
-                    self._peak = max(filter(None, (self._peak, self._cgroup.peak_bytes())), default=None)
+                self._read_peak(self._cgroup)
             self._cgroup = cgroup
+            self._own_peaks.append(0)
+        self._read_peak(cgroup)
         with contextlib.suppress(OSError):
-            self._peak = max(filter(None, (self._peak, cgroup.peak_bytes())), default=None)
             return cgroup.usage_bytes()
         return None
+
+    def _read_peak(self, cgroup: Cgroup) -> None:
+        """The high mark of the incarnation that runs now, and of all."""
+        with contextlib.suppress(OSError):
+            if (peak := cgroup.peak_bytes()) is not None:
+                self._peak = max(self._peak or 0, peak)
+                self._own_peaks[-1] = max(self._own_peaks[-1], peak)
 
     def _sample_limits(self, context: RunContext, t_ns: int) -> None:
         """What the CPU limit and the kernel's pressure accounts tell."""

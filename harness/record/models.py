@@ -37,6 +37,9 @@ OnBusy = Literal["invalid", "warn"]
 LOAD_ACTIONS: tuple[PhaseAction, ...] = ("create", "flip", "delete", "patch", "read", "list", "churn", "watch")
 """Phases in which the load generator sends requests."""
 
+SeriesKind = Literal["capacity", "sweep"]
+"""Experiments that are a series of runs, each with a key of its own."""
+
 _Count = Annotated[int, Field(ge=0)]
 _Nanoseconds = Annotated[int, Field(description="nanoseconds since the run's origin, monotonic")]
 
@@ -306,8 +309,9 @@ class Experiment(_Model):
     started_at: datetime
     runs: list[ExperimentRun]
     exit_code: int
-    kind: Literal["arms", "gate", "compare", "self-test"] = Field(
-        default="arms", description="arms: one run each; the others measure two arms in pairs"
+    kind: Literal["arms", "gate", "compare", "self-test", "capacity", "sweep"] = Field(
+        default="arms",
+        description="arms: one run each; capacity, sweep: a series of runs; the others measure two arms in pairs",
     )
     state: Literal["running", "complete", "interrupted"] = Field(
         default="complete", description="running with a dead owner reads as interrupted"
@@ -319,6 +323,6 @@ class Experiment(_Model):
     pairs: int | None = Field(default=None, description="pairs that were planned")
     arms: dict[str, ExperimentArm] = Field(default={}, description="baseline and candidate of a paired experiment")
     asked: dict[str, Any] | None = Field(
-        default=None, description="of a gate: what it was asked, to take it up again; secrets redacted"
+        default=None, description="of a gate or series: what it was asked, to take it up again; secrets redacted"
     )
     message: str | None = Field(default=None, description="why it ended before its end")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from harness.record.capacity import Capacity
 from harness.record.checks import Checks
 from harness.record.coldstart import Coldstarts
 from harness.record.comparison import Comparison
@@ -16,6 +17,7 @@ from harness.record.leak import Leak
 from harness.record.models import Experiment, Run, Show, Verdict
 from harness.record.profile_models import Profiled, ProfileDiff
 from harness.record.selftest import SelfTest
+from harness.record.sweep import Sweep
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "run.v1": Run,
@@ -31,6 +33,8 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "selftest.v1": SelfTest,
     "leak.v1": Leak,
     "coldstart.v1": Coldstarts,
+    "capacity.v1": Capacity,
+    "sweep.v1": Sweep,
 }
 DIRECTORY = Path(__file__).parent / "schemas"
 
