@@ -18,7 +18,20 @@ import harness
 from harness.core import paths
 from harness.core.errors import ExitCode, HarnessError
 
-VERBS = ("run", "show", "report", "compare", "gate", "history", "profile", "scenarios", "cluster", "doctor", "clean")
+VERBS = (
+    "run",
+    "show",
+    "report",
+    "compare",
+    "gate",
+    "claims",
+    "history",
+    "profile",
+    "scenarios",
+    "cluster",
+    "doctor",
+    "clean",
+)
 """Each is a module of this package with a function, or an `app` of its own, of the same name."""
 
 

@@ -292,7 +292,7 @@ class Experiment(_Model):
     started_at: datetime
     runs: list[ExperimentRun]
     exit_code: int
-    kind: Literal["arms", "gate", "compare", "self-test"] = Field(
+    kind: Literal["arms", "gate", "compare", "self-test", "claims"] = Field(
         default="arms", description="arms: one run each; the others measure two arms in pairs"
     )
     state: Literal["running", "complete", "interrupted"] = Field(

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from harness.record.checks import Checks
+from harness.record.claims import Claims
 from harness.record.comparison import Comparison
 from harness.record.gate import Gate
 from harness.record.history_models import HistoryDocument
@@ -27,6 +28,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "checks.v1": Checks,
     "compare.v1": Comparison,
     "selftest.v1": SelfTest,
+    "claims.v1": Claims,
 }
 DIRECTORY = Path(__file__).parent / "schemas"
 

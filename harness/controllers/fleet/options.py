@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from harness.controllers.runtime.command_line import Parser, count
+from harness.controllers.runtime.command_line import Parser, add_choice, count
 from harness.controllers.runtime.election import ElectionOptions
 from harness.controllers.runtime.status import StatusPatch
 
@@ -82,11 +82,11 @@ def _build() -> Parser:
     add("--workers", type=count, metavar="N", help=f"workers of each controller (default: {DEFAULT_WORKERS})")
     for name in CONTROLLERS:
         add(f"--workers.{name}", dest=f"workers.{name}", type=count, metavar="N", help=f"workers of {name} alone")
-    _add_choice(parser, "--status_patch", "status_patch", StatusPatch, StatusPatch.ALWAYS,
+    add_choice(parser, "--status_patch", "status_patch", StatusPatch, StatusPatch.ALWAYS,
                 "send each status write, or only one that changes something")  # fmt: skip
-    _add_choice(parser, "--event_mapping", "event_mapping", EventMapping, EventMapping.ALL,
+    add_choice(parser, "--event_mapping", "event_mapping", EventMapping, EventMapping.ALL,
                 "Bundles queued by a change of a Cluster: all of its namespace, or the matching ones")  # fmt: skip
-    _add_choice(parser, "--cache.Secret", "cache_secret", SecretCache, SecretCache.FULL,
+    add_choice(parser, "--cache.Secret", "cache_secret", SecretCache, SecretCache.FULL,
                 "keep all Secrets in memory, or read one by name when it is needed")  # fmt: skip
     default = ElectionOptions("default", "fleet")
     add("--leader-elect", type=_switch, nargs="?", const=True, default=False, metavar="true|false",
@@ -117,16 +117,3 @@ def _duration(text: str) -> float:
     if not match or seconds <= 0 or not math.isfinite(seconds):
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration, such as 15s or 500ms")
     return seconds
-
-
-def _add_choice(parser: Parser, flag: str, dest: str, values: type[StrEnum], default: StrEnum, help_text: str) -> None:
-    def convert(text: str) -> StrEnum:
-        try:
-            return values(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(values)}") from None
-
-    choices = "|".join(values)
-    parser.add_argument(
-        flag, dest=dest, type=convert, default=default, metavar=choices, help=f"{help_text} (default: {default})"
-    )
