@@ -147,15 +147,14 @@ def test_the_webhook_looks_up_credentials_at_admission_and_what_is_missing_is_fo
     asyncio.run(scenario())
 
 
-def test_the_cache_is_killed_after_an_alert_and_degrading_survives(tmp_path: Path) -> None:
+def test_under_pressure_it_warns_then_drops_its_cache_and_lives_where_it_would_be_killed(tmp_path: Path) -> None:
+    # Twice the headroom in Secrets: with degrade_under_pressure=off the kernel kills it (`harness claims 5` shows that).
     small = ["--set", "secrets=500", "--set", "size=64KB", "--profile", "quick", "--no-history"]
-    code, shown, record = harness_run(tmp_path, "kserve-secrets-8k", "--arm", "cache", *small)
-    assert (code, shown["verdict"], shown["results"]["oom.kills"]["value"]) == (0, "passed", 1), shown["reasons"]
-    (alerted,) = record.sql("SELECT min(t_ns) FROM samples WHERE metric = 'kserve_memory_alert' AND value = 1")[0]
-    assert alerted is not None
-    assert alerted < next(record.events("oom_kill"))["t_ns"]
-
     code, shown, record = harness_run(tmp_path, "kserve-secrets-8k", "--arm", "degrade", *small)
     assert (code, shown["verdict"]) == (0, "passed"), shown["reasons"]
-    drops = "SELECT max(value) FROM samples WHERE metric = 'kserve_cache_drops_total' AND labels LIKE '%pressure%'"
-    assert record.sql(drops)[0][0] == 1
+    seen = "SELECT min(t_ns) FROM samples WHERE metric = ? AND labels LIKE ? AND value = 1"
+    ((alerted,),) = record.sql(seen, ["kserve_memory_alert", "%"])
+    ((dropped,),) = record.sql(seen, ["kserve_cache_drops_total", "%pressure%"])
+    assert alerted is not None
+    assert dropped is not None
+    assert alerted <= dropped

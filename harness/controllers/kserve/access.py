@@ -68,6 +68,7 @@ class Cached:
         self._series = series
         self._hits = series.reads.labels(source="cache")
         self._dropped = asyncio.Event()
+        self._following: list[asyncio.Task[None]] = []
         self._log = logging.getLogger("kserve.secrets")
         self.synced = asyncio.Event()
         series.cached.set_function(self.__len__)
@@ -92,28 +93,32 @@ class Cached:
         """Give the cache up; `cause` is `threshold` or `pressure`. Its memory is given back within a turn of the loop."""
         if not self._dropped.is_set():
             self._dropped.set()
+            for task in self._following:  # at once: not a page more
+                task.cancel()
             self._series.drops.labels(cause=cause).inc()
             self._log.warning("%d Secrets are dropped and read by name from now on: %s", len(self), why)
 
     async def run(self) -> None:
         """Follow the API until `drop`; then give the memory back, and rest."""
-        following = [
+        self._following = [
             asyncio.create_task(named(informer.run(), "secrets", "informer"), name="informer-secrets")
             for informer in self._informers.values()
         ]
         dropped = asyncio.create_task(self._dropped.wait(), name="secrets-dropped")
         syncing = asyncio.create_task(self._sync(), name="secrets-synced")
-        tasks = [*following, dropped, syncing]
+        tasks = [*self._following, dropped, syncing]
         try:
-            done, _ = await asyncio.wait([*following, dropped], return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {dropped}:
-                task.result()  # a bug: an informer ends by cancellation only
+            done, _ = await asyncio.wait([*self._following, dropped], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if not task.cancelled():
+                    task.result()  # of an informer it raises: they end by cancellation only, all else is a bug
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         self._informers.clear()
-        del following, tasks, syncing, done
+        self._following.clear()
+        del tasks, syncing, done
         reclaim.collect()
         reclaim.trim()
         self.synced.set()
