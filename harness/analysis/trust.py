@@ -58,6 +58,8 @@ def trust(facts: Facts, verdict: Verdict) -> Trust:
     remarks = [*_spoiled(facts, audit), *remarks]
     if verdict.verdict in ("error", "interrupted"):
         answer = "No: it did not come to its end."
+    elif accepted(facts):
+        answer = "Not its times: the machine was too busy to judge them, which was accepted (--on-busy warn)."
     elif not phases:
         answer = "There was no load that could have fallen short."
     elif remarks or any(said for _, said in phases):
@@ -69,7 +71,16 @@ def trust(facts: Facts, verdict: Verdict) -> Trust:
 
 def distrust(facts: Facts) -> list[str]:
     """Why the run is invalid, by its own account; empty where it is not."""
-    return list(_spoiled(facts, SelfAudit(facts)))
+    return [reason for reason in _spoiled(facts, SelfAudit(facts)) if not _accepted(facts, reason)]
+
+
+def accepted(facts: Facts) -> list[str]:
+    """What would have made the run invalid, had its user not asked for a warning only."""
+    return [reason for reason in _spoiled(facts, SelfAudit(facts)) if _accepted(facts, reason)]
+
+
+def _accepted(facts: Facts, reason: str) -> bool:
+    return facts.run.on_busy == "warn" and reason.startswith(TOO_BUSY)
 
 
 def _spoiled(facts: Facts, audit: SelfAudit) -> Iterator[str]:
@@ -82,13 +93,13 @@ def _spoiled(facts: Facts, audit: SelfAudit) -> Iterator[str]:
     if steal is not None and steal > STEAL:
         yield (
             f"{TOO_BUSY} {timed[0].metric}: its host took {steal:.0%} of its CPU time (steal), more "
-            f"than {STEAL:.0%}; run it on a quieter host"
+            f"than {STEAL:.0%}; run it on a quieter host, or accept it with --on-busy warn"
         )
     others = audit.others(*span)
     if others is not None and others > OTHERS:
         yield (
             f"{TOO_BUSY} {timed[0].metric}: other programs used {others:.0%} of its CPU time, more than "
-            f"{OTHERS:.0%}; end them, or run it elsewhere"
+            f"{OTHERS:.0%}; end them, run it elsewhere, or accept it with --on-busy warn"
         )
     yield from _late(facts, audit, span[1])
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from harness.analysis.facts import Facts
 from harness.analysis.results import compute
-from harness.analysis.trust import distrust
+from harness.analysis.trust import accepted, distrust
 from harness.core import metrics
 from harness.core.errors import ExitCode
 from harness.core.handles import EndKind
@@ -258,6 +258,7 @@ def _warnings(facts: Facts) -> Iterator[str]:
     for item in facts.run.collectors:
         if item.state == "failed":
             yield f"collector {item.name}: {item.reason}"
+    yield from (f"{reason} (accepted by --on-busy warn)" for reason in accepted(facts))
     for event in facts.record.events("warning"):
         yield str(event.get("message", "a warning without words"))
     for phase in facts.load_phases:

@@ -18,6 +18,7 @@ from harness.experiment import arms
 from harness.experiment.observe import SHORTEST_S, Observation
 from harness.experiment.options import RunOptions
 from harness.gate.checks import of_run
+from harness.record.models import OnBusy
 from harness.report import terminal
 from harness.scenario.load import load
 from harness.subject import scope
@@ -88,6 +89,12 @@ def run(
     pin: Annotated[
         bool, typer.Option("--pin/--no-pin", help="Keep subject and load on CPUs of their own, from 4 CPUs on.")
     ] = True,
+    on_busy: Annotated[
+        OnBusy,
+        typer.Option(
+            "--on-busy", envvar="HARNESS_ON_BUSY", help="What a machine too busy to judge times makes of the run."
+        ),
+    ] = "invalid",
     out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
     commit: Annotated[
         str | None, typer.Option("--commit", help="Commit the subject was built from; default that of the work tree.")
@@ -125,6 +132,7 @@ def run(
         memray=memray,
         pyroscope=pyroscope,
         pin=pin,
+        on_busy=on_busy,
         observe=_observation(observe, for_),
         pid=pid,
     )

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from harness.cluster.choice import ClusterChoice
 from harness.experiment.observe import Observation
-from harness.record.models import Verdict
+from harness.record.models import OnBusy, Verdict
 from harness.record.reader import RunRecord
 from harness.scenario.model import Scenario
 
@@ -43,6 +43,8 @@ class RunOptions:
     """A process that runs already replaces the scenario's subject."""
     pin: bool = True
     """Keep subject and load generator on CPUs of their own, where there are enough."""
+    on_busy: OnBusy = "invalid"
+    """What a machine too busy to judge times makes of the run."""
     commit: str | None = None
     """The commit the subject was built from; None: that of the working tree."""
     history: Path | None = None

@@ -87,6 +87,7 @@ async def run_one(
         pinning=pinning.plan(wanted=options.pin),
         versions=machine.versions(),
         observed=options.observe is not None,
+        on_busy=options.on_busy,
         expected=[
             ExpectedObjects(kind=e.kind.alias, count=e.count)
             for e in (fanout.expected(scenario, run_id) if options.observe is None else ())

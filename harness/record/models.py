@@ -28,6 +28,8 @@ PhaseAction = Literal[
     "hook",
     "observe",
 ]
+OnBusy = Literal["invalid", "warn"]
+"""What becomes of a run whose machine was too busy to judge times."""
 LOAD_ACTIONS: tuple[PhaseAction, ...] = ("create", "flip", "delete", "patch", "read", "list", "churn", "watch")
 """Phases in which the load generator sends requests."""
 
@@ -198,6 +200,10 @@ class Run(_Model):
     versions: dict[str, str]
     observed: bool = Field(
         default=False, description="somebody else loaded the subject: of the scenario's load nothing was sent"
+    )
+    on_busy: OnBusy = Field(
+        default="invalid",
+        description="what a machine too busy to judge times makes of the run: a warning, or all of it",
     )
     collectors: list[CollectorFacts] = []
     phases: list[Phase] = []

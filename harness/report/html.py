@@ -71,8 +71,8 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
     sections = _charts(record)
     answer, audited = tables.trusted(record, verdict)
     timeline = Timeline(data.end_s(record), data.spans(record), data.marks(record))
-    stacks = profiles.read_stacks(record)
-    sections["profile"] = profiles.flame_charts(record)
+    stacks = profiles.read_all_stacks(record)
+    sections["profile"] = [profiles.icicle(found, kind) for kind, found in stacks.items()]
     return assemble(
         "report.html.j2",
         timeline,
@@ -98,7 +98,7 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
         propagation=tables.propagation(record),
         allocation_sites=profiles.allocation_sites(record),
         under_way=tables.under_way(record),
-        hottest=None if stacks is None else profiles.hottest(stacks),
+        hottest=profiles.hottest(stacks["cpu"]) if "cpu" in stacks else None,
         black_box=profiles.black_box(record, path),
         flame_graphs=profiles.flame_graphs(record, path),
         servers=profiles.servers(record),

@@ -121,7 +121,7 @@ def short_path(text: str) -> str:
     return _INSTALLED.sub("", clean(text))
 
 
-def read_stacks(record: RunRecord, name: str = "cpu") -> Stacks | None:
+def _read_stacks(record: RunRecord, name: str) -> Stacks | None:
     """The stacks in profiles/NAME.folded (`outer;inner COUNT` a line); None where there are none."""
     path = record.path / "profiles" / f"{name}.folded"
     if not path.is_file():
@@ -159,10 +159,10 @@ _KINDS = {
 """By the name of the folded stacks: of the chart its id and title, what a box is a share of, and what is counted."""
 
 
-def flame_charts(record: RunRecord) -> list[Chart]:
-    """One for each kind of profile that was kept."""
-    found = ((name, read_stacks(record, name)) for name in _KINDS)
-    return [icicle(stacks, name) for name, stacks in found if stacks is not None]
+def read_all_stacks(record: RunRecord) -> dict[str, Stacks]:
+    """Those of each kind of profile that was kept, by kind."""
+    found = ((kind, _read_stacks(record, kind)) for kind in _KINDS)
+    return {kind: stacks for kind, stacks in found if stacks is not None}
 
 
 def servers(record: RunRecord) -> list[Link]:
@@ -175,7 +175,7 @@ def servers(record: RunRecord) -> list[Link]:
     ]
 
 
-def icicle(stacks: Stacks, kind: str = "cpu") -> Chart:
+def icicle(stacks: Stacks, kind: str) -> Chart:
     """The stacks as boxes: wider is more."""
     ident, title, share, counted = _KINDS[kind]
     nodes: Counter[tuple[str, ...]] = Counter()

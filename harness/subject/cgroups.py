@@ -56,7 +56,31 @@ def read_table(path: Path) -> dict[str, int]:
     return {name: int(value) for name, value in (line.split() for line in path.read_text().splitlines())}
 
 
-class MemoryCgroup:
+class Counted:
+    """What can be read one by one of the counters of a memory cgroup."""
+
+    def counters(self) -> Counters:
+        """All counters now."""
+        raise NotImplementedError
+
+    def usage_bytes(self) -> int:
+        """Memory charged now."""
+        return self.counters().usage_bytes
+
+    def peak_bytes(self) -> int | None:
+        """Highest charge so far, None where the kernel does not tell."""
+        return self.counters().peak_bytes
+
+    def oom_kills(self) -> int:
+        """Cumulative kills of processes of this cgroup, by whichever limit."""
+        return self.counters().oom_kills
+
+    def limit_hits(self) -> int:
+        """Cumulative times the limit was reached; reclaim may have made room then."""
+        return self.counters().limit_hits
+
+
+class MemoryCgroup(Counted):
     """A memory cgroup, implementing `core.handles.Cgroup`. After `seal` it answers from the last reading."""
 
     version: Literal[1, 2]
@@ -75,22 +99,6 @@ class MemoryCgroup:
         if self._sealed is None:
             self._sealed = self._read()
         return self._sealed
-
-    def usage_bytes(self) -> int:
-        """Memory charged now."""
-        return self.counters().usage_bytes
-
-    def peak_bytes(self) -> int | None:
-        """Highest charge so far, None where the kernel does not tell."""
-        return self.counters().peak_bytes
-
-    def oom_kills(self) -> int:
-        """Cumulative kills of processes of this cgroup, by whichever limit."""
-        return self.counters().oom_kills
-
-    def limit_hits(self) -> int:
-        """Cumulative times the limit was reached; reclaim may have made room then."""
-        return self.counters().limit_hits
 
     def pids(self) -> list[int]:
         """Processes in it; empty once it is gone."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from harness.subject.cgroups import Counters, MemoryCgroup, MemoryCgroupV1, MemoryCgroupV2
+from harness.subject.cgroups import Counted, Counters, MemoryCgroup, MemoryCgroupV1, MemoryCgroupV2
 from harness.subject.cpu import CpuCgroup
 from harness.subject.kernel_log import OomKill
 from harness.subject.limits import Kernel, find_hierarchy
@@ -18,7 +18,7 @@ from harness.subject.limits import Kernel, find_hierarchy
 _MAX_DIRECTORIES = 20_000
 
 
-class ContainerCgroup:
+class ContainerCgroup(Counted):
     """The memory cgroup of one container, implementing `core.handles.Cgroup`; after its end it answers from the last reading.
 
     The pod's own cgroup above it has the same limit and holds the pause container too, so it is usually the one whose limit is
@@ -54,22 +54,6 @@ class ContainerCgroup:
         counters = self.counters()
         self._gone = True
         return counters
-
-    def usage_bytes(self) -> int:
-        """Memory charged now."""
-        return self.counters().usage_bytes
-
-    def peak_bytes(self) -> int | None:
-        """Highest charge so far."""
-        return self.counters().peak_bytes
-
-    def oom_kills(self) -> int:
-        """Cumulative kills of processes of the container."""
-        return self.counters().oom_kills
-
-    def limit_hits(self) -> int:
-        """Cumulative times the limit of the container or of its pod was reached."""
-        return self.counters().limit_hits
 
     def pids(self) -> list[int]:
         """Processes in it, as this machine numbers them."""

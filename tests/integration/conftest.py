@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -34,12 +36,20 @@ def cluster_loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
+@contextmanager
+def started(loop: asyncio.AbstractEventLoop, work_dir: Path, run_id: str) -> Iterator[EmbeddedCluster]:
+    """An embedded cluster in `loop`, stopped at the end."""
+    starting = provider.start(name="tests", work_dir=work_dir, run_id=run_id, progress=Printed())
+    cluster = asyncio.run_coroutine_threadsafe(starting, loop).result(timeout=3600)
+    try:
+        yield cluster
+    finally:
+        asyncio.run_coroutine_threadsafe(cluster.stop(), loop).result(timeout=60)
+
+
 @pytest.fixture(scope="session")
 def embedded(
     cluster_loop: asyncio.AbstractEventLoop, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[EmbeddedCluster]:
-    work_dir = tmp_path_factory.mktemp("embedded")
-    starting = provider.start(name="tests", work_dir=work_dir, run_id="20260101-000000-tests", progress=Printed())
-    cluster = asyncio.run_coroutine_threadsafe(starting, cluster_loop).result(timeout=3600)
-    yield cluster
-    asyncio.run_coroutine_threadsafe(cluster.stop(), cluster_loop).result(timeout=60)
+    with started(cluster_loop, tmp_path_factory.mktemp("embedded"), "20260101-000000-tests") as cluster:
+        yield cluster

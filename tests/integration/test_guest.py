@@ -19,7 +19,6 @@ import pytest
 import yaml
 
 from harness.cluster import cleanup
-from harness.cluster import embedded as provider
 from harness.cluster.accounts import Accounts
 from harness.cluster.embedded import EmbeddedCluster
 from harness.cluster.isolation import isolate
@@ -31,7 +30,7 @@ from harness.kube import every
 from harness.kube.api import Api
 from harness.kube.discovery import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CRD
 from harness.kube.errors import ApiError
-from tests.integration.conftest import Printed
+from tests.integration.conftest import started
 
 pytestmark = pytest.mark.cluster
 
@@ -90,11 +89,8 @@ def embedded(
     cluster_loop: asyncio.AbstractEventLoop, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[EmbeddedCluster]:
     """A cluster without the runs of other tests: a guest leaves what it finds another run at work on."""
-    work_dir = tmp_path_factory.mktemp("guests")
-    starting = provider.start(name="tests", work_dir=work_dir, run_id="20260101-000000-hosts", progress=Printed())
-    cluster = asyncio.run_coroutine_threadsafe(starting, cluster_loop).result(timeout=3600)
-    yield cluster
-    asyncio.run_coroutine_threadsafe(cluster.stop(), cluster_loop).result(timeout=60)
+    with started(cluster_loop, tmp_path_factory.mktemp("guests"), "20260101-000000-hosts") as cluster:
+        yield cluster
 
 
 @pytest.fixture

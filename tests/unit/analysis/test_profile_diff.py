@@ -114,7 +114,7 @@ def test_checkouts_in_two_places_meet() -> None:
 
 def test_names_of_places() -> None:
     assert (
-        short("/root/go/pkg/mod/k8s.io/client-go@v0.36.3/tools/cache/store.go")
+        short("/home/dev/go/pkg/mod/k8s.io/client-go@v0.36.3/tools/cache/store.go")
         == "k8s.io/client-go@v0.36.3/tools/cache/store.go"
     )
     assert short("/app/main.py") == "/app/main.py"

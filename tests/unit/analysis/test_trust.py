@@ -47,6 +47,7 @@ class Case:
         self.load_end = 13.0
         self.create: dict[str, Any] = {}
         self.flip_start = 13
+        self.on_busy = "invalid"
 
     def record(self) -> RunRecord:
         made = records.RecordBuilder(self.directory / "run")
@@ -94,6 +95,7 @@ class Case:
             made.propagate("flip", f"c{i}", 13 + i / 10, 14 + i / 10)
         names = ("memory", "host", "apiserver", "latency", "audit", "load")
         return made.write(
+            on_busy=self.on_busy,
             collectors=[CollectorFacts(name=name, state="on") for name in names],
             scenario={
                 "name": "case", "path": "case.yaml", "sha256": "0" * 64, "resolved": _RESOLVED | {"expect": self.expect},
@@ -196,6 +198,18 @@ def test_steal_makes_times_impossible_to_judge(case: Case, share: float, word: s
     verdict = case.judge()
     assert (verdict.verdict, verdict.exit_code) == (word, 3 if word == "invalid" else 0)
     assert all("its host took 11% of its CPU time (steal)" in reason for reason in verdict.reasons)
+
+
+def test_a_busy_machine_may_be_accepted_and_is_still_told(case: Case) -> None:
+    case.steal, case.on_busy = 0.3, "warn"
+    verdict = case.judge()
+    assert verdict.verdict == "passed"
+    assert [warning.endswith("(accepted by --on-busy warn)") for warning in verdict.warnings] == [True]
+    assert case.trust().answer.startswith("Not its times")
+    case.generator = 0.91  # that the load was not the one asked for is nothing that a user may accept
+    verdict = case.judge()
+    assert verdict.verdict == "invalid"
+    assert [reason.startswith("load phase create: the load generator used 91%") for reason in verdict.reasons] == [True]
 
 
 @pytest.mark.parametrize(("cores", "word"), [(3.08, "passed"), (3.12, "invalid")])

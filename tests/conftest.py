@@ -1,0 +1,14 @@
+"""For all tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+os.environ["HARNESS_ON_BUSY"] = "warn"
+"""Tests ask what the harness does, not how fast this machine is; tests of the rule itself say `invalid`."""
+
+# What runs in the background, or under nohup, ignores these, and so would the programs that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for _number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(_number, signal.SIG_DFL)
