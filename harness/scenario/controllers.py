@@ -7,6 +7,7 @@ from harness.core.paths import scenarios_dir
 _DIRECTORY = scenarios_dir().parent / "controllers"
 _NO_FLEET = frozenset({"kserve", "native-go", "watcher"})
 _WEBHOOKS = frozenset({"kserve"})
+_ELECTING = frozenset({"fleet"})
 
 
 def known() -> list[str]:
@@ -27,6 +28,11 @@ def makes_bundles(controller: str | None) -> bool:
 def serves_webhooks(controller: str) -> bool:
     """Whether it answers admission reviews: on `--webhook-bind-address`, with the certificate in `--webhook-cert-dir`."""
     return controller in _WEBHOOKS
+
+
+def elects_leader(controller: str) -> bool:
+    """Whether several replicas of it can run, of which one works."""
+    return controller in _ELECTING
 
 
 def _python() -> list[str]:

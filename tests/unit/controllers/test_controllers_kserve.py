@@ -25,7 +25,7 @@ def tree(directory: Path, *, version: int, inside: str, mounted: str, limit: str
     (proc / "cgroup").write_text(f"5:cpu,cpuacct:/x\n{0 if version == 2 else 7}:{controller}:{inside}\n")
     kind = "cgroup2 cgroup2 rw" if version == 2 else "cgroup cgroup rw,memory"
     (proc / "mountinfo").write_text(
-        "22 1 8:1 / / rw - ext4 /dev/sda rw\n" f"30 22 0:26 {mounted} {point} rw,nosuid shared:9 - {kind}\n"
+        f"22 1 8:1 / / rw - ext4 /dev/sda rw\n30 22 0:26 {mounted} {point} rw,nosuid shared:9 - {kind}\n"
     )
     own = point / inside.removeprefix(mounted if mounted != "/" else "").strip("/")
     own.mkdir(parents=True)

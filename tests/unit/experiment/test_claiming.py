@@ -58,7 +58,9 @@ class Runs:
         value = 50.0 + number / 100 if name == "candidate" else 100.0
         verdict = records.verdict_of(record, {RSS: value}, word, 0, reasons=[])  # type: ignore[arg-type] # two of its words
         measuring.facts.runs.append(
-            ExperimentRun(run_id=run_id, arm=name, order=number, verdict=verdict.verdict, exit_code=0, pair=pair, seed=seed)
+            ExperimentRun(
+                run_id=run_id, arm=name, order=number, verdict=verdict.verdict, exit_code=0, pair=pair, seed=seed
+            )
         )
         measuring.save()
         measuring.interrupted |= word == "interrupted"
