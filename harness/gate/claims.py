@@ -17,11 +17,14 @@ from harness.gate.pairing import ARMS, Pair, Side
 from harness.gate.published import Case, Stated
 from harness.record.claims import Claim, ClaimValue, Direction, Reason
 from harness.record.gate import Effect
+from harness.record.reader import RunRecord
 
 ALPHA = 0.025
 """One-sided: intervals of 95 % where there are pairs enough, else the highest confidence that so few allow."""
 FACTOR = 2.0
 """How far from the published figure "about" may be."""
+ALERT = "kserve_memory_alert"
+"""The reference controller's own metric."""
 _OFF, _ON = ARMS
 
 
@@ -49,7 +52,8 @@ def judge(
     valid, invalid, lacking = _sorted(case, pairs)
     effect = effect_of(stated.metric, pair_values(valid, stated.metric), scale=stated.scale, in_pairs=True, alpha=ALPHA)
     claim = Claim(
-        id=f"{case.id}/{stated.metric}", row=case.row, headline=case.headline, claim=stated.claim,
+        id=f"{case.id}/{'alert' if stated.kind == 'alerted' else stated.metric}", row=case.row,
+        headline=case.headline, claim=stated.claim,
         published=stated.published, published_change=stated.change, source=case.source, subject=case.subject,
         scenario=case.scenario, limit=case.sets("off", quick=quick).get("memory_limit", case.limit),
         payload=case.payload, chosen=case.chosen, off=case.sets("off", quick=quick), on=case.sets("on", quick=quick),
@@ -65,6 +69,8 @@ def judge(
         return _cannot(claim, "incomplete work" if lacking else "no valid pair", "; ".join(invalid[:2]) or "no pair")
     if stated.kind == "killed":
         return _killed(claim, valid, quick=quick)
+    if stated.kind == "alerted":
+        return _alerted(claim, valid, quick=quick)
     if effect.effect is None:
         return _cannot(claim, "no value", effect.reason or "no pair has a value on both sides")
     claim.direction = _direction(effect, stated)
@@ -108,6 +114,30 @@ def _killed(claim: Claim, valid: Sequence[Pair], *, quick: bool) -> Claim:
     )
     claim.verdict = "direction" if quick else "reproduced" if met == len(kills) else "not reproduced"
     return claim
+
+
+def _alerted(claim: Claim, valid: Sequence[Pair], *, quick: bool) -> Claim:
+    margins = [margin for pair in valid if (margin := _warned_s(pair.sides[_OFF].record)) is not None]
+    killed = sum((value_of(pair.sides[_OFF], "oom.kills") or 0) >= 1 for pair in valid)
+    if not killed:
+        return _cannot(claim, "no value", "nothing was killed")
+    met = sum(margin > 0 for margin in margins)
+    claim.direction = "as claimed" if met == killed else "against the claim"
+    early = f", {min(margins):.1f} s and more before it" if met == killed else ""
+    claim.sentence = f"an alert came before {met} of {killed} kill{'s' * (killed > 1)}{early}"
+    claim.verdict = "direction" if quick else "reproduced" if met == killed else "not reproduced"
+    return claim
+
+
+def _warned_s(record: RunRecord) -> float | None:
+    """From the first alert to the kill, in s; 0 for none, or one that was there before the load. None: no kill."""
+    kill = next(record.events("oom_kill"), None)
+    if kill is None:
+        return None
+    before = "SELECT min(t_ns) FILTER (value = 1), max(value) FILTER (phase = 'idle') FROM samples WHERE metric = ?"
+    rows = record.sql(before, [ALERT])
+    alerted, idle = rows[0] if rows else (None, None)
+    return 0.0 if alerted is None or idle else max(0.0, (kill["t_ns"] - alerted) / 1e9)
 
 
 def _held_against(claim: Claim, stated: Stated) -> Claim:

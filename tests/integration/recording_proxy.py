@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class Seen:
     accept: str
     status: int = 0
     bytes: int = 0
+    at: float = field(default_factory=time.monotonic)
 
 
 class RecordingProxy:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from harness.controllers.runtime.command_line import Parser, add_choice, count
+from harness.controllers.runtime.command_line import Parser, count, rate, switch
+from harness.controllers.runtime.command_line import add_choice as _add_choice
 from harness.controllers.runtime.election import ElectionOptions
 from harness.controllers.runtime.status import StatusPatch
 
@@ -27,9 +28,10 @@ class EventMapping(StrEnum):
 
 
 class SecretCache(StrEnum):
-    """Whether every Secret is kept in memory, or one is read by name when it is needed."""
+    """Whether every Secret is kept in memory, of each what a PartialObjectMetadata holds, or none: read when needed."""
 
     FULL = "full"
+    METADATA = "metadata"
     NONE = "none"
 
 
@@ -44,6 +46,12 @@ class Options:
     status_patch: StatusPatch
     event_mapping: EventMapping
     cache_secret: SecretCache
+    index: bool = True
+    """Whether related objects are found by an index, or by a look at all of their kind."""
+    qps: float | None = None
+    """Requests a second at most, watches too (client-go's QPS); None: no limit."""
+    burst: int = 1
+    """Of them at once, where there were fewer before."""
     election: ElectionOptions | None = None
     """None: it works at once, without a Lease."""
 
@@ -62,6 +70,9 @@ def parse(arguments: Sequence[str]) -> Options:
         status_patch=known.status_patch,
         event_mapping=known.event_mapping,
         cache_secret=known.cache_secret,
+        index=known.index,
+        qps=known.qps,
+        burst=known.burst,
         election=_election(parser, known),
     )
 
@@ -82,12 +93,16 @@ def _build() -> Parser:
     add("--workers", type=count, metavar="N", help=f"workers of each controller (default: {DEFAULT_WORKERS})")
     for name in CONTROLLERS:
         add(f"--workers.{name}", dest=f"workers.{name}", type=count, metavar="N", help=f"workers of {name} alone")
-    add_choice(parser, "--status_patch", "status_patch", StatusPatch, StatusPatch.ALWAYS,
+    _add_choice(parser, "--status_patch", "status_patch", StatusPatch, StatusPatch.ALWAYS,
                 "send each status write, or only one that changes something")  # fmt: skip
-    add_choice(parser, "--event_mapping", "event_mapping", EventMapping, EventMapping.ALL,
+    _add_choice(parser, "--event_mapping", "event_mapping", EventMapping, EventMapping.ALL,
                 "Bundles queued by a change of a Cluster: all of its namespace, or the matching ones")  # fmt: skip
-    add_choice(parser, "--cache.Secret", "cache_secret", SecretCache, SecretCache.FULL,
-                "keep all Secrets in memory, or read one by name when it is needed")  # fmt: skip
+    _add_choice(parser, "--cache.Secret", "cache_secret", SecretCache, SecretCache.FULL,
+                "keep all Secrets in memory, their metadata only, or read one by name when it is needed")  # fmt: skip
+    add("--index", type=switch, default=True, metavar="on|off",
+        help="find related objects by an index, or by a look at all of their kind (default: on)")  # fmt: skip
+    add("--qps", type=rate, default=None, metavar="N", help="requests a second at most (default: no limit)")
+    add("--burst", type=count, default=1, metavar="N", help="of them at once, after a rest (default: 1)")
     default = ElectionOptions("default", "fleet")
     add("--leader-elect", type=_switch, nargs="?", const=True, default=False, metavar="true|false",
         help="work only while holding a Lease, so that several replicas can run (default: false)")  # fmt: skip

@@ -57,6 +57,17 @@ def share(text: str) -> float:
     return value
 
 
+def rate(text: str) -> float:
+    """How many a second, above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate above 0 and at most 1000000")
+    return value
+
+
 def switch(text: str) -> bool:
     """`on` or `off`; `true` and `false` as YAML has them."""
     if text not in ("on", "off", "true", "false"):

@@ -13,10 +13,12 @@ from harness.core import metrics
 from harness.core.units import parse
 from harness.gate import published
 from harness.gate.claims import judge
+from harness.gate.pairing import Side
 from harness.gate.published import CASES, CURVES, Case, Stated
 from harness.record.claims import Claim
 from harness.scenario.load import load
 from harness.scenario.resolve import resolve
+from tests.records import RecordBuilder
 
 MEMORY = "memory.cgroup.settled"
 LESS = Stated("takes 30 % less", "30 %", MEMORY, -0.3)
@@ -120,6 +122,33 @@ def test_a_killed_run_is_judged_as_killed_and_not_as_incomplete(tmp_path: Path) 
     claim = judge(found, KILLED, made, planned=3, quick=False, experiment_id=None)
     assert (claim.verdict, claim.pairs) == ("reproduced", 3)
     assert claim.sentence == "killed without it in 3 and with it in 0 of 3 pairs"
+
+
+@pytest.mark.parametrize(
+    ("alerts", "kill", "direction"),
+    [
+        ([(2.0, 0.0), (20.0, 1.0)], 30.0, "as claimed"),
+        ([(2.0, 0.0), (31.0, 1.0)], 30.0, "against the claim"),  # after it
+        ([(2.0, 0.0)], 30.0, "against the claim"),  # never
+        ([(2.0, 1.0), (20.0, 1.0)], 30.0, "against the claim"),  # always: it says nothing
+        ([(2.0, 0.0), (20.0, 1.0)], None, None),
+    ],
+)
+def test_an_alert_counts_if_it_comes_between_idle_and_the_kill(
+    tmp_path: Path, alerts: list[tuple[float, float]], kill: float | None, direction: str | None
+) -> None:
+    record = RecordBuilder(tmp_path / "run")
+    record.phase("idle", "idle", 1.0, 5.0)
+    record.phase("create-Secret", "create", 5.0, 40.0)
+    record.samples("metrics", "kserve_memory_alert", alerts)
+    if kill is not None:
+        record.event("oom_kill", kill)
+    off = side(tmp_path, "r1", {"oom.kills": 0.0 if kill is None else 1.0})
+    both = pair(1, Side(record.write(), off.verdict), side(tmp_path, "r2", {"oom.kills": 0.0}))
+    stated = Stated("warns", "before", "oom.kills", None, kind="alerted", scale="absolute")
+    claim = judge(case(stated), stated, [both], planned=1, quick=True, experiment_id=None)
+    assert (claim.direction, claim.id) == (direction, "9-x/alert")
+    assert claim.verdict == ("not comparable" if kill is None else "direction")
 
 
 def test_pairs_that_are_not_valid_are_told_and_do_not_count(tmp_path: Path) -> None:
