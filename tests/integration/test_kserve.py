@@ -69,9 +69,7 @@ def asked(run: Running) -> tuple[int, int, int]:
 @pytest.mark.parametrize(
     ("switches", "expected"),
     [
-        (("--secrets=cache",), (1, 1, 0)),
         (("--secrets=get",), (0, 0, 2)),
-        (("--secrets=auto", "--threshold=100"), (1, 1, 0)),
         (("--secrets=auto", "--threshold=5", "--page_size=4"), (2, 0, 2)),  # the second page goes over it: no third
         (("--secrets=cache", "--selector=tier=gold"), (1, 1, 1)),
         (("--secrets=cache", "--page_size=4"), (4, 1, 0)),
