@@ -18,8 +18,9 @@ from harness.subject.cpu import CpuCgroup
 from harness.subject.ending import classify
 from harness.subject.kills import CgroupKills
 from harness.subject.placeholders import Placeholders
-from harness.subject.readiness import ALIVE_S, Ready, Source, Watch, watch_for
+from harness.subject.readiness import Ready, Source, Watch, watch_for
 from harness.subject.redact import redact, redact_text
+from harness.subject.rest import at_rest
 from harness.subject.witness import Observation
 
 LOG_NAME = "subject.log"
@@ -229,6 +230,9 @@ class Startable(Protocol):
 
     log: Path
 
+    def pids(self) -> list[int]:
+        """Its live processes."""
+
     async def wait_ended(self) -> Ending:
         """Wait until it has ended."""
 
@@ -238,7 +242,7 @@ class Startable(Protocol):
 
 async def until_ready(subject: Startable, watch: Watch | None, timeout_s: float) -> None:
     """Return once the sign is there, or raise SubjectNotReady."""
-    waiting = asyncio.create_task(watch.until_ready() if watch else asyncio.sleep(min(ALIVE_S, timeout_s)))
+    waiting = asyncio.create_task(watch.until_ready() if watch else at_rest(subject.pids, timeout_s))
     ended = asyncio.create_task(subject.wait_ended())
     try:
         done, _ = await asyncio.wait({waiting, ended}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)

@@ -20,8 +20,6 @@ from harness.kube.errors import ApiError, ApiUnreachable
 POLL_S = 0.05
 TRY_LIMIT_S = 2.0
 """For one request: a subject that is busy starting may accept a connection and not answer it."""
-ALIVE_S = 1.0
-"""A subject without a sign of readiness counts as ready when it has lived this long."""
 LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases", namespaced=True)
 _READ_BYTES = 1 << 20
 _NOT_FOUND = 404
@@ -29,7 +27,7 @@ _NOT_FOUND = 404
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """How readiness is told, by one of these. Without any, by still being alive.
+    """How readiness is told, by one of these. Without any it is ready when it rests (`rest.py`).
 
     `http` answers with a 2xx status; a line of the log matches the pattern `log`; `lease` (namespace, name) has a holder; the
     sum of the samples called `metric` is `minimum` or more.

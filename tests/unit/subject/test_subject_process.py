@@ -119,11 +119,26 @@ def test_it_is_not_ready_in_time(tmp_path: Path) -> None:
     run(body)
 
 
-def test_without_a_url_living_for_a_moment_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.subject.process.ALIVE_S", 0.1)
+def test_without_a_sign_it_is_ready_when_it_rests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.subject.rest.REST_S", 0.2)
 
     async def body() -> None:
-        subject = await begin(launch(tmp_path, "import time; time.sleep(60)"))
+        script = (
+            f"import time\nwhile time.process_time() < 0.5: pass\nopen({str(tmp_path / 'done')!r}, 'w')\ntime.sleep(60)"
+        )
+        subject = await begin(launch(tmp_path, script))
+        assert (tmp_path / "done").exists()
+        await subject.stop()
+
+    run(body)
+
+
+def test_one_that_never_rests_is_ready_when_it_has_lived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.subject.rest.REST_S", 0.1)
+
+    async def body() -> None:
+        subject = await begin(launch(tmp_path, "while True: pass"), ready_timeout_s=1.0)
+        assert subject.ending() is None
         await subject.stop()
 
     run(body)
