@@ -38,8 +38,6 @@ class Running:
     proxy: RecordingProxy
     log: Path
     process: asyncio.subprocess.Process
-    started: float
-    """Just before, on the clock of `time.monotonic`."""
 
     async def make(self, kind: Kind, name: str, **fields: Any) -> None:
         """Create an object with these top-level fields in the run's namespace."""
@@ -106,10 +104,9 @@ async def controller(
                 ]  # fmt: skip
                 if namespaced:
                     command += ["--namespace", namespace]
-                started = time.monotonic()
                 with log.open("ab") as stderr:
                     process = await asyncio.create_subprocess_exec(*command, stderr=stderr)
-                running = Running(api, run_id, namespace, f"http://{address}", proxy, log, process, started)
+                running = Running(api, run_id, namespace, f"http://{address}", proxy, log, process)
                 if wait:
                     await until(running.ready, "not ready")
                 yield running
