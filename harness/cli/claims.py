@@ -18,6 +18,7 @@ from harness.experiment import claiming
 from harness.experiment.options import RunOptions
 from harness.gate.published import Case, CurveSpec
 from harness.record.claims import Claims
+from harness.record.models import OnBusy
 from harness.record.writer import write_atomically
 from harness.report import claims_page, claims_terminal, claims_text
 from harness.subject import scope
@@ -52,6 +53,14 @@ def claims(
     markdown: Annotated[
         Path | None, typer.Option("--markdown", metavar="FILE", help="Write tables and curves as Markdown.")
     ] = None,
+    on_busy: Annotated[
+        OnBusy,
+        typer.Option(
+            "--on-busy",
+            envvar="HARNESS_ON_BUSY",
+            help="quick: what a machine too busy to judge times makes of a run. full is always invalid then.",
+        ),
+    ] = "invalid",
     out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON (harness.claims/v1).")] = False,
 ) -> None:
@@ -61,7 +70,8 @@ def claims(
     """
     if profile not in ("quick", "full"):
         raise UsageError(f"harness claims has no profile {profile!r}", remedy="write --profile quick or --profile full")
-    options = RunOptions(out=out or paths.runs_dir())
+    # A direction may be told by a busy machine; a figure may not.
+    options = RunOptions(out=out or paths.runs_dir(), on_busy=on_busy if profile == "quick" else "invalid")
     scope.enter_if_needed()
     console = CliConsole(stderr=json)
     with ClaimsObserver(console) as watcher:
