@@ -26,6 +26,7 @@ VERBS = (
     "gate",
     "claims",
     "history",
+    "export",
     "profile",
     "scenarios",
     "cluster",

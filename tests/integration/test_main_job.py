@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
+from harness.core import series
 from harness.process import leftover_cgroups, leftovers
 from harness.record import schemas
 from harness.record.history import History
@@ -91,6 +92,10 @@ def test_smoke_passes_in_both_arms_and_leaves_valid_records(tmp_path: Path) -> N
             "a key or certificate in the record"
         )
         assert _alive(item["run_id"]) == []
+        sampled = {
+            row[0] for row in RunRecord(record).sql("SELECT DISTINCT metric FROM samples WHERE source <> 'metrics'")
+        }
+        assert sampled - set(series.BY_NAME) == {"apiserver.duration"}, "unknown to the exporter"
     assert len(list((tmp_path / "runs" / "experiments").glob("*/experiment.json"))) == 1
     entries = History(tmp_path / "runs" / "history").entries("memory.rss.peak")
     assert [(entry.id, entry.arm, entry.commit) for entry in entries] == [
