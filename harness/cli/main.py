@@ -19,7 +19,7 @@ from harness.core import paths
 from harness.core.errors import ExitCode, HarnessError
 
 VERBS = tuple(
-    "run show report compare gate capacity sweep leak coldstart history export profile scenarios cluster doctor clean".split()
+    "run show report compare gate claims capacity sweep leak coldstart history export profile scenarios cluster doctor clean".split()
 )
 """Each is a module of this package with a function, or an `app` of its own, of the same name."""
 

@@ -30,6 +30,8 @@ _KEPT = (
     b"go_memstats_",
     b"python_gc_",
     b"calibrated_truth_",  # what the reference controller of that name knows of itself: see docs/accuracy.md
+    b"kserve_",  # what the reference controllers tell of their switches
+    b"watcher_",
     b"tokio_",
 )
 _TOKIO_TASKS = re.compile(r"tokio_(\w+_)?((live|alive|active)_tasks(_count)?|tasks_(live|alive|active))")

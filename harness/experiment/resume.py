@@ -53,7 +53,7 @@ def resume_gate(record: ExperimentRecord, options: RunOptions, watcher: gating.W
     with ExitStack() as stack:
         arms = gating.arms_of(file, scenario, options, request, stack, watcher.step)
         _same_images(facts, arms)
-        measuring = _taken_up(record)
+        measuring = taken_up(record)
         assert facts.pairs is not None
         question = Question(
             experiment_id=facts.experiment_id, scenario=facts.scenario, profile=facts.profile,
@@ -105,7 +105,7 @@ def _spec(facts: Experiment, arm: str) -> str:
     return f"git:{stored.revision}" if stored.revision else stored.spec
 
 
-def _taken_up(record: ExperimentRecord) -> Measuring:
+def taken_up(record: ExperimentRecord) -> Measuring:
     """The experiment as it goes on: without the runs of a pair that was cut short, which will be measured anew."""
     facts = record.experiment
     complete = [

@@ -309,7 +309,7 @@ class Experiment(_Model):
     started_at: datetime
     runs: list[ExperimentRun]
     exit_code: int
-    kind: Literal["arms", "gate", "compare", "self-test", "capacity", "sweep"] = Field(
+    kind: Literal["arms", "gate", "compare", "self-test", "capacity", "sweep", "claims"] = Field(
         default="arms",
         description="arms: one run each; capacity, sweep: a series of runs; the others measure two arms in pairs",
     )

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from harness.record.capacity import Capacity
 from harness.record.checks import Checks
+from harness.record.claims import Claims
 from harness.record.coldstart import Coldstarts
 from harness.record.comparison import Comparison
 from harness.record.gate import Gate
@@ -35,6 +36,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "coldstart.v1": Coldstarts,
     "capacity.v1": Capacity,
     "sweep.v1": Sweep,
+    "claims.v1": Claims,
 }
 DIRECTORY = Path(__file__).parent / "schemas"
 

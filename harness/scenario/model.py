@@ -21,6 +21,7 @@ from pydantic import (
 
 from harness.core import kinds, metrics
 from harness.core.kinds import Kind
+from harness.scenario.controllers import serves_webhooks
 from harness.scenario.expectation import Expectation, canonical, quantity, render
 from harness.scenario.fields import (
     CollectorName,
@@ -118,8 +119,8 @@ class Subject(Model):
                 raise fault("go.memlimit: auto is a share of memory_limit, and there is none; set it", key="go")
         if self.ready is not None and self.ready.metric is not None and self.metrics is None:
             raise fault("ready.metric is read from the subject's metrics; say where they are: metrics", key="ready")
-        if self.controller is not None and self.webhooks is not None:
-            raise fault("the reference controllers serve no webhooks; remove it", key="webhooks")
+        if self.controller is not None and self.webhooks is not None and not serves_webhooks(self.controller):
+            raise fault(f"the reference controller {self.controller} serves no webhooks; remove it", key="webhooks")
         return self
 
     @model_validator(mode="after")
