@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.core.handles import EndKind
 from harness.record.reader import RunRecord
+from harness.record.windows import windows
 
 _OOM: frozenset[EndKind] = frozenset({"oom_limit", "oom_node"})
 _MOMENTS = 12
@@ -63,6 +64,8 @@ class BlackBox:
     objects: tuple[Loaded, ...]
     profile: Mapping[str, Any] | None
     """The event of memray: allocation sites at the high-water mark (`top`) and at the kill (`left`)."""
+    profile_window: str | None = None
+    """In words, where memray saw a window of the run only."""
     missing: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -105,8 +108,21 @@ def read(record: RunRecord) -> BlackBox | None:
         tasks=_tasks(record, t_ns),
         objects=_objects(record, t_ns),
         profile=profile,
+        profile_window=_window(record, profile, t_ns),
         missing=missing,
     )
+
+
+def _window(record: RunRecord, profile: Mapping[str, Any] | None, t_ns: int) -> str | None:
+    """What a capture of a window cannot tell: what was allocated before it, and after."""
+    number = str(profile.get("window") or "") if profile else ""
+    window = next((each for each in windows(record) if each.number == number), None)
+    if window is None:
+        return None
+    before = f"what was allocated from {(t_ns - window.started_ns) / 1e9:.1f} s before the kill on ({window.why})"
+    if window.ended_ns is None or window.ended_ns >= t_ns:
+        return before
+    return f"{before}, until {(t_ns - window.ended_ns) / 1e9:.1f} s before it"
 
 
 def _plain(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Mapping
 
+from harness.analysis.disturbed import Disturbance
 from harness.analysis.facts import Facts
 from harness.analysis.results import compute
 from harness.analysis.trust import accepted, distrust
@@ -43,8 +44,8 @@ def judge(record: RunRecord) -> Verdict:
     """Results, expectations and the verdict of a sealed or interrupted record."""
     facts = Facts(record)
     results = compute(record)
-    heavy = [item.name for item in facts.run.collectors if item.heavy and item.state == "on"]
-    expectations = [_expectation(item, results, facts, heavy) for item in facts.scenario.expect]
+    disturbance = Disturbance(facts)
+    expectations = [_expectation(item, results, facts, disturbance) for item in facts.scenario.expect]
     verdict, reasons = _verdict(facts, results, expectations)
     exit_code = int(_EXIT[verdict])
     outcome = facts.run.outcome
@@ -57,7 +58,7 @@ def judge(record: RunRecord) -> Verdict:
         results=results,
         expectations=expectations,
         reasons=reasons,
-        warnings=list(_warnings(facts)),
+        warnings=[*filter(None, [disturbance.sentence()]), *_warnings(facts)],
     )
 
 
@@ -148,11 +149,12 @@ def _failed(expectations: list[ExpectationResult]) -> list[str]:
     return [line(item) for item in expectations if item.ok is False]
 
 
-def _expectation(item: Expectation, results: Mapping[str, Result], facts: Facts, heavy: list[str]) -> ExpectationResult:
+def _expectation(
+    item: Expectation, results: Mapping[str, Result], facts: Facts, disturbance: Disturbance
+) -> ExpectationResult:
     result = results.get(item.metric) or Result(value=None, unit="", reason="this run has no such result")
     cut = facts.cut_short is not None and result.value is None
-    if heavy and _disturbed(item):
-        note = f"measured under {', '.join(heavy)}, which changes it; run without it to judge"
+    if (note := disturbance.note(item)) is not None:
         return ExpectationResult(expr=item.text, value=result.value, ok=None, counts=not facts.oom_kills, note=note)
     if result.value is None and facts.run.observed and item.metric.startswith(_OF_OUR_LOAD):
         note = "not applicable: somebody else's load was observed, and this is about one of ours"
@@ -162,14 +164,6 @@ def _expectation(item: Expectation, results: Mapping[str, Result], facts: Facts,
         failed = False if never and item.op in ("<", "<=", "==") else None
         return ExpectationResult(expr=item.text, value=None, ok=failed, counts=not cut, note=result.reason)
     return ExpectationResult(expr=item.text, value=result.value, ok=_OPERATORS[item.op](result.value, item.value))
-
-
-def _disturbed(item: Expectation) -> bool:
-    """Whether a heavy profiler changes what the expectation asks about."""
-    if item.metric == "oom.kills":
-        asks_for_kill = item.op in (">", ">=") or (item.op in ("==", "!=") and (item.value > 0) == (item.op == "=="))
-        return not asks_for_kill
-    return item.metric.startswith(("memory.", "latency."))
 
 
 def _load_shortfall(facts: Facts) -> Iterator[str]:

@@ -18,8 +18,9 @@ import harness
 from harness.core import paths
 from harness.core.errors import ExitCode, HarnessError
 
-VERBS = tuple(
-    "run show report compare gate claims capacity sweep leak coldstart history export profile scenarios cluster doctor clean".split()
+VERBS = (
+    *("run", "show", "report", "compare", "gate", "claims", "capacity", "sweep", "leak", "coldstart", "overhead"),
+    *("history", "export", "profile", "scenarios", "cluster", "doctor", "clean"),
 )
 """Each is a module of this package with a function, or an `app` of its own, of the same name."""
 

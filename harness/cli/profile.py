@@ -4,36 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from harness.analysis import profile_diff
+from harness.cli import profile_run, profile_show
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.collectors import captures
-from harness.collectors.attach.record import Recording, record
+from harness.collectors.attach.record import record
 from harness.core import units
 from harness.core.errors import HarnessError, UsageError
 from harness.core.stacks import StackProfile
 from harness.record import profile_files
-from harness.record.profile_models import Profiled
 from harness.report import profile_diff as page
-from harness.report.results import clean
 
 _TOP = 10
 
 app = typer.Typer(
     name="profile",
-    help="Attach memray to a running Python process (--pid), or compare two profiles (diff).",
+    help="Profile a running process (--pid) or the subject of a run under way (--run), or compare two profiles (diff).",
 )
 
 
@@ -41,9 +38,15 @@ app = typer.Typer(
 def profile(
     context: typer.Context,
     pid: Annotated[int | None, typer.Option("--pid", metavar="N", help="The process to attach to.")] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="ID", help="The run under way whose subject to look into.")
+    ] = None,
     for_: Annotated[str, typer.Option("--for", metavar="TIME", help="How long to track, such as 30s or 5m.")] = "30s",
     out: Annotated[
-        Path | None, typer.Option("--out", help="The folder to write to; default profile-PID-TIME in this folder.")
+        Path | None,
+        typer.Option(
+            "--out", help="The folder to write to; default profile-PID-TIME here. With --run: where run records are."
+        ),
     ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object (harness.profile/v1); progress to stderr.")
@@ -51,15 +54,17 @@ def profile(
 ) -> None:
     """Attach memray to a running Python process, track its allocations for a while, detach, and say what held the memory.
 
-    The process goes on as before; only what it allocates meanwhile is seen. Example: harness profile --pid 4711 --for 1m
+    The process goes on as before; only what it allocates meanwhile is seen. The subject of a run may be a Go program too:
+    its pprof is read. Example: harness profile --pid 4711 --for 1m, harness profile --run k4x7q --for 20s
     """
     if context.invoked_subcommand is not None:
         return
-    if pid is None:
+    if (pid is None) == (run is None):
         raise UsageError(
-            "profile needs a process or a subcommand", remedy="harness profile --pid N, or harness profile diff A B"
+            "profile needs a process, a run under way, or a subcommand",
+            remedy="harness profile --pid N, harness profile --run ID, or harness profile diff A B",
         )
-    if pid <= 0:
+    if pid is not None and pid <= 0:
         raise UsageError(f"--pid {pid} is no process id")
     try:
         seconds = units.parse(for_, "seconds")
@@ -67,22 +72,28 @@ def profile(
         raise UsageError(f"--for: {error}") from error
     if seconds <= 0:
         raise UsageError("--for must be longer than 0 s")
+    if run is not None:
+        profile_run.of_run(run, seconds, out, json=json)
+        return
+    assert pid is not None
     folder = out or Path(f"profile-{pid}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     new = [path for path in (folder / "profiles", folder) if not path.exists()]
     _make(folder)
     console = CliConsole(stderr=json)
     try:
         with TerminalObserver(console) as progress:
-            recording = asyncio.run(_until_signal(pid, seconds, folder, progress))
+            recording = asyncio.run(
+                profile_show.until_signal(lambda stop: record(pid, seconds, folder, progress, stop))
+            )
     except HarnessError:
         for path in new:
             with contextlib.suppress(OSError):  # there is something in it
                 path.rmdir()
         raise
     if json:
-        sys.stdout.write(_document(recording).model_dump_json(by_alias=True, indent=1) + "\n")
+        sys.stdout.write(profile_show.document(recording).model_dump_json(by_alias=True, indent=1) + "\n")
     else:
-        _show(recording, console)
+        profile_show.show(recording, console)
 
 
 def _make(folder: Path) -> None:
@@ -90,60 +101,6 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot be made: {error.strerror}", place=str(folder), remedy="use --out") from error
-
-
-async def _until_signal(pid: int, seconds: float, folder: Path, progress: TerminalObserver) -> Recording:
-    """A first Ctrl-C ends the tracking, not the work: detaching and reading come after it."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
-    return await record(pid, seconds, folder, progress, stop)
-
-
-def _document(recording: Recording) -> Profiled:
-    return Profiled(
-        folder=str(recording.folder), how=recording.how, stopped_s=recording.stopped_s, attached_s=recording.attached_s,
-        tracked_s=recording.tracked_s, main=recording.main, ended=recording.ended, warnings=recording.warnings,
-        **recording.event,
-    )  # fmt: skip
-
-
-def _show(recording: Recording, console: Console) -> None:
-    console.print()
-    state = "it ended meanwhile" if recording.ended else "detached, and it goes on"
-    console.print(
-        Text(
-            f"process {recording.pid}: tracked for {units.format_value(recording.tracked_s, 'seconds')}, {state}; "
-            f"one thread was stopped for {units.format_value(recording.stopped_s, 'seconds')} ({recording.how})"
-        )
-    )
-    event = recording.event
-    _sites(
-        console, f"At the peak, {units.format_value(event['peak_bytes'], 'bytes')}", event["top"], event["peak_bytes"]
-    )
-    _sites(
-        console,
-        f"Left at the end, {units.format_value(event['left_bytes'], 'bytes')}",
-        event["left"],
-        event["left_bytes"],
-    )
-    for warning in recording.warnings:
-        console.print(Text(f"  - {warning}"))
-    console.print()
-    for what in ("flamegraph", "flamegraph_at_kill", "capture", "stacks"):
-        if what in event:
-            console.print(Text(f"  {what:<20}{recording.folder / event[what]}"), soft_wrap=True)
-
-
-def _sites(console: Console, title: str, rows: list[dict[str, Any]], total: float) -> None:
-    table = Table(box=None, pad_edge=False, title=f"\n{title}", title_justify="left", title_style="bold")
-    for header, justify in (("held", "right"), ("share", "right"), ("allocations", "right"), ("where", "left")):
-        table.add_column(header, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for row in rows[:_TOP]:
-        share = f"{row['bytes'] / total:.0%}" if total else ""
-        place = f"{clean(row['function'])} ({clean(row['file'])}:{row['line']})"
-        table.add_row(units.format_value(row["bytes"], "bytes"), share, f"{row['allocations']:,}", Text(place))
-    console.print(table)
 
 
 @app.command("diff")

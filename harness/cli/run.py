@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -59,6 +60,14 @@ def run(
         str | None,
         typer.Option("--memray", help="launch: run a Python subject under memray; attach: to it for the load; off."),
     ] = None,
+    on_demand: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--on-demand",
+            metavar="PHASE|TRIGGER",
+            help="Profile only in a phase of the load, or while 'memory.rss > 80% of limit'; repeatable.",
+        ),
+    ] = None,
     pyroscope: Annotated[
         str | None, typer.Option("--pyroscope", help="on: keep profiles in the record; URL: send them to a server too.")
     ] = None,
@@ -104,7 +113,7 @@ def run(
         commit=commit,
         history=outputs.history_of(history, no_history, out or paths.runs_dir()),
         profile=profile,
-        sets=parse_sets(sets or []),
+        sets=parse_sets(sets or []) | _windows(on_demand or []),
         subject=subject,
         subject_image=subject_image,
         subject_as=subject_as,
@@ -151,6 +160,17 @@ def _observation(observe: bool, for_: str | None) -> Observation | None:
     if seconds is not None and seconds < SHORTEST_S:
         raise UsageError(f"--for {for_} is less than {SHORTEST_S:g} s", remedy="write it as --for 5m")
     return Observation(seconds)
+
+
+def _windows(wanted: list[str]) -> dict[str, str]:
+    """`--on-demand`, repeated, as the scenario's `profile`: what compares something is a trigger, else a phase."""
+    if not wanted:
+        return {}
+    parts = {
+        "windows": [each for each in wanted if not any(sign in each for sign in "<>=")],
+        "triggers": [each for each in wanted if any(sign in each for sign in "<>=")],
+    }
+    return {"profile": dumps({key: value for key, value in parts.items() if value})}
 
 
 def parse_sets(pairs: list[str]) -> dict[str, str]:

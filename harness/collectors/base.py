@@ -25,6 +25,9 @@ class Collector:
     after_exit: ClassVar[bool] = False
     """Whether it is detached only after the subject has ended, then with minutes of time: what it wants is complete only then."""
 
+    hook_s: ClassVar[float] = 30.0
+    """How long one of its hooks may take."""
+
     async def prepare(self, launch: Launch) -> None:
         """Change how the subject will be started."""
 

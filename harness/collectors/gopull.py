@@ -8,7 +8,7 @@ each other: they are what happened since the last one, and may be added up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -21,9 +21,12 @@ from harness.core.handles import Subject
 
 WINDOW_S = 5
 _SNAPSHOT = aiohttp.ClientTimeout(total=8)
-_WINDOW = aiohttp.ClientTimeout(total=WINDOW_S + 10)
+_GRACE_S = 10
+"""For the answer about a window, beyond its length."""
 _MAX_BYTES = 64 << 20
 _PAUSE_S = 1.0
+_SAID = 200
+"""Bytes of an error that are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,18 @@ ALLOCS = _Page("memory", "allocs", ("alloc_objects", "alloc_space"))
 class GoPuller:
     """Hands every profile to `take`, every failure to `warn` (once per page), from tasks of its own."""
 
-    def __init__(self, subject: Subject, take: Callable[[Pulled], None], warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        take: Callable[[Pulled], None],
+        warn: Callable[[str], None],
+        *,
+        window_s: int = WINDOW_S,
+        windows: Sequence[_Page] = (CPU, ALLOCS),
+    ) -> None:
+        """`windows` are pulled one after another, of `window_s` seconds each."""
+        self._window_s = window_s
+        self._pages = windows
         self._subject = subject
         self._take = take
         self._warn = warn
@@ -84,8 +98,9 @@ class GoPuller:
 
     async def _follow(self) -> None:
         while True:
-            phase, seconds = self.phase, str(WINDOW_S)
-            pulls = [self._pull(each, phase, _WINDOW, seconds=seconds) for each in (CPU, ALLOCS)]
+            phase, seconds = self.phase, str(self._window_s)
+            timeout = aiohttp.ClientTimeout(total=self._window_s + _GRACE_S)
+            pulls = [self._pull(each, phase, timeout, seconds=seconds) for each in self._pages]
             if not any(await asyncio.gather(*pulls)):
                 await asyncio.sleep(_PAUSE_S)
 
@@ -111,7 +126,11 @@ async def fetch(url: str, timeout: aiohttp.ClientTimeout = _SNAPSHOT, **query: s
             session.get(url, params=query) as response,
         ):
             if response.status != 200:
-                raise RunFault(f"answered with status {response.status}", place=url, remedy="look at subject.pprof")
+                said = (await response.content.read(_SAID)).decode(errors="replace").strip().partition("\n")[0]
+                words = f": {said}" if said and not said.startswith("<") else ""
+                raise RunFault(
+                    f"answered with status {response.status}{words}", place=url, remedy="look at subject.pprof"
+                )
             raw = bytearray()
             while chunk := await response.content.read(_MAX_BYTES - len(raw)):
                 raw += chunk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import aclosing
@@ -91,6 +92,13 @@ class LatencyCollector(Collector):
     def missing(self) -> int:
         """Effects that reported causes must still bring about."""
         return self._propagation.missing
+
+    def so_far(self, probe: str, quantile: float) -> float | None:
+        """A quantile (nearest rank) of a probe's latencies in seconds, effects still awaited counting with their age."""
+        if self._context is None:
+            return None
+        found = self._propagation.so_far(probe, self._context.clock.now_ns())
+        return found[max(0, math.ceil(quantile * len(found)) - 1)] / 1e9 if found else None
 
     def objects(self, kind: Kind) -> int:
         """Objects of a watched kind that exist now, of this run."""

@@ -11,7 +11,7 @@ import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from harness.collectors import python_command
 from harness.collectors.attach.session import Attachment
@@ -37,7 +37,7 @@ class _Memray(Collector):
         self._run_dir: Path | None = None
         self._sink: Sink | None = None
         self._context: RunContext | None = None
-        self._facts: dict[str, object] = {}
+        self._facts: dict[str, Any] = {}
 
     async def attach(self, context: RunContext) -> None:
         self._context = context
@@ -111,7 +111,7 @@ class MemrayAttachCollector(_Memray):
         self._tried = True
         assert self._sink is not None
         capture = self._folder / f"memray-{phase}-0.bin"
-        target = await examine(_python_of(self._context.subject.pids()), self._folder, self._progress)
+        target = await examine(python_of(self._context.subject.pids()), self._folder, self._progress)
         self._attachment = await Attachment.attach(target, capture, objects=self._since is not None)
         self._capture = capture
         proof = self._attachment.proof
@@ -144,7 +144,7 @@ class MemrayAttachCollector(_Memray):
             self._sink.event("memray_detached", pid=attachment.target.pid)
 
 
-def _python_of(pids: Sequence[int]) -> int:
+def python_of(pids: Sequence[int]) -> int:
     """The process to attach to: the subject's main one, or the first Python below a wrapper such as `uv run`."""
     if not pids:
         raise RunFault("the subject has ended")

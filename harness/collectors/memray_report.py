@@ -17,11 +17,13 @@ _MOUNTS = Path("/proc/self/mountinfo")
 IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
-async def publish(capture: Path, run_dir: Path, sink: Sink, *, killed: bool, **facts: object) -> dict[str, Any]:
+async def publish(
+    capture: Path, run_dir: Path, sink: Sink, *, killed: bool, graph: bool = True, **facts: object
+) -> dict[str, Any]:
     """Write stacks and flame graphs beside a capture, and the event `memray`, which is returned. `facts` go into it.
 
-    `killed`: the subject was killed, so that what was left is what it held then. Raises HarnessError where the capture
-    cannot be read.
+    `killed`: the subject was killed, so that what was left is what it held then. `graph`: draw flame graphs too. Raises
+    HarnessError where the capture cannot be read.
     """
     size = _size(capture)
     deadline = time.monotonic() + _DEADLINE_S
@@ -36,9 +38,10 @@ async def publish(capture: Path, run_dir: Path, sink: Sink, *, killed: bool, **f
     summary = json.loads(output)
     graphs: dict[str, str] = {}
     try:
-        page = await _graph(capture, capture.with_suffix(".html"), log, deadline)
-        graphs["flamegraph"] = str(page.relative_to(run_dir))
-        if killed:
+        if graph:
+            page = await _graph(capture, capture.with_suffix(".html"), log, deadline)
+            graphs["flamegraph"] = str(page.relative_to(run_dir))
+        if graph and killed:
             page = capture.with_name(f"{capture.stem}-at-kill.html")
             graphs["flamegraph_at_kill"] = str(
                 (await _graph(capture, page, log, deadline, "--leaks")).relative_to(run_dir)

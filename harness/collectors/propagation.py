@@ -76,6 +76,7 @@ class _Awaited:
     """Before the cause is reported: its request may be answered, and we told, after the effect was seen."""
     cause: tuple[int, int, int] | None = None
     done: bool = False
+    seen_ns: int | None = None
 
 
 class Propagation:
@@ -117,6 +118,15 @@ class Propagation:
     def unreported(self) -> int:
         """Causes that were never reported: their requests were not sent."""
         return sum(1 for items in self._by_cause.values() if items[0].cause is None)
+
+    def so_far(self, probe: str, now_ns: int) -> list[int]:
+        """Latencies of a probe's reported causes, in ns, in order; what has not been seen counts with its age."""
+        return sorted(
+            (item.seen_ns or now_ns) - item.cause[0]
+            for items in self._by_cause.values()
+            for item in items
+            if item.probe == probe and item.cause is not None
+        )
 
     def seen(self, kind: Kind, sighting: Sighting, labels: Mapping[str, str], item: Mapping[str, Any]) -> bool:
         """An object exists, as `item` shows it (for conditions). Returns whether it is an awaited one."""
@@ -192,6 +202,7 @@ class Propagation:
         if sighting.t_ns < sent_ns:
             return
         awaited.done = True
+        awaited.seen_ns = sighting.t_ns
         self._missing -= 1
         self._rows.append(
             PropagationRow(

@@ -13,7 +13,9 @@ from harness.collectors.host import HostCollector
 from harness.collectors.latency import LatencyCollector
 from harness.collectors.memory import MemoryCollector
 from harness.collectors.memray import MemrayAttachCollector, MemrayCollector
+from harness.collectors.meter import MeterCollector
 from harness.collectors.metrics import MetricsCollector
+from harness.collectors.ondemand import OnDemandCollector, Settings
 from harness.collectors.oom import OomCollector
 from harness.collectors.pyroscope import PyroscopeCollector
 from harness.collectors.tasks import TasksCollector
@@ -37,6 +39,7 @@ class _Options:
     memray: str
     pyroscope_url: str | None
     pyroscope_memory: bool
+    on_demand: Settings
     memray_since: str | None = None
 
 
@@ -54,6 +57,8 @@ _MAKERS: dict[str, Callable[[_Options], Collector]] = {
         if options.memray == "attach"
         else MemrayCollector(options.progress)
     ),
+    "meter": lambda _: MeterCollector(),
+    "on-demand": lambda options: OnDemandCollector(options.progress, options.on_demand),
     "pyroscope": lambda options: PyroscopeCollector(
         options.progress, server=options.pyroscope_url, memory=options.pyroscope_memory
     ),
@@ -69,21 +74,24 @@ def create(
     pyroscope: str | None = None,
     pyroscope_memory: bool = False,
     memray_since: str | None = None,
+    on_demand: Settings | None = None,
     progress: Progress | None = None,
 ) -> list[Collector]:
     """One collector per distinct name, in the order given, then the profilers asked for beside them.
 
     `memray` is `launch`, `attach` or `off`; `memray_since` names the phase from which it is attached. `pyroscope` is `on`
-    (profiles stay in the record) or the URL of a server.
-    `pyroscope_memory` profiles memory too, which is heavy. Raises UsageError for an unknown name.
+    (profiles stay in the record) or the URL of a server. `pyroscope_memory` profiles memory too, which is heavy.
+    `on_demand`: profile in windows only. Raises UsageError for an unknown name.
     """
     # In this order, for they are taken off in reverse: captures of memray are in the record before they are sent.
     wanted = [*names, *(["pyroscope"] if pyroscope is not None else []), *(["memray"] if memray != "off" else [])]
+    wanted += ["on-demand"] if on_demand is not None else []
     options = _Options(
         progress or _Silent(),
         memray,
         None if pyroscope in (None, "on") else pyroscope,
         pyroscope_memory,
+        on_demand or Settings(),
         memray_since,
     )
     made = []

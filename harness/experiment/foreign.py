@@ -119,6 +119,7 @@ class ForeignSession:
         subject = await find(command.pid, stage.clock, metrics_url=command.metrics, pprof_url=command.pprof)
         stack.callback(subject.close)
         self._tell(subject)
+        stage.tell_subject(subject)
         stack.push_async_callback(stage.witnesses.detach)
         await stage.witnesses.attach(self._context(subject))
         phase = stage.begin_phase("observe", "observe")

@@ -156,11 +156,13 @@ def arms_of(
     for name, resolved in resolved_of.items():
         arms[name] = images.identified(arms[name], say)
         pairs.check_fixed_work(resolved, file.name)
-        if (options.memray or resolved.memray) == "launch":
-            raise UsageError(
-                "memray changes what is measured, so nothing can be judged under it", place=file.name,
-                remedy="switch it off for the gate: --set memray=off",
-            )  # fmt: skip
+        profiled = (options.memray or resolved.memray) == "launch", resolved.profiling.on_demand
+        for heavy, off in zip(profiled, ("memray=off", "profile=continuous"), strict=True):
+            if heavy:
+                raise UsageError(
+                    "memray changes what is measured, so nothing can be judged under it", place=file.name,
+                    remedy=f"switch it off for the gate: --set {off}",
+                )  # fmt: skip
         preflight.check([resolved], pairs.options_of(arms[name], options), file.path.parent)
     return arms
 

@@ -48,6 +48,7 @@ def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> Non
         if scenario.subject.webhooks is not None:
             webhooks.load([base / name for name in scenario.subject.webhooks.configurations])
         _steps(scenario, options)
+        _windows(scenario, options)
     source.check(options.commit)
     _out(options.out, "run records", "--out")
     if options.history is not None:
@@ -203,6 +204,19 @@ def _placeholders(scenario: Scenario, built: SubjectCommand) -> None:
             fill.fill(url, place=place)
     if built.ready is not None:
         built.ready.filled(lambda text: fill.fill(text, place="subject.ready"))
+
+
+def _windows(scenario: Scenario, options: RunOptions) -> None:
+    """The command line may not ask for what `profile: on-demand` leaves out."""
+    if not scenario.profiling.on_demand:
+        return
+    for option, value in (("--memray", options.memray), ("--pyroscope", options.pyroscope)):
+        if value not in (None, "off"):
+            raise UsageError(
+                f"{option} {value} looks all the time, and profile: on-demand only in windows",
+                place=scenario.name,
+                remedy=f"leave {option} out, or add --set profile=continuous",
+            )
 
 
 def _steps(scenario: Scenario, options: RunOptions) -> None:

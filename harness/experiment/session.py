@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.collectors import registry
 from harness.collectors.base import Collector
 from harness.collectors.latency import LatencyCollector
+from harness.collectors.ondemand import Settings
 from harness.core.clock import RunClock
 from harness.core.errors import RunFault
 from harness.core.handles import Cluster
@@ -23,6 +24,7 @@ from harness.experiment.pauses import no_long_pauses
 from harness.experiment.stage import Stage
 from harness.experiment.thrash import ThrashGuard
 from harness.experiment.timeline import StepFailed, SubjectGone, Timeline
+from harness.experiment.triggers import Triggers
 from harness.experiment.witnesses import Witnesses
 from harness.kube.api import Api
 from harness.record.models import Run
@@ -40,11 +42,14 @@ def _collectors(scenario: Scenario, options: RunOptions, observer: Observer) -> 
     """The scenario's collectors, and always those without which nobody knows when the system is settled (`latency`) or
     whether the run can be trusted (`host`, `apiserver`)."""
     pyroscope = options.pyroscope or scenario.pyroscope
+    wanted = scenario.profiling
+    windows = Settings(wanted.windows, wanted.length, wanted.cool_down, wanted.at_most)
     return registry.create(
-        [*scenario.collect, "latency", "host", "apiserver"],
+        options.collectors if options.collectors is not None else [*scenario.collect, "latency", "host", "apiserver"],
         memray=options.memray or scenario.memray,
         memray_since=options.memray_since,
         pyroscope=None if pyroscope == "off" else pyroscope,
+        on_demand=windows if wanted.on_demand else None,
         progress=observer,
     )
 
@@ -81,6 +86,7 @@ class Session:
         await leases.remember()
         electorate = self._electorate(api)
         subject = await start_subject(self._stage, stack, api, cluster, electorate)
+        self._stage.tell_subject(subject)
         watch = asyncio.create_task(self._watch_cluster(cluster), name="cluster-watch")
         stack.callback(watch.cancel)
         work = asyncio.create_task(self._measure(stack, api, cluster, subject, (leases, electorate)), name="timeline")
@@ -109,6 +115,9 @@ class Session:
                 for each in subject.replicas
             ),
         ]
+        if armed := stage.scenario.profiling.armed:
+            triggers = Triggers(armed, stage.witnesses, stage.writer.latest, subject.memory_limit)
+            helpers.append(asyncio.create_task(triggers.watch(), name="triggers"))
         timeline = Timeline(stage, cluster, subject, *election, api=api)
         try:
             await stage.witnesses.settle()

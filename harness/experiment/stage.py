@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from harness.core.clock import RunClock
 from harness.core.errors import RunFault
+from harness.core.handles import Subject
 from harness.experiment.options import Observer, RunOptions, Status
 from harness.experiment.subjects import SubjectCommand
 from harness.experiment.witnesses import Witnesses
@@ -92,6 +94,13 @@ class Stage:
             queue_depth=self.writer.latest("queue.depth"),
             waiting_for=waiting_for,
         )
+
+    def tell_subject(self, subject: Subject) -> None:
+        """Its process is ready, for the first time or after a restart: who wants to look into it finds it by this."""
+        self.writer.event(
+            "subject_started", pid=subject.pid or None, runtime=subject.runtime, pprof=subject.pprof_url,
+            in_pod=self.facts.subject.kind == "pod", monotonic_ns=time.monotonic_ns(),
+        )  # fmt: skip
 
     def take_ending(self, subject: RunSubject) -> None:
         """Keep how the subject ended, if it did so before we stopped it."""

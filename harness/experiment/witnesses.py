@@ -12,7 +12,6 @@ from harness.core.handles import Launch, RunContext
 from harness.core.sinks import Sink
 from harness.record.models import CollectorFacts
 
-_HOOK_SECONDS = 30.0
 _AFTER_EXIT_SECONDS = 240.0
 """The flame graph of a large capture takes its time after the measurement is over."""
 
@@ -86,9 +85,7 @@ class Witnesses:
                 await self._call(collector, collector.ending)
                 continue
             self._prepared.remove(collector)
-            await self._call(
-                collector, collector.detach, _AFTER_EXIT_SECONDS if collector.after_exit else _HOOK_SECONDS
-            )
+            await self._call(collector, collector.detach, _AFTER_EXIT_SECONDS if collector.after_exit else None)
             if collector in self._attached:
                 self._attached.remove(collector)
                 self._sink.event("detach", collector=collector.name)
@@ -101,8 +98,9 @@ class Witnesses:
             await self._call(collector, lambda c=collector: hook(c))  # type: ignore[misc] # bound now
 
     async def _call(
-        self, collector: Collector, hook: Callable[[], Awaitable[None]], limit: float = _HOOK_SECONDS
+        self, collector: Collector, hook: Callable[[], Awaitable[None]], limit: float | None = None
     ) -> bool:
+        limit = collector.hook_s if limit is None else limit
         try:
             async with asyncio.timeout(limit):
                 await hook()
@@ -114,6 +112,8 @@ class Witnesses:
             self._failed(collector, f"a bug of the harness: {type(error).__name__}: {error}")
         else:
             return True
+        finally:
+            self.facts[self._collectors.index(collector)].heavy |= collector.heavy  # it may become so on the way
         return False
 
     def _failed(self, collector: Collector, reason: str) -> None:

@@ -1,8 +1,8 @@
 """One connection pool to one API server, and the requests that go through it.
 
-Credentials, exec plugins and TLS come from the official client (`kubernetes.aio`); bodies stay raw JSON, because its
-models cost three times the time and a hundred megabytes on large lists. Proxies of the environment are ignored, and
-a kubeconfig's own CA is the only one trusted, whatever REQUESTS_CA_BUNDLE or SSL_CERT_FILE say.
+Credentials and TLS come from files where the kubeconfig names some, else from the official client (`kubernetes.aio`). Bodies
+stay raw JSON, because its models cost three times the time and a hundred megabytes on large lists. Proxies of the environment
+are ignored, and a kubeconfig's own CA is the only one trusted, whatever REQUESTS_CA_BUNDLE or SSL_CERT_FILE say.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import aiohttp
 import yaml
 
 from harness.core.errors import EnvironmentFault, UsageError
+from harness.kube.client import Client, FilesClient, OfficialClient, by_files
 from harness.kube.errors import ApiError, ApiUnreachable
 
 if TYPE_CHECKING:
-    from kubernetes.aio.client import ApiClient, Configuration  # imported when first used: 0.8 s and 65 MiB
+    from kubernetes.aio.client import Configuration  # imported where it is needed: 0.25 s of CPU, 10 MiB
 
 JSON_TYPE = "application/json"
 PARTIAL_OBJECT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -45,26 +46,30 @@ class RequestOptions(TypedDict, total=False):
 class Transport:
     """Sends requests to one API server as one identity."""
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self.server: str = client.configuration.host
+        self.server: str = client.server
 
     @classmethod
     async def connect(cls, kubeconfig: Path, context: str | None = None) -> Transport:
         """Read the kubeconfig and make a pool; sends nothing yet. Raises UsageError for a file that cannot be used."""
+        document = _read(kubeconfig)
+        files = by_files(document, kubeconfig.parent) if context is None else None
+        if files is not None:
+            try:
+                return cls(FilesClient(files))
+            except (ValueError, OSError) as error:
+                raise _unusable(kubeconfig, error) from error
         from kubernetes.aio.client import ApiClient, Configuration
         from kubernetes.aio.config import ConfigException
 
         configuration = Configuration(client_session_kwargs={"trust_env": False})
         configuration.connection_pool_maxsize = 0  # every watch holds a connection: no limit
-        document = _read(kubeconfig)
         try:
             await _load(document, kubeconfig, context, configuration)
-            return cls(ApiClient(configuration))
+            return cls(OfficialClient(ApiClient(configuration)))
         except (ConfigException, KeyError, TypeError, ValueError, OSError) as error:
-            raise UsageError(
-                f"this kubeconfig cannot be used: {error}", place=str(kubeconfig), remedy="check it with kubectl"
-            ) from error
+            raise _unusable(kubeconfig, error) from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -141,20 +146,14 @@ class Transport:
         place = f"websocket {path}"
         try:
             async with asyncio.timeout(timeout_s):
-                headers = {"User-Agent": "harness", **await self._credentials()}
-                if self._client.rest_client.pool_manager is None:  # made with the first request
-                    await self.request("GET", "/version", timeout_s=timeout_s)
-                session: aiohttp.ClientSession = self._client.rest_client.pool_manager
+                headers = {"User-Agent": "harness", **await self._client.credentials()}
+                session = await self._client.session()
                 url = f"{self.server}{path}?{urlencode(query)}"
                 return await session.ws_connect(url, protocols=(protocol,), headers=headers, max_msg_size=0)
         except aiohttp.WSServerHandshakeError as error:
             raise ApiError(error.status, "Unknown", error.message, place=place) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(place, error, timeout_s) from error
-
-    async def _credentials(self) -> dict[str, str]:
-        settings = (await self._client.configuration.auth_settings()).values()
-        return {setting["key"]: setting["value"] for setting in settings if setting["value"]}
 
     async def _send(
         self,
@@ -167,14 +166,17 @@ class Transport:
         total_s: float | None,
         read_s: float | None,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": "harness", **await self._credentials()}
+        headers = {
+            "Accept": accept,
+            "Content-Type": content_type,
+            "User-Agent": "harness",
+            **await self._client.credentials(),
+        }
         url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
         timeout = aiohttp.ClientTimeout(
             total=total_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=read_s if read_s is not None else total_s
         )
-        answer = await self._client.call_api(method, url, header_params=headers, body=body, _request_timeout=timeout)
-        response: aiohttp.ClientResponse = answer.response
-        return response
+        return await self._client.send(method, url, headers, body, timeout)
 
     def _unreachable(self, place: str, error: Exception, timeout_s: float) -> ApiUnreachable:
         words = f"no answer within {timeout_s:g} s" if isinstance(error, TimeoutError) else str(error) or repr(error)
@@ -186,6 +188,10 @@ def _retry_after(headers: Mapping[str, str]) -> float:
         return min(max(float(headers.get("Retry-After", "1")), 0.1), 5.0)
     except ValueError:
         return 1.0
+
+
+def _unusable(kubeconfig: Path, error: Exception) -> UsageError:
+    return UsageError(f"this kubeconfig cannot be used: {error}", place=str(kubeconfig), remedy="check it with kubectl")
 
 
 def _read(kubeconfig: Path) -> dict[str, Any]:

@@ -75,3 +75,15 @@ class Profiled(_Model):
     left: list[dict[str, Any]]
     flamegraph: str | None = None
     flamegraph_at_kill: str | None = None
+
+
+class ProfiledGo(_Model):
+    """The Go subject of a run, profiled by hand through its pprof."""
+
+    schema_: Literal["harness.profile-go/v1"] = Field(default="harness.profile-go/v1", alias="schema")
+    run_id: str
+    url: str
+    folder: str
+    seconds: float
+    files: list[str] = Field(description="below the folder: heap and goroutines at both ends, CPU in between")
+    problems: list[str] = Field(default=[], description="what could not be taken")

@@ -16,7 +16,8 @@ from harness.record.gate import Gate
 from harness.record.history_models import HistoryDocument
 from harness.record.leak import Leak
 from harness.record.models import Experiment, Run, Show, Verdict
-from harness.record.profile_models import Profiled, ProfileDiff
+from harness.record.overhead import Overhead
+from harness.record.profile_models import Profiled, ProfiledGo, ProfileDiff
 from harness.record.selftest import SelfTest
 from harness.record.sweep import Sweep
 
@@ -26,7 +27,9 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "show.v1": Show,
     "experiment.v1": Experiment,
     "profile.v1": Profiled,
+    "profile-go.v1": ProfiledGo,
     "profile-diff.v1": ProfileDiff,
+    "overhead.v1": Overhead,
     "gate.v1": Gate,
     "history.v1": HistoryDocument,
     "checks.v1": Checks,

@@ -36,13 +36,14 @@ _NUMPY = {"BIGINT": np.int64, "INTEGER": np.int32, "DOUBLE": np.float64}
 class PartWriter:
     """Writes parts of one table into a directory. A part appears under its name only when it is complete."""
 
-    def __init__(self, directory: Path, table: str) -> None:
+    def __init__(self, directory: Path, table: str, database: duckdb.DuckDBPyConnection | None = None) -> None:
+        """`database` is shared by the writers of one record, each with a cursor of its own: an instance takes some MiB."""
         self._directory = directory / table
         self._directory.mkdir(parents=True, exist_ok=True)
         self._columns = TABLES[table]
         self._numbers = itertools.count()
         self._lock = threading.Lock()
-        self._connection = duckdb.connect(":memory:", config={"threads": 1})
+        self._connection = (database or writing_database()).cursor()
 
     def write(self, rows: Sequence[Row]) -> Path:
         """Write `rows` (in column order) as the next part. Raises OSError where the disk refuses."""
@@ -66,6 +67,11 @@ class PartWriter:
         """Release the connection."""
         with self._lock:
             self._connection.close()
+
+
+def writing_database() -> duckdb.DuckDBPyConnection:
+    """An instance of DuckDB that only turns rows into Parquet."""
+    return duckdb.connect(":memory:", config={"threads": 1})
 
 
 def _array(values: Sequence[Any], type_: str) -> np.ndarray[Any, Any] | np.ma.MaskedArray[Any, Any]:

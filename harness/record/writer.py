@@ -16,7 +16,7 @@ from typing import IO
 from harness.core.clock import RunClock
 from harness.core.sinks import PropagationRow, RequestRow
 from harness.record.models import Run
-from harness.record.tables import TABLES, PartWriter, Row
+from harness.record.tables import TABLES, PartWriter, Row, writing_database
 
 FLUSH_SECONDS = 2.0
 _MAX_BUFFERED = 2_000_000  # rows kept while the disk refuses; then the oldest are dropped, and the run is in error
@@ -33,7 +33,8 @@ class RecordWriter:
         self._clock = clock
         directory.mkdir(parents=True)
         (directory / "profiles").mkdir()
-        self._parts = {table: PartWriter(directory, table) for table in TABLES}
+        self._database = writing_database()
+        self._parts = {table: PartWriter(directory, table, self._database) for table in TABLES}
         self._rows: dict[str, list[Row]] = {table: [] for table in TABLES}
         self._latest: dict[str, float] = {}
         self._events: IO[str] = (directory / "events.jsonl").open("a", buffering=1)
@@ -54,6 +55,7 @@ class RecordWriter:
         self._events.close()
         for parts in self._parts.values():
             parts.close()
+        self._database.close()
 
     # -- Sink ----------------------------------------------------------------------------------------------------------
 

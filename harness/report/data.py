@@ -12,7 +12,9 @@ from statistics import median
 
 from harness.record.models import Phase
 from harness.record.reader import RunRecord
+from harness.record.windows import windows
 
+_MARKED_WINDOWS = 6  # lines of more would hide the chart
 BINS = 600
 """Bins a series is cut into; it keeps at most twice as many points."""
 
@@ -93,7 +95,7 @@ def spans(record: RunRecord) -> list[Span]:
 
 
 def marks(record: RunRecord) -> list[Mark]:
-    """Kills, restarts, and how the subject ended, each once."""
+    """Kills, restarts, how the subject ended, each once; and when a heavy profiler came and went."""
     found = [Mark(event["t_ns"] / 1e9, "OOM kill") for event in record.events("oom_kill")] or [
         Mark(t_ns / 1e9, "OOM kill")
         for (t_ns,) in record.sql(
@@ -109,6 +111,10 @@ def marks(record: RunRecord) -> list[Mark]:
         found = [mark for mark in found if abs(mark.t_s - at) > 2.0 or ending.kind != "oom_limit"]
         found.append(Mark(at, names[ending.kind]))
     found += [Mark(event["t_ns"] / 1e9, "restart") for event in record.events("restart")]
+    for window in [each for each in windows(record) if each.heavy][:_MARKED_WINDOWS]:
+        found.append(Mark(window.started_ns / 1e9, f"{window.tool} on"))
+        if window.ended_ns is not None:
+            found.append(Mark(window.ended_ns / 1e9, f"{window.tool} off"))
     return sorted(found, key=lambda mark: mark.t_s)
 
 

@@ -98,6 +98,7 @@ def render(record: RunRecord, verdict: Verdict, path: Path) -> str:
         propagation=tables.propagation(record),
         allocation_sites=profiles.allocation_sites(record),
         under_way=tables.under_way(record),
+        windows=tables.windows(record),
         hottest=profiles.hottest(stacks["cpu"]) if "cpu" in stacks else None,
         black_box=profiles.black_box(record, path),
         flame_graphs=profiles.flame_graphs(record, path),

@@ -96,6 +96,8 @@ def key_facts(record: RunRecord, box: BlackBox) -> Facts:
     facts.append(("loaded", loaded or "nothing yet"))
     if box.profile is not None:
         facts.append(("memray's high-water mark", format_value(float(box.profile.get("peak_bytes") or 0), "bytes")))
+        if box.profile_window is not None:
+            facts.append(("memray saw only", box.profile_window))
     return facts
 
 

@@ -54,11 +54,16 @@ def flame_graphs(record: RunRecord, page: Path) -> list[Link]:
         "flamegraph_at_kill": "Flame graph of the memory at the end",
     }
     return [
-        _link(record.path / str(event[key]), page, text)
+        _link(record.path / str(event[key]), page, text + _in_window(event))
         for event in record.events("memray")
         for key, text in names.items()
         if event.get(key) and _inside(record.path, str(event[key]))
     ]
+
+
+def _in_window(event: Mapping[str, Any]) -> str:
+    """Which window a capture is of, where it is of one."""
+    return f", window {clean(event['window'])}" if event.get("window") else ""
 
 
 def black_box(record: RunRecord, page: Path) -> Link | None:
@@ -92,7 +97,7 @@ def allocation_sites(record: RunRecord) -> list[Table]:
         for key, total, when in (("top", "peak_bytes", "at its peak"), ("left", "left_bytes", "at the end")):
             rows = [row for row in event[key] if isinstance(row, dict)] if isinstance(event.get(key), list) else []
             if rows and not (key == "left" and rows == event.get("top")):  # a kill at the peak leaves the same picture
-                found.append(_sites(rows[:_SITES], float(event.get(total) or 0), when))
+                found.append(_sites(rows[:_SITES], float(event.get(total) or 0), when + _in_window(event)))
     return found
 
 

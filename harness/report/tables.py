@@ -13,6 +13,7 @@ from harness.analysis.trust import Trust, trust
 from harness.core.units import format_value
 from harness.record.models import LOAD_ACTIONS, Run, Verdict
 from harness.record.reader import RunRecord
+from harness.record.windows import windows as profiled_windows
 from harness.report import data, traffic
 from harness.report.results import NONE, clean
 
@@ -154,6 +155,26 @@ def propagation(record: RunRecord) -> Table:
     ]
     headers = ["probe", "effects", "never came", "p50", "p90", "p95", "p99", "max"]
     return Table("Time until a change has taken effect", headers, rows, tuple(range(1, 8)))
+
+
+def windows(record: RunRecord) -> Table | None:
+    """Where the run was profiled in windows only: each of them."""
+    found = profiled_windows(record)
+    if not found:
+        return None
+    rows = [
+        [
+            clean(item.number), clean(item.tool), clean(item.why), clean(item.phase),
+            format_value(item.started_ns / 1e9, "seconds"),
+            "" if item.seconds is None else format_value(item.seconds, "seconds"), clean(item.ended_why or "never told"),
+        ]
+        for item in found
+    ]  # fmt: skip
+    note = (
+        "What overlaps a window of memray is not judged; memory from the first one on holds what stays of the profiler."
+    )
+    headers = ["window", "tool", "opened by", "in phase", "at", "for", "ended because"]
+    return Table("Profiled only in these windows", headers, rows, (4, 5), note if any(w.heavy for w in found) else "")
 
 
 def collectors(record: RunRecord) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.core import metrics
 from harness.core.kinds import is_own
 from harness.core.metrics import MetricName
-from harness.scenario import controllers, fanout, names, population, relations, subject_checks
+from harness.scenario import controllers, fanout, names, population, profiling_checks, relations, subject_checks
 from harness.scenario.document import Path
 from harness.scenario.fields import MAX_COUNT
 from harness.scenario.hints import suggest
@@ -36,7 +36,9 @@ def check(scenario: Scenario) -> list[Problem]:
     ]
     problems += _parallel(scenario)
     # Sizes and results follow from the load: while that is wrong they would only repeat it.
-    return problems or [*_sizes(scenario), *_probe_names(scenario), *_results(scenario)]
+    return problems or [
+        *_sizes(scenario), *_probe_names(scenario), *_results(scenario), *profiling_checks.check(scenario)
+    ]  # fmt: skip
 
 
 def _controller(scenario: Scenario) -> Iterator[Problem]:

@@ -17,10 +17,22 @@ from harness.scenario.placeholders import CAUSE, OF_THE_RUN, names_in
 from harness.scenario.problems import Problem, from_pydantic
 from harness.scenario.templates import words
 
-BODY = ("apiserver", "setup", "subject", "engaged", "load", "collect", "expect", "gate", "memray", "pyroscope")
+BODY = (
+    "apiserver",
+    "setup",
+    "subject",
+    "engaged",
+    "load",
+    "collect",
+    "expect",
+    "gate",
+    "memray",
+    "pyroscope",
+    "profile",
+)
 """Keys in which placeholders are filled."""
 
-TOP_LEVEL = ("seed", "memray", "pyroscope")
+TOP_LEVEL = ("seed", "memray", "pyroscope", "profile")
 """Keys that profiles, arms and --set may set beside the parameters."""
 
 OPTION_PREFIX = "options."
@@ -56,6 +68,7 @@ class Head(Model):
     gate: Any = None
     memray: Any = None
     pyroscope: Any = None
+    profile: Any = None
 
 
 @dataclass(frozen=True, slots=True)

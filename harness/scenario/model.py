@@ -40,6 +40,7 @@ from harness.scenario.fields import (
 )
 from harness.scenario.gating import Gate
 from harness.scenario.hints import shown
+from harness.scenario.profiling import Profiling
 from harness.scenario.server import ApiServer
 from harness.scenario.steps import Create, Failover, Flip, Hook, Probe, Restart, Settle, Step, Until
 from harness.scenario.subject_parts import GoEnvironment, LeaseReady, Ready, Webhooks
@@ -244,6 +245,11 @@ class Body(Model):
         default="off", description="`launch` starts a Python subject under memray, `attach` is for the load only"
     )
     pyroscope: Pyroscope = Field(default="off", description="`on` profiles a Python or Go subject continuously")
+    profiling: Profiling = Field(
+        default=Profiling(mode="continuous"),
+        description="`profile` in a file: `on-demand` profiles in windows only, around phases or opened by triggers",
+        json_schema_extra={"default": "continuous"},
+    )
 
     @field_validator("collect")
     @classmethod

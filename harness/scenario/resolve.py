@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from harness.core import kinds
 from harness.core.errors import ScenarioError, UsageError
-from harness.scenario import manifests, templates
+from harness.scenario import manifests, profiling, templates
 from harness.scenario.checks import check
 from harness.scenario.document import Path, Plain, parse_value
 from harness.scenario.file import BODY, OPTION_PREFIX, ScenarioFile, unknown_setting
@@ -121,6 +121,8 @@ def _finish(draft: _Draft) -> Scenario:
     assert isinstance(filled.data, dict)
     head = draft.file.head
     whole = {"name": head.name, "summary": head.summary, "params": draft.params, **filled.data}
+    if profiling.KEY in whole:
+        whole[profiling.FIELD] = whole.pop(profiling.KEY)
     beside = _beside(draft, filled, filled.data)
     try:
         scenario = Scenario.model_validate({**whole, **beside, "profile": draft.profile, "arm": draft.arm})
@@ -219,9 +221,17 @@ def _in_file(problem: Problem, kept: list[tuple[int, list[int]]]) -> Problem:
     return Problem(path, problem.cause, problem.remedy, problem.at_key)
 
 
+def _as_written(problem: Problem) -> Problem:
+    """The same problem where the file calls its key otherwise than the model."""
+    if problem.path[:1] != (profiling.FIELD,):
+        return problem
+    return Problem((profiling.KEY, *problem.path[1:]), problem.cause, problem.remedy, problem.at_key)
+
+
 def _error(draft: _Draft, filled: Filled, problems: list[Problem]) -> ScenarioError:
     """The first problem in the file's order, with what made the value what it is."""
     document = draft.file.document
+    problems = [_as_written(problem) for problem in problems]
     problem = min(problems, key=lambda each: document.position(_relocated(draft, each.path), key=each.at_key))
     for path, origin in draft.overridden.items():
         if problem.path[: len(path)] == path:

@@ -215,7 +215,7 @@ def test_watch_tells_of_everything_once_and_survives_a_lost_connection(embedded:
             assert seen[4].type == "MODIFIED"
             assert before_ns < seen[4].received_ns < time.monotonic_ns()
             # Every connection of the watcher's pool is cut; meanwhile something happens.
-            for connections in list(eyes.transport._client.rest_client.pool_manager.connector._acquired):
+            for connections in list((await eyes.transport._client.session()).connector._acquired):
                 connections.transport.abort()
             await api.delete(SECRET, "s1", namespace)
             await api.create(SECRET, secret("s3"), namespace)

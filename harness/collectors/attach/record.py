@@ -36,8 +36,8 @@ class Recording:
     warnings: list[str] = field(default_factory=list)
 
 
-class _Notes:
-    """A sink of which only warnings matter: there is no run."""
+class Notes:
+    """A sink of which only warnings matter: there is no run. Who has one keeps more of it."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
@@ -53,21 +53,31 @@ class _Notes:
 
 
 async def record(
-    pid: int, seconds: float, folder: Path, progress: Progress, stop: asyncio.Event, *, deadline_s: float = DEADLINE_S
+    pid: int,
+    seconds: float,
+    folder: Path,
+    progress: Progress,
+    stop: asyncio.Event,
+    *,
+    deadline_s: float = DEADLINE_S,
+    notes: Notes | None = None,
+    name: str | None = None,
 ) -> Recording:
     """Track process `pid` for `seconds`, or until `stop` is set or it ends, and write what is found to `folder`.
 
+    `notes` are told `attach`, `detach` and `memray` as they come. `name` is that of the capture, without its suffix.
     Raises HarnessErrors: of `examine` and `Attachment.attach`, and where the capture cannot be read.
     """
-    notes = _Notes()
+    notes = notes or Notes()
     began = time.monotonic()
     progress.step(f"looking at process {pid}")
     profiles = captures_folder(folder / "profiles", notes).absolute()
     target = await examine(pid, profiles, progress)
     progress.step("attaching memray")
-    capture = profiles / f"memray-{pid}.bin"
+    capture = profiles / f"{name or f'memray-{pid}'}.bin"
     attachment = await Attachment.attach(target, capture, deadline_s=deadline_s)
     attached = time.monotonic()
+    notes.event("attach", pid=pid, how=attachment.how, stopped_s=attachment.stopped_s, took_s=attached - began)
     ended = False
     stopped = asyncio.ensure_future(stop.wait())
     try:
@@ -84,6 +94,8 @@ async def record(
             ended = not threads.of(pid)
             if not ended:
                 raise
+        finally:
+            notes.event("detach", pid=pid, seconds=tracked)
     progress.step("reading the capture")
     event = await publish(capture, profiles.parent, notes, killed=ended, pid=pid)
     proof = attachment.proof

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import Field
 
+from harness.scenario import profiling
 from harness.scenario.fields import Expect, Slug
 from harness.scenario.file import Arm, Values
 from harness.scenario.model import Body, Engaged
@@ -19,7 +20,7 @@ from harness.scenario.steps import BARE, MODELS
 SCHEMA_PATH = Path(__file__).with_name("scenario.v1.json")
 
 _FILLED = (
-    *("Subject", "Ready", "LeaseReady", "GoEnvironment", "Webhooks", "Engaged", "Setup", "Gate"),
+    *("Subject", "Ready", "LeaseReady", "GoEnvironment", "Webhooks", "Engaged", "Setup", "Gate", "Profiling"),
     *("Create", "Settle", "Flip", "Restart", "Failover", "Hook", "Probe", "Until"),
     *("Delete", "Patch", "Read", "List", "Churn", "Watch", "Pause"),
 )
@@ -53,7 +54,8 @@ def build() -> dict[str, Any]:
     definitions["Placeholder"] = _PLACEHOLDER
     for name in _FILLED:
         _accept_placeholders(definitions[name])
-    for key in ("memray", "pyroscope"):
+    schema["properties"][profiling.KEY] = _worded(schema["properties"].pop(profiling.FIELD))
+    for key in ("memray", "pyroscope", profiling.KEY):
         schema["properties"][key] = _or_placeholder(schema["properties"][key])
     _nest_steps(schema, definitions)
     created = definitions["Create"]
@@ -71,6 +73,12 @@ def _accept_placeholders(definition: dict[str, Any]) -> None:
     properties = definition["properties"]
     for key, value in properties.items():
         properties[key] = _or_placeholder(value)
+
+
+def _worded(value: dict[str, Any]) -> dict[str, Any]:
+    """A mapping that may also be one word."""
+    described: dict[str, Any] = {key: value.pop(key) for key in ("description", "default") if key in value}
+    return {"anyOf": [value, {"enum": list(get_args(profiling.Mode))}], **described}
 
 
 def _or_placeholder(value: dict[str, Any]) -> dict[str, Any]:

@@ -201,3 +201,12 @@ def test_causes_never_reported_are_a_warning(monkeypatch: pytest.MonkeyPatch) ->
     sink, _ = _collect(monkeypatch, [], probes=[ProbeSpec("p", "flip", KIND, None, [Target("c1", {"a": "1"})])])
     assert sink.rows == []
     assert sink.warnings == ["1 causes of probes were never sent"]
+
+
+def test_latencies_so_far_count_what_is_awaited_with_its_age() -> None:
+    propagation = _propagation(None, Target("c1", {"a": "1"}), Target("c1", {"a": "2"}), Target("c2", {"a": "3"}))
+    assert propagation.so_far("p", 500) == []  # no cause has been reported
+    propagation.cause("flip", "c1", 100, 110, 120)
+    _see(propagation, 150, {"a": "1"})
+    assert propagation.so_far("p", 500) == [50, 400]
+    assert propagation.so_far("other", 500) == []
