@@ -156,7 +156,7 @@ def arms_of(
     for name, resolved in resolved_of.items():
         arms[name] = images.identified(arms[name], say)
         pairs.check_fixed_work(resolved, file.name)
-        profiled = (options.memray or resolved.memray) == "launch", resolved.profiling.on_demand
+        profiled = (options.memray or resolved.memray) != "off", resolved.profiling.on_demand
         for heavy, off in zip(profiled, ("memray=off", "profile=continuous"), strict=True):
             if heavy:
                 raise UsageError(
