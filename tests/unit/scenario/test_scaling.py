@@ -57,7 +57,7 @@ def test_another_count_is_chosen_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("more", "said"), [
     ("  - delete: {kind: Secret}", "step delete-Secret deletes objects"),
-    ("  - churn: {kind: Secret, percentage: 10, cycles: 2}", "step churn-Secret deletes objects"),
+    ("  - churn: {kind: Secret, percentage: 10%, cycles: 2}", "step churn-Secret deletes objects"),
 ])  # fmt: skip
 def test_objects_that_do_not_stay_are_refused(more: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=said):
