@@ -134,7 +134,7 @@ class AuditLedger:
             return
         self._count("api.requests", kind, verb, subresource)
         moment = datetime.fromisoformat(event["requestReceivedTimestamp"])
-        if verb == "list" and len(self.lists) < _MOST_LISTS:
+        if verb == "list" and "stageTimestamp" in event and len(self.lists) < _MOST_LISTS:
             answered = datetime.fromisoformat(event["stageTimestamp"])
             self.lists.append((kind, moment, (answered - moment).total_seconds()))
         if kind not in self.first_reads or moment < self.first_reads[kind]:
