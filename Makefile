@@ -8,7 +8,7 @@ BIN      := .venv/bin
 STAMP    := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup loadtest test test-kind lint bench accuracy clean requirements docs
+.PHONY: help setup loadtest test test-kind lint bench accuracy claims clean requirements docs
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: setup ## measure the harness itself
 
 accuracy: setup ## what the harness measures against what is true: docs/accuracy.md
 	@$(BIN)/python -m tests.accuracy
+
+claims: setup ## measure published cases: PROFILE=quick|full
+	@$(BIN)/harness claims --profile $(or $(PROFILE),quick)
 
 docs: $(STAMP) ## write the generated pages and schemas again
 	@$(BIN)/python -m harness.record.schemas

@@ -38,14 +38,15 @@ def harness_session(name: str, side: str) -> None:
         if side in sys.path:
             sys.path.remove(side)
 
-    def start(capture: str) -> None:
+    def start(capture: str, objects: bool) -> None:
         import atexit
 
         if side not in sys.path:
             sys.path.append(side)  # last: what the process has itself comes first. memray imports more as it goes
         import memray
 
-        tracker = memray.Tracker(destination=memray.FileDestination(capture, overwrite=True, compress_on_exit=False))
+        destination = memray.FileDestination(capture, overwrite=True, compress_on_exit=False)
+        tracker = memray.Tracker(destination=destination, trace_python_allocators=objects)
         tracker.__enter__()
         trackers.append(tracker)
         atexit.register(stop)
@@ -57,7 +58,7 @@ def harness_session(name: str, side: str) -> None:
 
     def obey(order: dict[str, str]) -> None:
         if order["do"] == "start":
-            start(order["capture"])
+            start(order["capture"], order.get("objects") == "yes")
             say(type="started")
         elif order["do"] == "ping":
             say(type="pong", main=where())

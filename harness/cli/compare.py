@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import outputs
 from harness.cli.console import CliConsole
 from harness.cli.gate_progress import GateObserver
 from harness.cli.run import parse_sets
@@ -18,6 +19,7 @@ from harness.experiment.options import RunOptions
 from harness.gate import stored
 from harness.gate.compare import compare as compare_stored
 from harness.record.comparison import Comparison
+from harness.record.experiments import ExperimentRecord
 from harness.report import compare_terminal
 from harness.scenario.load import load
 from harness.subject import scope
@@ -54,6 +56,7 @@ def compare(
     """
     directory = out or paths.runs_dir()
     console = CliConsole(stderr=json)
+    page: Path | None = None
     if scenario is None:
         if given := [name for name in (a, b) if specs.is_spec(name)]:
             raise UsageError(
@@ -67,10 +70,14 @@ def compare(
         scope.enter_if_needed()
         with GateObserver(console) as watcher:
             found = comparing.compare_subjects(file, options, request, watcher)
+        if found.experiment_id is not None:
+            page = outputs.write_page(ExperimentRecord.open(found.experiment_id, directory))
     if json:
         sys.stdout.write(found.model_dump_json(by_alias=True) + "\n")
     else:
         compare_terminal.render(found, console)
+        if page is not None:
+            console.print(f"\n  {page}", soft_wrap=True, markup=False)
 
 
 def _stored(a: str, b: str, directory: Path, *, across_machines: bool) -> Comparison:

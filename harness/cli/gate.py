@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import functools
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from harness.cli import night, outputs
+from harness.cli import cluster_options, night, outputs
 from harness.cli.console import CliConsole
 from harness.cli.gate_progress import GateObserver
 from harness.cli.run import parse_sets
 from harness.cluster.choice import ClusterChoice
 from harness.core import paths
 from harness.core.errors import UsageError
-from harness.experiment import gating, selftest, specs, stored_baseline
+from harness.experiment import gating, selftest, selftest_resume, specs, stored_baseline
 from harness.experiment import resume as resuming
 from harness.experiment.options import RunOptions
 from harness.gate import again, stored
 from harness.gate import nights as nights_policy
 from harness.gate.checks import of_gate
-from harness.record.experiments import ExperimentRecord
+from harness.record.experiments import GATE_FILE, SELF_TEST_FILE, ExperimentRecord
 from harness.report import gate_terminal, selftest_terminal
 from harness.scenario.load import load
 from harness.subject import scope
 
-_SPEC = "options:KEY=VALUE,…, set:KEY=VALUE,…, scenario, command:'PROGRAM …', or git:REVISION"
+_SPEC = "options:KEY=VALUE,…, set:KEY=VALUE,…, scenario, command:'PROGRAM …', git:REVISION, or image:REFERENCE"
 
 
 def gate(
@@ -49,7 +49,9 @@ def gate(
     ] = None,
     subject: Annotated[
         str | None,
-        typer.Option("--subject", metavar="CMD", help="Command of git arms; {worktree} is their checkout."),
+        typer.Option(
+            "--subject", metavar="CMD", help="Command of git arms ({worktree}: their checkout), or in image arms."
+        ),
     ] = None,
     pairs: Annotated[int | None, typer.Option("--pairs", min=2, max=100, help="Pairs at most; default 12.")] = None,
     primary: Annotated[
@@ -62,16 +64,36 @@ def gate(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter of both arms; repeatable.")
     ] = None,
     profile: Annotated[str | None, typer.Option("--profile", help="A profile of the scenario, such as quick.")] = None,
-    cluster: Annotated[str, typer.Option("--cluster", help="Where Kubernetes comes from: embedded.")] = "embedded",
+    cluster: cluster_options.Provider = "embedded",
+    kind_name: cluster_options.KindName = None,
+    kind_image: cluster_options.KindImage = None,
+    kind_config: cluster_options.KindConfig = None,
+    context: cluster_options.Context = None,
+    kubeconfig: cluster_options.Kubeconfig = None,
+    certain: cluster_options.Certain = False,
+    subject_role: cluster_options.SubjectRole = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Order and seeds of the pairs are drawn from it.")] = None,
     all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Do not end early, however clear it is.")] = False,
     every: Annotated[bool, typer.Option("--every", help="Show all metrics, not only those that moved.")] = False,
+    memray_pairs: Annotated[
+        int,
+        typer.Option(
+            "--memray-pairs",
+            metavar="N",
+            min=0,
+            max=20,
+            help="Of a regression: N more pairs under memray, which say which allocation sites grew.",
+        ),
+    ] = 0,
     self_test: Annotated[
         bool,
         typer.Option("--self-test", help="Let the gate judge known regressions; --profile quick or full (default)."),
     ] = False,
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="EXPERIMENT", help="Take an interrupted gate up again.")
+        str | None,
+        typer.Option(
+            "--resume", metavar="EXPERIMENT", help="Take an interrupted gate (with --self-test: self-test) up again."
+        ),
     ] = None,
     rejudge: Annotated[
         str | None,
@@ -83,11 +105,8 @@ def gate(
     nightly: Annotated[
         bool, typer.Option("--nightly", help="Try an inconclusive gate once more; alert after three such nights.")
     ] = False,
-    history: Annotated[
-        Path | None,
-        typer.Option("--history", metavar="DIR", help="The history to add to; default history/ beside the runs."),
-    ] = None,
-    no_history: Annotated[bool, typer.Option("--no-history", help="Do not add the gate to a history.")] = False,
+    history: outputs.HistoryDir = None,
+    no_history: outputs.NoHistory = False,
     junit: outputs.JUnit = None,
     markdown: outputs.Markdown = None,
     github: outputs.GitHub = False,
@@ -107,17 +126,20 @@ def gate(
     if (rejudge is not None or self_test) and (nightly or acks is not None or wanted.wanted):
         raise UsageError("--rejudge and --self-test write no outputs", remedy="harness report EXPERIMENT writes them")
     options = RunOptions(
-        out=out or paths.runs_dir(), cluster=ClusterChoice(cluster), profile=profile, sets=parse_sets(sets or [])
-    )
+        out=out or paths.runs_dir(), profile=profile, sets=parse_sets(sets or []), subject_role=subject_role,
+        cluster=ClusterChoice(cluster, kind_name, kind_image, kind_config, context, kubeconfig, certain),
+    )  # fmt: skip
     if rejudge is not None:
         _refuse_beside("--rejudge takes all from the experiment", scenario, baseline, candidate, pairs, primary, sets)
         raise typer.Exit(_rejudge(ExperimentRecord.open(rejudge, options.out), json=json, every=every))
     if self_test:
         said = "--self-test measures a subject of its own"
         _refuse_beside(said, scenario, baseline, candidate, build, subject, pairs, primary, sets)
-        raise typer.Exit(_self_test(replace(options, profile=None), profile or "full", seed, json=json))
+        if resume is not None:
+            _refuse_beside("--resume takes all from the experiment", profile, seed)
+        raise typer.Exit(_self_test(options, profile or "full", seed, resume, json=json))
     console = CliConsole(stderr=json)
-    store = None if no_history else history or paths.history_dir(options.out)
+    store = outputs.history_of(history, no_history, options.out)
     if resume is not None:
         said = "--resume takes all from the experiment"
         _refuse_beside(said, scenario, baseline, candidate, build, subject, pairs, primary, sets, profile, seed)
@@ -137,6 +159,7 @@ def gate(
             primary=[_threshold(text) for text in primary or []],
             seed=seed,
             early=not all_pairs,
+            memray_pairs=memray_pairs,
         )
         file = load(scenario)
         scope.enter_if_needed()
@@ -147,44 +170,59 @@ def gate(
                 kept = stored.find(baseline, options.out)
                 measure = functools.partial(stored_baseline.run_stored, file, options, request, kept, watcher)
             result, nights = night.judge(measure, store, nightly=nightly)
+    written = ExperimentRecord.open(result.experiment_id if resume is None else record.path, options.out)
+    page = outputs.write_page(written)
     if json:
         sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
     else:
         console.print()
         gate_terminal.render(result, console, every=every)
-        console.print()
-        directory = paths.experiments_dir(options.out) / result.experiment_id
-        console.print(f"  {directory / 'gate.json'}", soft_wrap=True, markup=False)
+        _files(console, written.path / GATE_FILE, page)
     found = nights_policy.apply(wanted.together([of_gate(result, wanted.known)]), nights)
     wanted.emit(found, to_stderr=json)
     raise typer.Exit(found.exit_code)
 
 
-def _self_test(options: RunOptions, profile: str, seed: int | None, *, json: bool) -> int:
+def _self_test(options: RunOptions, profile: str, seed: int | None, resume: str | None, *, json: bool) -> int:
     if profile not in selftest.PAIRS:
         raise UsageError(f"--self-test has no profile {profile!r}", remedy="write --profile quick or --profile full")
     scope.enter_if_needed()
     console = CliConsole(stderr=json)
     with GateObserver(console) as watcher:
-        result = selftest.run_self_test(options, profile, 1 if seed is None else seed, watcher)
+        if resume is None:
+            result = selftest.run_self_test(options, profile, 1 if seed is None else seed, watcher)
+            written = ExperimentRecord.open(result.experiment_id, options.out)
+        else:
+            written = ExperimentRecord.open(resume, options.out)
+            result = selftest_resume.resume_self_test(written, options, watcher)
+    page = outputs.write_page(written)
     if json:
         sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
     else:
         console.print()
         selftest_terminal.render(result, console)
-        directory = paths.experiments_dir(options.out) / result.experiment_id
-        console.print(f"\n  {directory / selftest.FILE}", soft_wrap=True, markup=False)
+        _files(console, written.path / SELF_TEST_FILE, page)
     return result.exit_code
 
 
 def _rejudge(record: ExperimentRecord, *, json: bool, every: bool) -> int:
     result = again.judge_again(record)
     record.save_gate(result)
+    page = outputs.write_page(record)
     if json:
         sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
     else:
-        gate_terminal.render(result, CliConsole(), every=every)
+        console = CliConsole()
+        gate_terminal.render(result, console, every=every)
+        _files(console, record.path / GATE_FILE, page)
     return result.exit_code
+
+
+def _files(console: Console, *files: Path | None) -> None:
+    """Where the result is, as a document and as a page."""
+    console.print()
+    for file in filter(None, files):
+        console.print(f"  {file}", soft_wrap=True, markup=False)
 
 
 def _refuse_beside(cause: str, *given: object) -> None:

@@ -11,11 +11,14 @@ from typing import Annotated
 
 import typer
 
-from harness.core.errors import EnvironmentFault, UsageError
+from harness.core import paths
+from harness.core.errors import EnvironmentFault, HarnessError, UsageError
 from harness.gate import acks, checks, github, junit, markdown
 from harness.gate.acks import NONE, Acks
 from harness.record.checks import Checks, CheckSuite
+from harness.record.experiments import ExperimentRecord
 from harness.record.writer import write_atomically
+from harness.report import experiment_page
 
 JUnit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")]
 Markdown = Annotated[
@@ -28,6 +31,27 @@ ChecksFile = Annotated[Path | None, typer.Option("--checks", metavar="FILE", hel
 AcksFile = Annotated[
     Path | None, typer.Option("--acks", metavar="FILE", help="Known regressions, which are warnings until they expire.")
 ]
+
+
+HistoryDir = Annotated[
+    Path | None,
+    typer.Option("--history", metavar="DIR", help="The history to add to; default history/ beside the runs."),
+]
+NoHistory = Annotated[bool, typer.Option("--no-history", help="Do not add what is measured to a history.")]
+
+
+def write_page(experiment: ExperimentRecord) -> Path | None:
+    """The page of an experiment. That it cannot be written is told: the result is stored, and the page can be made later."""
+    try:
+        return experiment_page.write(experiment)
+    except HarnessError as error:
+        typer.echo(f"warning: {error}", err=True)
+        return None
+
+
+def history_of(given: Path | None, none: bool, runs_dir: Path) -> Path | None:
+    """The history that these options mean; None where there is to be none."""
+    return None if none else given or paths.history_dir(runs_dir)
 
 
 @dataclass(frozen=True, slots=True)

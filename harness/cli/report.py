@@ -11,10 +11,12 @@ from harness.analysis.verdict import judge
 from harness.cli import outputs
 from harness.core.errors import UsageError
 from harness.gate.checks import of_gate, of_run
+from harness.record.capacity import Capacity
 from harness.record.checks import CheckSuite
 from harness.record.experiments import ExperimentRecord
-from harness.record.reader import RunRecord
-from harness.report import html, oom
+from harness.record.reader import RunRecord, parse_model
+from harness.record.sweep import Sweep
+from harness.report import capacity_page, experiment_page, html, oom, sweep_page
 
 
 def report(
@@ -34,7 +36,7 @@ def report(
     checks: outputs.ChecksFile = None,
     acks: outputs.AcksFile = None,
 ) -> None:
-    """Write the HTML report of a run and print its path; of a run or an experiment write what CI systems read.
+    """Write the HTML report of a run or an experiment, print its path, and write what CI systems read.
 
     Exits 0 if what was asked for is written, whatever the verdict.
 
@@ -44,11 +46,13 @@ def report(
     wanted = outputs.parse(junit, markdown, github, checks, acks)
     experiment = ExperimentRecord.find(run, out)
     if experiment is not None:
-        if not wanted.wanted or recompute or output is not None:
+        if recompute:
             raise UsageError(
-                f"{run} is an experiment, which has no page", remedy="write --junit, --markdown, --checks or --github"
+                "--recompute is about one run", place=run, remedy="harness gate --rejudge judges a gate again"
             )
-        wanted.emit(wanted.together(_suites(experiment, wanted)), to_stderr=False)
+        if wanted.wanted:
+            wanted.emit(wanted.together(_suites(experiment, wanted)), to_stderr=False)
+        typer.echo(_page(experiment, output), err=wanted.github)
         return
     record = RunRecord.open(run, out)
     verdict = None if recompute else record.verdict
@@ -70,3 +74,14 @@ def _suites(experiment: ExperimentRecord, wanted: outputs.Outputs) -> list[Check
     if experiment.experiment.kind == "gate":
         raise UsageError("the gate has no result yet", place=str(experiment.path))
     return [of_run(record.run, record.verdict or judge(record), wanted.known) for record in experiment.runs()]
+
+
+def _page(experiment: ExperimentRecord, output: Path | None) -> Path:
+    """The page of an experiment: that of a capacity or a sweep, made again from its stored result, or that of the arms."""
+    stored = experiment.path / "capacity.json"
+    if stored.is_file():
+        return capacity_page.write(parse_model(stored, Capacity), output or stored.with_suffix(".html"))
+    stored = experiment.path / "sweep.json"
+    if stored.is_file():
+        return sweep_page.write(parse_model(stored, Sweep), output or stored.with_suffix(".html"))
+    return experiment_page.write(experiment, output)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import outputs, show
+from harness.cli import cluster_options, outputs, show
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.cluster.choice import ClusterChoice
@@ -19,6 +19,7 @@ from harness.experiment import arms
 from harness.experiment.observe import SHORTEST_S, Observation
 from harness.experiment.options import RunOptions
 from harness.gate.checks import of_run
+from harness.record.experiments import ExperimentRecord
 from harness.record.models import OnBusy
 from harness.report import terminal
 from harness.scenario.load import load
@@ -34,29 +35,13 @@ def run(
     ] = None,
     profile: Annotated[str | None, typer.Option("--profile", help="A profile of the scenario, such as quick.")] = None,
     arm: Annotated[list[str] | None, typer.Option("--arm", help="Only this arm; repeatable. Default: all.")] = None,
-    cluster: Annotated[
-        str, typer.Option("--cluster", help="Where Kubernetes comes from: embedded, kind or kubeconfig.")
-    ] = "embedded",
-    kind_name: Annotated[
-        str | None,
-        typer.Option("--kind-name", help="kind: the cluster to use if it is there (it then stays), or to make."),
-    ] = None,
-    kind_image: Annotated[
-        str | None, typer.Option("--kind-image", help="kind: the node image; default KIND_NODE_IMAGE, else kind's own.")
-    ] = None,
-    kind_config: Annotated[
-        str | None, typer.Option("--kind-config", help="kind: one-node, control-plane-and-workers, or a file.")
-    ] = None,
-    context: Annotated[
-        str | None, typer.Option("--context", help="kubeconfig: the context to use; there is no default.")
-    ] = None,
-    kubeconfig: Annotated[
-        Path | None, typer.Option("--kubeconfig", help="kubeconfig: its file; default KUBECONFIG, else ~/.kube/config.")
-    ] = None,
-    certain: Annotated[
-        bool,
-        typer.Option("--i-know-what-i-am-doing", help="kubeconfig: use one that looks like production or is in use."),
-    ] = False,
+    cluster: cluster_options.Provider = "embedded",
+    kind_name: cluster_options.KindName = None,
+    kind_image: cluster_options.KindImage = None,
+    kind_config: cluster_options.KindConfig = None,
+    context: cluster_options.Context = None,
+    kubeconfig: cluster_options.Kubeconfig = None,
+    certain: cluster_options.Certain = False,
     subject: Annotated[
         str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
     ] = None,
@@ -70,9 +55,7 @@ def run(
             "--subject-as", help="process or pod; default: a pod where the cluster runs them and there is an image."
         ),
     ] = None,
-    subject_role: Annotated[
-        str | None, typer.Option("--subject-role", help="The ClusterRole that the subject gets, instead of its own.")
-    ] = None,
+    subject_role: cluster_options.SubjectRole = None,
     memray: Annotated[
         str | None,
         typer.Option("--memray", help="launch: run a Python subject under memray; attach: to it for the load; off."),
@@ -108,11 +91,8 @@ def run(
     commit: Annotated[
         str | None, typer.Option("--commit", help="Commit the subject was built from; default that of the work tree.")
     ] = None,
-    history: Annotated[
-        Path | None,
-        typer.Option("--history", metavar="DIR", help="The history to add to; default history/ beside the runs."),
-    ] = None,
-    no_history: Annotated[bool, typer.Option("--no-history", help="Do not add the runs to a history.")] = False,
+    history: outputs.HistoryDir = None,
+    no_history: outputs.NoHistory = False,
     junit: outputs.JUnit = None,
     markdown: outputs.Markdown = None,
     github: outputs.GitHub = False,
@@ -131,7 +111,7 @@ def run(
         out=out or paths.runs_dir(),
         cluster=ClusterChoice(cluster, kind_name, kind_image, kind_config, context, kubeconfig, certain),
         commit=commit,
-        history=None if no_history else history or paths.history_dir(out or paths.runs_dir()),
+        history=outputs.history_of(history, no_history, out or paths.runs_dir()),
         profile=profile,
         sets=parse_sets(sets or []) | _windows(on_demand or []),
         subject=subject,
@@ -156,9 +136,12 @@ def run(
         else:
             console.print()
             terminal.render(record, show.stored_or_judged(record), console)
+    page = None if outcome.experiment is None else outputs.write_page(ExperimentRecord(outcome.experiment))
     if len(outcome.records) > 1 and not json:
         console.print()
         terminal.summary([(record, show.stored_or_judged(record)) for record in outcome.records], console)
+    if page is not None:
+        console.print(f"\n  {page}", soft_wrap=True, markup=False)
     verdicts = [(record.run, show.stored_or_judged(record)) for record in outcome.records]
     found = wanted.together([of_run(run, verdict, wanted.known) for run, verdict in verdicts])
     wanted.emit(found, to_stderr=json)

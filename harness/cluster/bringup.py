@@ -50,6 +50,8 @@ class Running:
     layout: flags.Layout
     authority: Authority
     children: Mapping[str, Child]
+    start_again: Callable[[], Awaitable[Child]]
+    """Kills the API server, and returns its successor once that is ready."""
 
 
 class Bringup:
@@ -78,6 +80,7 @@ class Bringup:
         self._controllers = controllers
         self._layout = flags.Layout(_private_dir())
         self._children: dict[str, Child] = {}
+        self._apiserver: Sequence[str] = ()
         self._env = {"PATH": os.defpath, "HOME": str(self._layout.root), RUN_ENV: run_id}
 
     async def run(self, progress: Progress) -> Running:
@@ -94,7 +97,16 @@ class Bringup:
             account = partial(_exists, api, find("ServiceAccount"), "default", "default")
             await self._until(CONTROLLER_MANAGER, account)  # its controllers make it: they are at work
             version = await api.version()
-        return Running(server, version, kubeconfig, self._layout, authority, dict(self._children))
+        again = partial(self._start_again, kubeconfig)
+        return Running(server, version, kubeconfig, self._layout, authority, dict(self._children), again)
+
+    async def _start_again(self, kubeconfig: Path) -> Child:
+        """The same API server anew, on its port and over the same etcd: its watch caches begin where etcd is now."""
+        await self._children[APISERVER].kill()
+        await self._spawn(APISERVER, self._apiserver, log="kube-apiserver-again.log")
+        async with await Api.connect(kubeconfig) as api:
+            await self._until(APISERVER, partial(_answers, api, "/readyz"))
+        return self._children[APISERVER]
 
     async def abort(self) -> None:
         """Kill what was started and remove the private directory."""
@@ -118,6 +130,7 @@ class Bringup:
                 lift_inflight=self._lift_inflight,
                 inflight=self._inflight,
             )
+            self._apiserver = command
             await self._spawn(APISERVER, command)
             try:
                 await self._serve(authority.kubeconfig(server, self._name, f"system:{CONTROLLER_MANAGER}", MASTERS))
@@ -138,11 +151,13 @@ class Bringup:
             await self._spawn(CONTROLLER_MANAGER, flags.controller_manager(self._binary, kubeconfig, self._controllers))
             await self._until(APISERVER, partial(_exists, api, find("Namespace"), "default"))
 
-    async def _spawn(self, program: str, command: Sequence[str], remove: Sequence[Path] = ()) -> None:
-        log = self._log(program)
+    async def _spawn(
+        self, program: str, command: Sequence[str], remove: Sequence[Path] = (), log: str | None = None
+    ) -> None:
+        place = self._log(program) if log is None else self._logs / log
         root = self._layout.root
         self._children[program] = await spawn(
-            command, name=program, env=self._env, cwd=root, stdout=log, stderr=log, remove=remove, kill_grace_s=0
+            command, name=program, env=self._env, cwd=root, stdout=place, stderr=place, remove=remove, kill_grace_s=0
         )
 
     async def _until(self, program: str, condition: Callable[[], Awaitable[bool]]) -> None:

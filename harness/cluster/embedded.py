@@ -6,14 +6,14 @@ removes however the harness ends. Only the servers' logs go to the run record.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from harness.cluster import flags
-from harness.cluster.bringup import Bringup, kill_all
+from harness.cluster.bringup import APISERVER, Bringup, kill_all
 from harness.cluster.pki import Authority
 from harness.core.clock import ClockOffset
 from harness.core.errors import EnvironmentFault, UsageError
@@ -52,8 +52,9 @@ class EmbeddedCluster:
     audit_log: Path | None
     """JSON lines, each written before the request it is about was answered."""
     options: EmbeddedOptions
-    children: Mapping[str, Child]
+    children: dict[str, Child]
     """By program: etcd, kube-apiserver, kube-controller-manager."""
+    start_again: Callable[[], Awaitable[Child]]
     authority: Authority
     provider: str = PROVIDER
     audit_reason: str | None = None
@@ -61,6 +62,7 @@ class EmbeddedCluster:
     pods: bool = False
     calls_host: bool = True
     clock: ClockOffset | None = None
+    _restarting: bool = False
     _identities: dict[str, Path] = field(default_factory=dict)
 
     @property
@@ -100,9 +102,22 @@ class EmbeddedCluster:
             "audit_mode": "blocking",
         }
 
+    async def restart_apiserver(self) -> None:
+        """Kill the API server and wait until its successor is ready. Every connection drops, and its watch caches are empty.
+
+        Raises EnvironmentFault where it does not come up.
+        """
+        self._restarting = True
+        try:
+            self.children[APISERVER] = await self.start_again()
+        finally:
+            self._restarting = False
+
     def failure(self) -> str | None:
         """One sentence if a server has ended by itself; None while all live."""
         for name, child in self.children.items():
+            if self._restarting and name == APISERVER:
+                continue
             if (ending := child.returned()) is not None:
                 return f"{name} ended ({ending})"
         return None
@@ -157,7 +172,8 @@ async def start(
         kubeconfig=up.kubeconfig,
         audit_log=up.layout.audit_log,
         options=options,
-        children=up.children,
+        children=dict(up.children),
+        start_again=up.start_again,
         authority=up.authority,
     )
 

@@ -34,6 +34,10 @@ _BUCKET = re.compile(
     re.MULTILINE,
 )
 """Go's client writes labels in alphabetical order and `le` last."""
+_LISTED = re.compile(
+    rb'^apiserver_response_sizes_sum\{(?:[^\n]*?,)?resource="([^"]+)"[^\n]*?verb="LIST"[^\n]*\} (\S+)$', re.MULTILINE
+)
+"""Bytes of the answers to lists, of all clients."""
 
 
 class Saturation(NamedTuple):
@@ -42,14 +46,15 @@ class Saturation(NamedTuple):
     inflight: dict[str, float]
     rejected: float
     durations: dict[tuple[str, str], float]
+    listed: dict[str, float]
 
 
 class ApiServerCollector(Collector):
     """Samples `apiserver.inflight` {kind}, `apiserver.rejected` (c), `apiserver.duration` {verb, le} (c), `apiserver.cpu` (c),
-    `apiserver.rss`, and the CPU of the whole control plane, `controlplane.cpu` (c).
+    `apiserver.listed` {resource} (c), `apiserver.rss`, and the CPU of the whole control plane, `controlplane.cpu` (c).
 
-    Durations are sampled at the borders of load phases only. CPU and memory are read where the server runs on this
-    machine. A reading that fails is one warning: an API server too busy to answer is what this collector is there to tell.
+    Durations and bytes of lists are sampled at the borders of phases only. CPU and memory are read where the server runs on
+    this machine. A reading that fails is one warning: an API server too busy to answer is what this collector is there to tell.
     """
 
     name: ClassVar[str] = "apiserver"
@@ -124,6 +129,8 @@ class ApiServerCollector(Collector):
         sink.sample(self.name, "apiserver.rejected", found.rejected, t_ns=t_ns)
         for (verb, border), value in found.durations.items():
             sink.sample(self.name, "apiserver.duration", value, {"verb": verb, "le": border}, t_ns)
+        for resource, value in found.listed.items():
+            sink.sample(self.name, "apiserver.listed", value, {"resource": resource}, t_ns)
 
 
 async def read(text: bytes, *, durations: bool = True) -> Saturation:
@@ -145,7 +152,10 @@ async def read(text: bytes, *, durations: bool = True) -> Saturation:
         if verb is not None:
             key = (verb, line[3].decode())
             found[key] = found.get(key, 0.0) + float(line[4])
-    return Saturation(inflight, rejected, found)
+    listed: dict[str, float] = {}
+    for name, value in _LISTED.findall(_family(text, b"apiserver_response_sizes") if durations else b""):
+        listed[name.decode()] = listed.get(name.decode(), 0.0) + float(value)
+    return Saturation(inflight, rejected, found, listed)
 
 
 def _family(text: bytes, name: bytes) -> bytes:

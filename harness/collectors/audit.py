@@ -39,6 +39,7 @@ class AuditCollector(Collector):
         self._first_written: set[str] = set()
         self._aliases: frozenset[str] = frozenset()
         self._lines = 0
+        self._lists = 0
         self._busy_s = 0.0
 
     async def attach(self, context: RunContext) -> None:
@@ -105,6 +106,10 @@ class AuditCollector(Collector):
         t_ns = context.clock.now_ns()
         for series, count in ledger.changed():
             context.sink.sample(self.name, series.metric, count, series.labels, t_ns)
+        for kind, came, seconds in ledger.lists[self._lists :]:
+            sink_ns = max(0, context.clock.from_wall(came))
+            context.sink.sample(self.name, "api.list", seconds, {"kind": kind}, sink_ns)
+        self._lists = len(ledger.lists)
         for kind in ledger.first_reads.keys() & self._aliases - self._first_written:
             self._first_written.add(kind)
             moment_s = context.clock.from_wall(ledger.first_reads[kind]) / 1e9

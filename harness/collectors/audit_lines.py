@@ -19,6 +19,10 @@ _EXISTS = "AlreadyExists"
 _REFUSED = 400
 
 
+_MOST_LISTS = 20_000
+"""List requests that are kept one by one."""
+
+
 class Series(NamedTuple):
     """A cumulative count: `metric` as the record names it, and whose requests it counts."""
 
@@ -49,6 +53,8 @@ class AuditLedger:
         """Lines that are no audit events."""
         self.first_reads: dict[str, datetime] = {}
         """When the user first read each kind."""
+        self.lists: list[tuple[str, datetime, float]] = []
+        """Each list request of the user that was answered: its kind, when it came, and after how many seconds it was answered."""
         self._user = user
         self._own_kinds = tuple(own_kinds)
         self._user_mark = f'"username":{json.dumps(user)}'.encode()
@@ -128,6 +134,9 @@ class AuditLedger:
             return
         self._count("api.requests", kind, verb, subresource)
         moment = datetime.fromisoformat(event["requestReceivedTimestamp"])
+        if verb == "list" and "stageTimestamp" in event and len(self.lists) < _MOST_LISTS:
+            answered = datetime.fromisoformat(event["stageTimestamp"])
+            self.lists.append((kind, moment, (answered - moment).total_seconds()))
         if kind not in self.first_reads or moment < self.first_reads[kind]:
             self.first_reads[kind] = moment
 

@@ -8,6 +8,7 @@ them, and in their place where this machine does not see the node's processes.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,9 +28,12 @@ class MemoryCollector(Collector):
     With a CPU limit also `cpu.throttled` and `cpu.throttled.periods` (cumulative over incarnations); where the kernel counts the
     pressure of the cgroup (v2), `pressure.cpu` and `pressure.memory`: seconds in which some process of it waited, cumulative.
 
-    `memory.cgroup.peak` is the kernel's own high mark, written at the end: it sees what lies between two samples.
+    `memory.cgroup.peak` is the kernel's own high mark, written at the end: it sees what lies between two samples. With
+    `{incarnation}` it is of each, from 0: a restarted subject has a fresh cgroup.
     Of several replicas memory, threads and descriptors are those of the one that has the most at the moment, since each is
     limited by itself, and CPU time is the sum; `memory.rss`, `memory.anon` and `memory.cgroup` with `{replica}` are of each.
+
+    At rest (`settle`) also `memory.file`, the page cache charged to the cgroup, and `fds` with `{sort}`.
 
     After the subject's death nothing more is written, so the last samples are those of a living process.
 
@@ -43,12 +47,14 @@ class MemoryCollector(Collector):
         self._sampler = Sampler(self.name, self._take, INTERVAL_S)
         self._cpu: dict[tuple[int, int], float] = {}
         self._peak: int | None = None
+        self._own_peaks: list[int] = []
         self._cgroup: Cgroup | None = None
         self._limit: CpuLimit | None = None
         self._throttled = (0.0, 0)
         self._throttled_before = (0.0, 0)
         self._round = 0
         self._rss: int | None = None
+        self._sorts: set[str] = set()
         self._kubelet: KubeletSeries | None = None
 
     @property
@@ -69,6 +75,14 @@ class MemoryCollector(Collector):
     async def settle(self) -> None:
         if self._kubelet is not None:
             await self._kubelet.take()
+        if self._context is not None:
+            self._sample_at_rest(self._context)
+
+    def look(self) -> None:
+        """One look at everything now: a short window must not depend on when the next one is due."""
+        if self._context is not None:
+            self._round = 0
+            self._sample(self._context)
 
     async def restarting(self) -> None:
         await self._take()  # what the ending incarnation has used so far would else be that of other programs
@@ -84,6 +98,10 @@ class MemoryCollector(Collector):
         self._sample(context)
         if self._peak is not None:
             context.sink.sample(self.name, "memory.cgroup.peak", self._peak)
+        for number, peak in enumerate(self._own_peaks):
+            if peak == 0:  # the kernel did not tell
+                continue
+            context.sink.sample(self.name, "memory.cgroup.peak", peak, {"incarnation": str(number)})
 
     async def _take(self) -> None:
         if self._context is not None:
@@ -118,6 +136,19 @@ class MemoryCollector(Collector):
                 sink.sample(self.name, "fds", max(sum(count or 0 for count in group) for group in counts), t_ns=t_ns)
         self._round += 1
 
+    def _sample_at_rest(self, context: RunContext) -> None:
+        """What is worth its cost only now and then: page cache of the cgroup, descriptors by sort."""
+        cgroup = context.subject.cgroup
+        file_bytes = None if cgroup is None else read_page_cache(cgroup.path)
+        if file_bytes is not None:
+            context.sink.sample(self.name, "memory.file", file_bytes)
+        sorts: Counter[str] = Counter(dict.fromkeys(self._sorts, 0))
+        for pid in context.subject.pids():
+            sorts.update(procfs.fd_sorts(pid))
+        for sort, count in sorts.items():
+            context.sink.sample(self.name, "fds", count, {"sort": sort})
+        self._sorts |= set(sorts)
+
     def _sample_replicas(self, context: RunContext, groups: list[list[procfs.ProcessUse]], t_ns: int) -> None:
         """What each replica has by itself; nothing of one that is being started again."""
         for number, (replica, group) in enumerate(zip(context.subject.replicas, groups, strict=True)):
@@ -137,13 +168,20 @@ class MemoryCollector(Collector):
             return None
         if cgroup is not self._cgroup:  # restarted: the cgroup before may have grown since it was read last
             if self._cgroup is not None:
-                with contextlib.suppress(OSError):
-                    self._peak = max(filter(None, (self._peak, self._cgroup.peak_bytes())), default=None)
+                self._read_peak(self._cgroup)
             self._cgroup = cgroup
+            self._own_peaks.append(0)
+        self._read_peak(cgroup)
         with contextlib.suppress(OSError):
-            self._peak = max(filter(None, (self._peak, cgroup.peak_bytes())), default=None)
             return cgroup.usage_bytes()
         return None
+
+    def _read_peak(self, cgroup: Cgroup) -> None:
+        """The high mark of the incarnation that runs now, and of all."""
+        with contextlib.suppress(OSError):
+            if (peak := cgroup.peak_bytes()) is not None:
+                self._peak = max(self._peak or 0, peak)
+                self._own_peaks[-1] = max(self._own_peaks[-1], peak)
 
     def _sample_limits(self, context: RunContext, t_ns: int) -> None:
         """What the CPU limit and the kernel's pressure accounts tell."""
@@ -165,6 +203,16 @@ class MemoryCollector(Collector):
         with contextlib.suppress(OSError):
             now = limit.throttling()
             self._throttled = (self._throttled_before[0] + now.seconds, self._throttled_before[1] + now.periods)
+
+
+def read_page_cache(cgroup: Path) -> int | None:
+    """Bytes of files that are charged to a cgroup, which the kernel takes back when memory is short; None: it does not tell."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in (cgroup / "memory.stat").read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name in ("file", "total_cache"):  # v2, v1
+                return int(value)
+    return None
 
 
 def read_pressure_s(cgroup: Path, resource: str) -> float | None:

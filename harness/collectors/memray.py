@@ -77,10 +77,15 @@ class MemrayCollector(_Memray):
 
 
 class MemrayAttachCollector(_Memray):
-    """`--memray attach`: nothing of it is in the subject but from the first step of the load until the system has settled."""
+    """`--memray attach`: nothing of it is in the subject but from the first step of the load until the system has settled.
 
-    def __init__(self, progress: Progress) -> None:
+    With `since` from the phase of that name on, and then each Python object counts by itself: for a few cycles whose small
+    objects matter, an arena of pymalloc says too little.
+    """
+
+    def __init__(self, progress: Progress, since: str | None = None) -> None:
         super().__init__(progress)
+        self._since = since
         self._attachment: Attachment | None = None
         self._folder = Path()
         self._tried = False
@@ -99,13 +104,15 @@ class MemrayAttachCollector(_Memray):
         self._run_dir, self._sink = launch.run_dir, launch.sink
 
     async def phase_started(self, phase: str) -> None:
+        if self._since not in (None, phase):
+            return
         if self._tried or self._context is None or self._context.subject.ending() is not None:
             return
         self._tried = True
         assert self._sink is not None
         capture = self._folder / f"memray-{phase}-0.bin"
         target = await examine(python_of(self._context.subject.pids()), self._folder, self._progress)
-        self._attachment = await Attachment.attach(target, capture)
+        self._attachment = await Attachment.attach(target, capture, objects=self._since is not None)
         self._capture = capture
         proof = self._attachment.proof
         assert proof is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,11 +30,15 @@ _KEPT = (
     b"go_memstats_",
     b"python_gc_",
     b"calibrated_truth_",  # what the reference controller of that name knows of itself: see docs/accuracy.md
+    b"kserve_",  # what the reference controllers tell of their switches
+    b"watcher_",
     b"tokio_",
 )
 _TOKIO_TASKS = re.compile(r"tokio_(\w+_)?((live|alive|active)_tasks(_count)?|tasks_(live|alive|active))")
 """Gauges by which exporters of tokio's runtime metrics tell its tasks; tokio itself calls them `num_alive_tasks`."""
 _MAX_STORED = 1000
+_FAMILIES = 20
+"""How many families are counted one by one, at rest."""
 _MAX_BYTES = 64 << 20
 _CHECKED = 20  # lines whose form is checked, kept or not: enough to tell an exposition from anything else
 _SAMPLE = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})?[ \t]+[-+0-9.eEinfaIN]+([ \t]+-?\d+)?\s*$")
@@ -95,6 +100,7 @@ class MetricsCollector(Collector):
         """The newest of each replica that answers."""
         self._one_at_a_time = asyncio.Lock()
         self._failing_over = False
+        self._by_family = False
         self._warned: set[str] = set()
         self._stored: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
 
@@ -128,7 +134,11 @@ class MetricsCollector(Collector):
         self._paused = False
 
     async def settle(self) -> None:
-        await self._take()
+        self._by_family = True
+        try:
+            await self._take()
+        finally:
+            self._by_family = False
         tokio = _sum(each.tokio for each in self._readings.values())
         if tokio is not None and self._context is not None and self._context.subject.runtime == "other":
             row = census.Row("tokio", "(tasks of the runtime)", None, None, round(tokio))
@@ -205,6 +215,9 @@ class MetricsCollector(Collector):
             raise ValueError("it has no samples")
         reading = _Reading(series)
         slices = Slices()
+        if self._by_family:
+            for family, count in await largest_families(body):
+                context.sink.sample(self.name, "metrics.series", count, {"family": family, **replica}, t_ns)
         for name, labels, value in parse(kept):
             await slices.pause()
             if name == "workqueue_depth":
@@ -281,6 +294,17 @@ async def count_and_filter(body: bytes) -> tuple[int, str]:
         if series <= _CHECKED and not _SAMPLE.match(line):
             raise ValueError(f"not a sample: {line[:60].decode(errors='replace')!r}")
     return series, b"\n".join(kept).decode() + "\n"
+
+
+async def largest_families(body: bytes) -> list[tuple[str, int]]:
+    """The families of an exposition with the most samples, and how many each has."""
+    slices, counts = Slices(), Counter[bytes]()
+    for line in body.split(b"\n"):
+        if slices.spent:
+            await slices.pause()
+        if line and line[0] != 0x23 and not line.isspace():
+            counts[re.split(rb"[{ \t]", line, maxsplit=1)[0]] += 1
+    return [(name.decode(errors="replace"), count) for name, count in counts.most_common(_FAMILIES)]
 
 
 def parse(text: str) -> Iterator[tuple[str, dict[str, str], float]]:

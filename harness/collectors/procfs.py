@@ -53,6 +53,25 @@ def count_fds(pid: int, proc: Path = Path("/proc")) -> int | None:
         return None
 
 
+def fd_sorts(pid: int, proc: Path = Path("/proc")) -> dict[str, int]:
+    """Open descriptors of process `pid` by what they are: `socket`, `pipe`, `anon_inode:[eventpoll]`, `file`."""
+    found: dict[str, int] = {}
+    try:
+        numbers = os.listdir(proc / str(pid) / "fd")  # noqa: PTH208  # see above
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return found
+    for number in numbers:
+        try:
+            target = str((proc / str(pid) / "fd" / number).readlink())
+        except OSError:  # closed since, or the descriptor of the listing itself
+            continue
+        sort = (
+            "file" if target.startswith("/") else target if target.startswith("anon_inode:") else target.split(":")[0]
+        )
+        found[sort] = found.get(sort, 0) + 1
+    return found
+
+
 def children_of(pid: int, proc: Path = Path("/proc")) -> list[int]:
     """Direct children of process `pid`, by looking at every process; those that vanish meanwhile are left out."""
     found = []

@@ -40,6 +40,7 @@ class _Options:
     pyroscope_url: str | None
     pyroscope_memory: bool
     on_demand: Settings
+    memray_since: str | None = None
 
 
 _MAKERS: dict[str, Callable[[_Options], Collector]] = {
@@ -51,8 +52,10 @@ _MAKERS: dict[str, Callable[[_Options], Collector]] = {
     "latency": lambda _: LatencyCollector(),
     "host": lambda _: HostCollector(),
     "apiserver": lambda _: ApiServerCollector(),
-    "memray": lambda options: (MemrayAttachCollector if options.memray == "attach" else MemrayCollector)(
-        options.progress
+    "memray": lambda options: (
+        MemrayAttachCollector(options.progress, options.memray_since)
+        if options.memray == "attach"
+        else MemrayCollector(options.progress)
     ),
     "meter": lambda _: MeterCollector(),
     "on-demand": lambda options: OnDemandCollector(options.progress, options.on_demand),
@@ -70,13 +73,14 @@ def create(
     memray: str = "off",
     pyroscope: str | None = None,
     pyroscope_memory: bool = False,
+    memray_since: str | None = None,
     on_demand: Settings | None = None,
     progress: Progress | None = None,
 ) -> list[Collector]:
     """One collector per distinct name, in the order given, then the profilers asked for beside them.
 
-    `memray` is `launch`, `attach` or `off`. `pyroscope` is `on` (profiles stay in the record) or the URL of a server.
-    `pyroscope_memory` profiles memory too, which is heavy.
+    `memray` is `launch`, `attach` or `off`; `memray_since` names the phase from which it is attached. `pyroscope` is `on`
+    (profiles stay in the record) or the URL of a server. `pyroscope_memory` profiles memory too, which is heavy.
     `on_demand`: profile in windows only. Raises UsageError for an unknown name.
     """
     # In this order, for they are taken off in reverse: captures of memray are in the record before they are sent.
@@ -88,6 +92,7 @@ def create(
         None if pyroscope in (None, "on") else pyroscope,
         pyroscope_memory,
         on_demand or Settings(),
+        memray_since,
     )
     made = []
     for name in dict.fromkeys(wanted):

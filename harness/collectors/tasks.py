@@ -25,6 +25,7 @@ SOCKET_ENV = "HARNESS_AGENT_SOCKET"
 _CONNECT_S = 5.0
 _COLLECT_S = 6.0
 _CENSUS_S = 2.0
+_TRIM_S = 10.0
 _LINE_LIMIT = 1 << 20
 _SUN_PATH = 108
 _MAX_BACKFILL = 600
@@ -43,6 +44,7 @@ class _Process:
     cpu_ns: int = 0
     heap: asyncio.Future[dict[str, Any]] | None = None
     census: asyncio.Future[dict[str, Any]] | None = None
+    trim: asyncio.Future[dict[str, Any]] | None = None
 
 
 class TasksCollector(Collector):
@@ -117,6 +119,13 @@ class TasksCollector(Collector):
     async def settle(self) -> None:
         await self._read_heap()
 
+    async def look(self) -> None:
+        """Force a collection and read the heap once more, without a census."""
+        if self._context is not None and self._context.subject.runtime == "python":
+            await self._read_heap(count=False)
+        elif self._context is not None:
+            await self._read_go(self._context)
+
     async def detach(self) -> None:
         self._context = None
         server, self._server = self._server, None
@@ -160,7 +169,7 @@ class TasksCollector(Collector):
             self._handlers.discard(handler)
             self._processes.remove(process)
             self._ended_cpu_ns += process.cpu_ns
-            for awaited in (process.heap, process.census):
+            for awaited in (process.heap, process.census, process.trim):
                 if awaited is not None and not awaited.done():
                     awaited.cancel()
             writer.close()
@@ -184,6 +193,9 @@ class TasksCollector(Collector):
             case "census":
                 if process.census is not None and not process.census.done():
                     process.census.set_result(message)
+            case "trim":
+                if process.trim is not None and not process.trim.done():
+                    process.trim.set_result(message)
 
     def _write(self, context: RunContext, process: _Process, message: dict[str, Any]) -> None:
         sink, clock = context.sink, context.clock
@@ -233,14 +245,17 @@ class TasksCollector(Collector):
                 by_replica.setdefault(number, {})[process.pid] = answers[process.pid]
         return max((list(found.values()) for found in by_replica.values()), key=_heap_bytes, default=[])
 
-    async def _read_heap(self) -> None:
+    async def _read_go(self, context: RunContext) -> None:
+        heaps = [await goruntime.heap_after_collection(each.pprof_url) for each in context.subject.replicas]
+        context.sink.sample(self.name, "memory.heap", max(heaps))
+
+    async def _read_heap(self, *, count: bool = True) -> None:
         """Force a collection in every process and write the sums; a part that one process cannot tell is left out."""
         context = self._context
         if context is None:
             return
         if context.subject.runtime == "go":
-            heaps = [await goruntime.heap_after_collection(each.pprof_url) for each in context.subject.replicas]
-            context.sink.sample(self.name, "memory.heap", max(heaps))
+            await self._read_go(context)
             looks = [await self._goroutines(context)]
             await asyncio.sleep(census.APART_S)
             looks.append(await self._goroutines(context))
@@ -259,14 +274,17 @@ class TasksCollector(Collector):
         reasons = {reason for answer in answers.values() for reason in answer.get("reasons", {}).values()}
         if missing:
             reasons.add(f"{missing} of {len(asked)} processes did not answer within {_COLLECT_S:.0f} s")
-        total = 0
+        total = held = 0
         largest = self._largest_replica(asked, answers)
         for part in ("pymalloc", "malloc"):
             values = [answer[part] for answer in largest if answer.get(part) is not None]
             if values:
                 context.sink.sample(self.name, "memory.heap", sum(values), {"part": part})
                 total += sum(values)
+            free = [answer[f"{part}_free"] for answer in largest if answer.get(f"{part}_free") is not None]
+            held += sum(free)
         if total and not reasons:
+            context.sink.sample(self.name, "memory.heap.free", held)
             context.sink.sample(self.name, "memory.heap", total)
         context.sink.event(
             "heap",
@@ -275,7 +293,23 @@ class TasksCollector(Collector):
             seconds=max((answer["seconds"] for answer in answers.values()), default=0.0),
             reasons=sorted(reasons),
         )
-        await self._write_census(context, asked, list(answers.values()))
+        if count:
+            await self._write_census(context, asked, list(answers.values()))
+
+    async def trim(self) -> str | None:
+        """Let the C library of every process give its free memory back; None, or why that cannot be done."""
+        asked = [process for process in self._processes if process.pid]
+        if self._context is None or not asked:
+            return "no agent is inside the subject"
+        for process in asked:
+            process.trim = asyncio.get_running_loop().create_future()
+            process.writer.write(b'{"command":"trim"}\n')
+        waiting = [process.trim for process in asked if process.trim is not None]
+        await asyncio.wait(waiting, timeout=_TRIM_S)
+        answers = [p.trim.result() for p in asked if p.trim and p.trim.done() and not p.trim.cancelled()]
+        if len(answers) < len(asked):
+            return f"{len(asked) - len(answers)} of {len(asked)} processes did not answer within {_TRIM_S:.0f} s"
+        return next((str(answer["reason"]) for answer in answers if answer.get("trimmed") is None), None)
 
     async def _goroutines(self, context: RunContext) -> list[census.Row]:
         """Goroutines of all replicas."""

@@ -41,6 +41,8 @@ class ScenarioOutcome:
 
     records: list[RunRecord]
     exit_code: int
+    experiment: Path | None = None
+    """Where the experiment is kept, of several arms."""
 
 
 def run_scenario(
@@ -55,6 +57,7 @@ def run_scenario(
     preflight.check([scenario for _, scenario in scenarios], options, file.path.parent)
     experiment_id = ids.new_run_id() if len(arms) > 1 else None
     started = datetime.now(UTC)
+    directory: Path | None = None
     records: list[RunRecord] = []
     runs: list[ExperimentRun] = []
     for order, (arm, scenario) in enumerate(scenarios):
@@ -75,10 +78,11 @@ def run_scenario(
             experiment = Experiment(
                 experiment_id=experiment_id, scenario=file.name, started_at=started, runs=runs, exit_code=worst
             )
-            _save(paths.experiments_dir(options.out) / experiment_id, experiment)
+            directory = paths.experiments_dir(options.out) / experiment_id
+            _save(directory, experiment)
         if verdict.verdict == "interrupted":
             break
-    return ScenarioOutcome(records, worst)
+    return ScenarioOutcome(records, worst, directory)
 
 
 def remember(record: RunRecord, directory: Path, observer: Observer) -> None:

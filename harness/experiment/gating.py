@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 from harness.core.errors import ExitCode, UsageError
-from harness.experiment import pairs, preflight, specs, worktree
+from harness.experiment import images, pairs, preflight, specs, worktree
 from harness.experiment.options import Observer, RunOptions
 from harness.experiment.pairs import Measuring, Schedule
 from harness.experiment.specs import Arm
@@ -39,12 +40,14 @@ class Request:
     candidate: str
     build: str | None = None
     subject: str | None = None
-    """The command of git arms, in place of the scenario's."""
+    """The command of git arms, in place of the scenario's; of image arms a command in the image."""
     pairs: int | None = None
     primary: Sequence[tuple[str, str]] = ()
     """Metric and threshold, in place of the scenario's."""
     seed: int | None = None
     early: bool = True
+    memray_pairs: int = 0
+    """Of a regression: pairs to measure under memray afterwards, which say which allocation sites grew."""
 
 
 class Watcher(Observer, Protocol):
@@ -83,7 +86,7 @@ def run_gate(file: ScenarioFile, options: RunOptions, request: Request, watcher:
         )
         watcher.plan(measuring.facts.experiment_id, arms, number, primary)
         measure(measuring, question, file, options, arms, watcher)
-    return close(measuring, question)
+        return close(measuring, question, file, options, arms, watcher, memray_pairs=request.memray_pairs)
 
 
 def _asked(
@@ -93,12 +96,16 @@ def _asked(
     return {
         "scenario": str(file.path.absolute()),
         "sha256": file.sha256,
-        "cluster": options.cluster.provider,
+        "cluster": {
+            name: str(value) if isinstance(value, Path) else value for name, value in asdict(options.cluster).items()
+        },
+        "subject_role": options.subject_role,
         "sets": {name: redact_text(value) for name, value in options.sets.items()},
         "primary": {item.metric: item.text for item in primary},
         "build": redact_text(request.build) if request.build else None,
         "subject": redact_text(request.subject) if request.subject else None,
         "early": request.early,
+        "memray_pairs": request.memray_pairs,
     }
 
 
@@ -144,9 +151,10 @@ def arms_of(
         raise UsageError("--build is for git:REVISION, and neither arm is one", remedy="leave it out")
     for name in ARMS:
         arms[name] = worktree.prepare(arms[name], file, scenario, request.build, stack, say)
-    for name in ARMS:
-        arm = arms[name]
-        resolved = resolve(file, profile=options.profile, sets=arm.sets)
+    resolved_of = {name: resolve(file, profile=options.profile, sets=arm.sets) for name, arm in arms.items()}
+    images.check(arms, options, resolved_of)
+    for name, resolved in resolved_of.items():
+        arms[name] = images.identified(arms[name], say)
         pairs.check_fixed_work(resolved, file.name)
         profiled = (options.memray or resolved.memray) != "off", resolved.profiling.on_demand
         for heavy, off in zip(profiled, ("memray=off", "profile=continuous"), strict=True):
@@ -155,8 +163,7 @@ def arms_of(
                     "memray changes what is measured, so nothing can be judged under it", place=file.name,
                     remedy=f"switch it off for the gate: --set {off}",
                 )  # fmt: skip
-        its_options = replace(options, sets=arm.sets, subject=arm.subject or options.subject)
-        preflight.check([resolved], its_options, file.path.parent)
+        preflight.check([resolved], pairs.options_of(arms[name], options), file.path.parent)
     return arms
 
 
@@ -207,12 +214,22 @@ def _over(question: Question, measured: Sequence[Pair]) -> tuple[bool, str]:
     return False, note
 
 
-def close(measuring: Measuring, question: Question) -> Gate:
-    """Judge what there is, and store it with the experiment."""
+def close(
+    measuring: Measuring, question: Question, file: ScenarioFile, options: RunOptions, arms: dict[ArmName, Arm],
+    watcher: Watcher, *, memray_pairs: int,
+) -> Gate:  # fmt: skip
+    """Judge what there is, look for allocation sites where that was asked for, and store it with the experiment."""
     message = None
     if measuring.interrupted:
         message = f"interrupted after {len(measuring.pairs)} of {question.pairs} pairs"
     gate = judge(question, measuring.pairs, ended_at=datetime.now(UTC), interrupted=message)
     measuring.record.save_gate(gate)
+    if gate.verdict == "regress" and memray_pairs:
+        profiled = pairs.under_memray(measuring, memray_pairs, file, options, arms, watcher)
+        cut, measuring.interrupted = measuring.interrupted, False  # the verdict stands, whatever was still to come
+        gate = judge(question, measuring.pairs, ended_at=datetime.now(UTC), profiled=profiled)
+        if cut:
+            gate.warnings.append(f"interrupted after {len(profiled)} of {memray_pairs} pairs under memray")
+        measuring.record.save_gate(gate)
     pairs.end(measuring, ExitCode(gate.exit_code), message)
     return gate

@@ -33,6 +33,8 @@ class RunOptions:
     """Environment variables added to the subject's."""
     memray: str | None = None
     """`launch`, `attach` or `off`; None leaves it to the scenario."""
+    memray_since: str | None = None
+    """With `attach`: the phase from which memray is in the subject; None: the first of the load."""
     collectors: tuple[str, ...] | None = None
     """Exactly these, to measure what they cost; None: those of the scenario, and those that every run has."""
     pyroscope: str | None = None

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 
 from harness.core import ids, paths
 from harness.core.errors import ExitCode, UsageError
@@ -16,7 +17,7 @@ from harness.experiment.arms import run_until_signal
 from harness.experiment.options import Observer, RunOptions
 from harness.experiment.runner import run_one
 from harness.experiment.specs import Arm
-from harness.gate.pairing import ARMS, Pair, Side
+from harness.gate.pairing import ARMS, PROFILED, Pair, Side
 from harness.record import owner
 from harness.record.experiments import ExperimentRecord
 from harness.record.gate import ArmName
@@ -75,6 +76,13 @@ class Measuring:
         """Write experiment.json."""
         self.record.save(self.facts)
 
+    def take_up(self, runs: list[ExperimentRun]) -> None:
+        """Go on after an interruption, with these of its runs; the others will be measured anew."""
+        facts = self.facts
+        facts.runs = runs
+        facts.state, facts.owner, facts.message, facts.ended_at = "running", owner.this_process(), None, None
+        self.save()
+
 
 def begin(
     file: ScenarioFile,
@@ -111,6 +119,23 @@ def begin(
     return measuring
 
 
+def beside(record: ExperimentRecord, options: RunOptions) -> RunOptions:
+    """Options by which further runs of an experiment lie where those are that it has."""
+    return replace(options, out=record.runs()[0].path.parent)
+
+
+def options_of(arm: Arm, options: RunOptions) -> RunOptions:
+    """The options of the arm's runs: those of all, with its subject in place of the scenario's."""
+    return replace(
+        options,
+        sets={**options.sets, **arm.sets},
+        subject=arm.subject or options.subject,
+        subject_image=arm.image or options.subject_image,
+        subject_env={**options.subject_env, **arm.env},
+        commit=arm.facts.revision or options.commit,
+    )
+
+
 def measure_pair(
     measuring: Measuring,
     item: Schedule,
@@ -143,15 +168,9 @@ def measure_run(
     observer: Observer,
 ) -> Side:
     """Measure one run of one arm, on a cluster of its own, and add it to the experiment."""
-    sets = {**options.sets, **arm.sets, "seed": str(seed)}
-    its_options = replace(
-        options,
-        sets=sets,
-        subject=arm.subject or options.subject,
-        subject_env={**options.subject_env, **arm.env},
-        commit=arm.facts.revision or options.commit,
-    )
-    scenario = resolve(file, profile=options.profile, sets=sets)
+    its_options = options_of(arm, options)
+    its_options.sets["seed"] = str(seed)
+    scenario = resolve(file, profile=options.profile, sets=its_options.sets)
     run = run_one(
         file, scenario, arm=name, options=its_options, observer=observer, experiment_id=measuring.facts.experiment_id
     )
@@ -167,6 +186,37 @@ def measure_run(
     measuring.save()
     measuring.interrupted |= verdict.verdict == "interrupted"
     return Side(RunRecord(record.path), verdict)  # afresh: what judged it keeps the tables open
+
+
+def under_memray(
+    measuring: Measuring,
+    number: int,
+    file: ScenarioFile,
+    options: RunOptions,
+    arms: Mapping[ArmName, Arm],
+    observer: Observer,
+) -> list[Pair]:
+    """Pairs whose subjects run under memray, with the seeds and orders of the first pairs; they are compared in profiles only.
+
+    Fewer after an interruption.
+    """
+    assert measuring.facts.seed is not None
+    profiled = replace(options, memray="launch", report=False)
+    found: list[Pair] = []
+    try:
+        for item in islice(schedule(measuring.facts.seed), number):
+            sides: dict[ArmName, Side] = {}
+            for name in item.order:
+                observer.step(f"under memray, pair {item.number} of {number}: {name}")
+                sides[name] = measure_run(
+                    measuring, item.number, item.seed, PROFILED[name], file, profiled, arms[name], observer
+                )
+                if measuring.interrupted:
+                    return found
+            found.append(Pair(item.number, item.seed, item.order, sides))
+    except KeyboardInterrupt:  # between two runs
+        measuring.interrupted = True
+    return found
 
 
 def end(measuring: Measuring, exit_code: int, message: str | None = None) -> None:

@@ -227,7 +227,13 @@ def _steps(scenario: Scenario, options: RunOptions) -> None:
             remedy="leave one of the two out",
         )
     for step in scenario.load:
-        if isinstance(step, Restart) and (options.memray or scenario.memray) != "off":
+        if isinstance(step, Restart) and step.of == "apiserver" and options.cluster.provider != "embedded":
+            raise UsageError(
+                "only the API server of an embedded cluster is restarted",
+                place=scenario.name,
+                remedy="use --cluster embedded",
+            )
+        if isinstance(step, Restart) and step.of == "subject" and (options.memray or scenario.memray) != "off":
             raise UsageError(
                 "a restart would end the capture of memray, which is of one process",
                 place=scenario.name,

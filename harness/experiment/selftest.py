@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, Protocol
@@ -32,12 +32,10 @@ from harness.gate.effects import value_of
 from harness.gate.environment import environment
 from harness.gate.pairing import Pair, Side
 from harness.record.selftest import SelfTest
-from harness.record.writer import write_atomically
 from harness.scenario.load import ScenarioFile, load
 from harness.scenario.resolve import resolve
 
 SCENARIO = "calibrated"
-FILE = "selftest.json"
 Profile = Literal["quick", "full"]
 PAIRS: dict[Profile, int] = {"quick": PAIRS_PER_GATE, "full": 40}
 NAMES: dict[Profile, tuple[str, ...]] = {"quick": ("leak",), "full": tuple(item.name for item in CONDITIONS)}
@@ -81,25 +79,45 @@ class Watcher(Observer, Protocol):
 def run_self_test(options: RunOptions, profile: Profile, seed: int, watcher: Watcher) -> SelfTest:
     """Measure and judge. Raises EnvironmentFault where the trial run does not work."""
     file = load(SCENARIO)
-    chosen = [item for item in CONDITIONS if item.name in NAMES[profile]]
-    timed = any(item.metric.startswith("latency.") for item in chosen)
-    options = replace(options, sets=LOAD | ({} if timed else UNTIMED), report=False)
+    options = options_of(options, profile)
     arms = {BASELINE: _arm(file, {}), SAME: _arm(file, {})}
     preflight.check([resolve(file, sets=options.sets)], options, file.path.parent)
-    planned = PAIRS[profile]
-    measuring = pairs.begin(file, options, arms, kind="self-test", seed=seed, pairs=planned)
-    blocks: list[Block] = []
+    asked: dict[str, object] = {"profile": profile, "sha256": file.sha256}
+    measuring = pairs.begin(file, options, arms, kind="self-test", seed=seed, pairs=PAIRS[profile], asked=asked)
+    return go_on(measuring, file, options, profile, watcher, [], None)
+
+
+def options_of(options: RunOptions, profile: Profile) -> RunOptions:
+    """Those of the runs: the load of the self-test, faster where no condition is about time."""
+    timed = any(item.metric.startswith("latency.") for item in conditions_of(profile))
+    return replace(options, profile=None, sets=LOAD | ({} if timed else UNTIMED), report=False)
+
+
+def conditions_of(profile: Profile) -> list[Injected]:
+    """What is injected; the ballast of condition `memory` is not known yet."""
+    return [item for item in CONDITIONS if item.name in NAMES[profile]]
+
+
+def go_on(
+    measuring: Measuring, file: ScenarioFile, options: RunOptions, profile: Profile, watcher: Watcher,
+    blocks: list[Block], heap: float | None,
+) -> SelfTest:  # fmt: skip
+    """Measure what is missing and judge the whole. `blocks` are there already, and so is the trial run's `heap`."""
+    chosen = conditions_of(profile)
+    arms = {BASELINE: _arm(file, {}), SAME: _arm(file, {})}
     try:
         if any(item.name == "memory" for item in chosen):
-            chosen = _with_ballast(chosen, _trial(measuring, file, options, arms[BASELINE], watcher))
+            if heap is None:
+                heap = _trial(measuring, file, options, arms[BASELINE], watcher)
+            chosen = _with_ballast(chosen, heap)
         arms |= {item.name: _arm(file, item.options) for item in chosen}
         measuring.facts.arms = {name: arm.facts for name, arm in arms.items()}
-        watcher.blocks(measuring.facts.experiment_id, arms, planned)
-        _measure(measuring, file, options, arms, planned, blocks, watcher)
+        watcher.blocks(measuring.facts.experiment_id, arms, PAIRS[profile])
+        _measure(measuring, file, options, arms, PAIRS[profile], blocks, watcher)
     except KeyboardInterrupt:
         measuring.interrupted = True
-    result = _result(measuring, profile, planned, chosen, blocks)
-    write_atomically(measuring.record.path / FILE, result.model_dump_json(by_alias=True, indent=1) + "\n")
+    result = _result(measuring, profile, PAIRS[profile], chosen, blocks)
+    measuring.record.save_self_test(result)
     pairs.end(measuring, result.exit_code, "; ".join(result.reasons) or None)
     return result
 
@@ -131,10 +149,14 @@ def _measure(
     blocks: list[Block], watcher: Watcher,
 ) -> None:  # fmt: skip
     drawn = random.Random(measuring.facts.seed)  # noqa: S311 # an order, no secret
+    if _enough(blocks, planned):
+        return  # it was interrupted after its last block
     for number in range(1, planned + SPARE + 1):
         order = list(arms)
         drawn.shuffle(order)
         block = Block(number, drawn.randrange(1, 2**31), order, {})
+        if number <= len(blocks):
+            continue  # measured before an interruption
         blocks.append(block)
         started = time.monotonic()
         for name in order:
@@ -146,8 +168,12 @@ def _measure(
                 return
         bad = [f"{name}: {side.verdict.verdict}" for name, side in block.sides.items() if not side.sound]
         watcher.block_ended(number, time.monotonic() - started, ", ".join(bad) or "all valid")
-        if sum(all(side.sound for side in each.sides.values()) for each in blocks) >= planned:
+        if _enough(blocks, planned):
             return
+
+
+def _enough(blocks: Sequence[Block], planned: int) -> bool:
+    return sum(all(side.sound for side in each.sides.values()) for each in blocks) >= planned
 
 
 def _result(

@@ -47,6 +47,7 @@ def _collectors(scenario: Scenario, options: RunOptions, observer: Observer) -> 
     return registry.create(
         options.collectors if options.collectors is not None else [*scenario.collect, "latency", "host", "apiserver"],
         memray=options.memray or scenario.memray,
+        memray_since=options.memray_since,
         pyroscope=None if pyroscope == "off" else pyroscope,
         on_demand=windows if wanted.on_demand else None,
         progress=observer,
@@ -117,7 +118,7 @@ class Session:
         if armed := stage.scenario.profiling.armed:
             triggers = Triggers(armed, stage.witnesses, stage.writer.latest, subject.memory_limit)
             helpers.append(asyncio.create_task(triggers.watch(), name="triggers"))
-        timeline = Timeline(stage, cluster, subject, *election)
+        timeline = Timeline(stage, cluster, subject, *election, api=api)
         try:
             await stage.witnesses.settle()
             await timeline.rest("idle", IDLE_SECONDS)

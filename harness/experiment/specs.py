@@ -1,11 +1,13 @@
 """SPEC: what one arm of a comparison measures, from the command line's word for it to the options of its runs.
 
 `scenario` as it stands · `fleet:KEY=VALUE,…` and `options:KEY=VALUE,…` options of the reference controller ·
-`set:KEY=VALUE,…` parameters · `command:PROGRAM ARGUMENTS…` · `git:REVISION` a commit, built with `--build`.
+`set:KEY=VALUE,…` parameters · `command:PROGRAM ARGUMENTS…` · `git:REVISION` a commit, built with `--build` ·
+`image:REFERENCE` an image, which runs in a pod.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, field, replace
 
@@ -16,7 +18,9 @@ from harness.scenario.file import OPTION_PREFIX, ScenarioFile
 from harness.scenario.resolve import resolve
 from harness.subject.redact import redact, redact_text
 
-_FORMS = "scenario, options:KEY=VALUE, set:KEY=VALUE, command:'PROGRAM ARGUMENTS', or git:REVISION"
+_FORMS = "scenario, options:KEY=VALUE, set:KEY=VALUE, command:'PROGRAM ARGUMENTS', git:REVISION, or image:REFERENCE"
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}")
+"""Of an image, wide enough for tags, digests and registries with a port; Docker has the last word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,9 @@ class Arm:
     sets: dict[str, str] = field(default_factory=dict)
     """Values over the scenario's, as `--set` takes them."""
     subject: str | None = None
-    """A command in place of the scenario's."""
+    """A command in place of the scenario's; of an image a command in it."""
+    image: str | None = None
+    """An image in place of the scenario's subject."""
     env: dict[str, str] = field(default_factory=dict)
     """Environment variables added to the subject's."""
     revision: str | None = None
@@ -39,13 +45,13 @@ def is_spec(text: str) -> bool:
     form, colon, _ = text.partition(":")
     if "=" in text or " " in text:
         return True
-    return text == "scenario" or (bool(colon) and form in ("command", "git", "set", "options", *controllers()))
+    return text == "scenario" or (bool(colon) and form in ("command", "git", "image", "set", "options", *controllers()))
 
 
 def parse(spec: str, file: ScenarioFile, *, side: str, build: str | None, subject: str | None) -> Arm:
     """The arm that a SPEC means, for this scenario. Raises UsageError; `side` is the option that it came from.
 
-    `build` and `subject` are the command that builds a git revision, and the one that runs what was built.
+    `build` is the command that builds a git revision; `subject` the one that runs what was built, or runs in an image.
     """
     place = f"--{side} {redact_text(spec)}"
     form, colon, rest = spec.partition(":")
@@ -57,6 +63,8 @@ def parse(spec: str, file: ScenarioFile, *, side: str, build: str | None, subjec
         return _command(rest, place)
     if form == "git":
         return _git(spec, rest, build, subject, place)
+    if form == "image":
+        return _image(rest, subject, place)
     if form == "set":
         return _options(spec, dict(_pairs(rest, place)), "with", place)
     if form == "options" or form in controllers():
@@ -92,6 +100,13 @@ def _git(spec: str, revision: str, build: str | None, subject: str | None, place
         raise UsageError(f"{revision!r} is no revision", place=place, remedy="write git:BRANCH, git:TAG or git:COMMIT")
     facts = _facts(spec, "git", f"git {revision}", build=redact_text(build) if build else None)
     return Arm(facts, subject=subject, revision=revision)
+
+
+def _image(reference: str, subject: str | None, place: str) -> Arm:
+    if not _REFERENCE.fullmatch(reference):
+        raise UsageError(f"{reference!r} is no image", place=place, remedy="write image:NAME:TAG or image:NAME@DIGEST")
+    facts = _facts(f"image:{reference}", "image", f"image {reference}", command=subject and redact_text(subject))
+    return Arm(facts.model_copy(update={"image": reference}), subject=subject, image=reference)
 
 
 def _of_controller(spec: str, form: str, rest: str, file: ScenarioFile, place: str) -> Arm:

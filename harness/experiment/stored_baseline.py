@@ -35,9 +35,10 @@ def run_stored(
     _same_question(file, options, sides)
     number = request.pairs or (scenario.gate.pairs if scenario.gate else DEFAULT_PAIRS)
     with ExitStack() as stack:
-        arm = gating.arms_of(file, scenario, options, replace(request, baseline="scenario"), stack, watcher.step)[
-            "candidate"
-        ]
+        # an image runs in a pod and nothing else stands beside it: it is checked as its own partner
+        partner = request.candidate if request.candidate.startswith("image:") else "scenario"
+        both = replace(request, baseline=partner)
+        arm = gating.arms_of(file, scenario, options, both, stack, watcher.step)["candidate"]
         facts = ExperimentArm(spec=baseline.compared.name, kind="stored", words=f"stored: {baseline.compared.words}")
         arms = {"baseline": Arm(facts), "candidate": arm}
         measuring = pairs.begin(file, options, arms, kind="gate", seed=request.seed or scenario.seed, pairs=number)

@@ -29,6 +29,8 @@ _MATTERS = (
 )
 _LEASE_NAMESPACE, _LEASE_NAME = "leader-elect-resource-namespace", "leader-elect-resource-name"
 _ELECTING = {"leader-elect": "true", _LEASE_NAMESPACE: "{namespace}"}
+_ROLES = {"watcher": "harness-watcher-subject"}
+"""`harness-watcher` is that of the harness's own eyes, and older."""
 _CONTROLLER_ADDRESS = "127.0.0.1:{port:metrics}"
 
 
@@ -85,6 +87,9 @@ def build(spec: Subject, override: str | None, pid: int | None = None, image: st
     if override is None and image is None and spec.controller is not None:
         switches = {**(_ELECTING if spec.replicas > 1 else {}), **spec.options}
         flags = [f"--{name}={_text(value)}" for name, value in switches.items()]
+        if spec.webhooks is not None:
+            flags += [f"--webhook-bind-address=127.0.0.1:{{port:{spec.webhooks.port}}}"]
+            flags += ["--webhook-cert-dir={webhook:dir}"]
         compiled = spec.controller in native.NAMES
         return SubjectCommand(
             command=[
@@ -95,7 +100,7 @@ def build(spec: Subject, override: str | None, pid: int | None = None, image: st
             metrics=f"http://{_CONTROLLER_ADDRESS}/metrics",
             pprof=f"http://{_CONTROLLER_ADDRESS}/debug/pprof" if compiled else None,
             ready=Ready(http=f"http://{_CONTROLLER_ADDRESS}/readyz"),
-            role=f"harness-{spec.controller}",
+            role=_ROLES.get(spec.controller, f"harness-{spec.controller}"),
             controller=spec.controller,
             options=dict(spec.options),
             replicas=spec.replicas,

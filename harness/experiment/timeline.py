@@ -8,11 +8,15 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar, cast
 
+from harness.cluster.embedded import EmbeddedCluster
 from harness.collectors.latency import LatencyCollector
+from harness.collectors.memory import MemoryCollector
 from harness.collectors.metrics import MetricsCollector
+from harness.collectors.tasks import TasksCollector
 from harness.core.errors import RunFault
 from harness.core.handles import Cluster
 from harness.core.ids import RUN_ENV
+from harness.core.kinds import find
 from harness.experiment.failover import Electorate, NoTakeover, fail_over
 from harness.experiment.hook import run_hook
 from harness.experiment.leases import Leases
@@ -20,6 +24,7 @@ from harness.experiment.load import LoadGenerator
 from harness.experiment.observe import SETTLE_S, Observation
 from harness.experiment.settle import settle
 from harness.experiment.stage import Stage
+from harness.kube.api import Api
 from harness.record.models import Phase, PhaseAction
 from harness.scenario import plan
 from harness.scenario.model import Create, Failover, Flip, Hook, Restart, Settle
@@ -33,6 +38,13 @@ from harness.subject.replicas import RunSubject
 
 SETTLED_SECONDS = 2.0
 """The window over which settled values are averaged: part of the definition of "settled"."""
+
+MORE_READINGS = 2
+BETWEEN_READINGS_S = 0.25
+"""The heap is read three times at a point and the least counts: the answer to a scrape of ours is in one, and not in all."""
+
+POINT_SECONDS = 0.4
+"""How long a measuring point lasts after its collection: four looks at the memory."""
 
 _T = TypeVar("_T")
 
@@ -55,13 +67,17 @@ class Timeline:
         subject: RunSubject,
         leases: Leases,
         electorate: Electorate | None = None,
+        *,
+        api: Api,
     ) -> None:
+        self._api = api
         self._stage = stage
         self._cluster = cluster
         self._subject = subject
         self._leases = leases
         self._electorate = electorate
         self._generator: LoadGenerator | None = None
+        self._points = 0
 
     async def run(self, generator: LoadGenerator) -> None:
         """Every step of the scenario's load, then the last measurement. Raises SubjectGone and StepFailed."""
@@ -93,6 +109,8 @@ class Timeline:
             case Pause():
                 await self.rest(name, step.seconds)
                 self._stage.observer.phase_ended(name, f"{step.seconds:g} s")
+            case Restart(of="apiserver"):
+                await self._restart_apiserver(name)
             case Restart():
                 await self._restart(name, step)
             case Failover():
@@ -166,6 +184,36 @@ class Timeline:
         seconds = (phase.ended_ns - phase.started_ns) / 1e9
         how = "quiet" if phase.settled else f"not quiet within {step.timeout:.0f} s"
         self._stage.observer.phase_ended(name, f"{how} after {seconds:.1f} s")
+        if step.point:
+            await self._point(trim=step.trim)
+
+    async def _point(self, *, trim: bool) -> None:
+        """A measuring point: force a collection, then look; with `trim` once more after free memory was given back."""
+        self._points += 1
+        phase = self._stage.begin_phase(f"point-{self._points}", "point")
+        await self._while_alive(self._stage.witnesses.settle())
+        tasks = self._stage.witnesses.find(TasksCollector)
+        for _ in range(MORE_READINGS):
+            await self._while_alive(asyncio.sleep(BETWEEN_READINGS_S))
+            if tasks is not None:
+                await self._while_alive(self._stage.witnesses.ask(tasks, TasksCollector.look))
+        await self._look()
+        self._stage.end_phase(phase)
+        if not trim:
+            return
+        phase = self._stage.begin_phase(f"trim-{self._points}", "trim")
+        reason = "nobody is inside the subject" if tasks is None else await self._while_alive(tasks.trim())
+        started = self._stage.clock.now_ns()
+        await self._look()
+        self._stage.writer.event("trim", point=self._points, since_ns=started, reason=reason)
+        self._stage.end_phase(phase)
+
+    async def _look(self) -> None:
+        """A short window with one look at the memory at least, however busy the machine is."""
+        await self._while_alive(asyncio.sleep(POINT_SECONDS))
+        memory = self._stage.witnesses.find(MemoryCollector)
+        if memory is not None:
+            memory.look()
 
     async def _not_settled(self, name: str, step: Settle) -> None:
         """Where nobody watches, nobody knows: the time that quiet would have to last, and no settled values."""
@@ -209,6 +257,26 @@ class Timeline:
         assert subject.ready_ns is not None
         seconds = (subject.ready_ns - subject.started_ns) / 1e9
         self._stage.observer.phase_ended(name, f"{ending.sentence}; ready again after {seconds:.1f} s")
+
+    async def _restart_apiserver(self, name: str) -> None:
+        """A relist storm: every watch drops, and the new server's watch caches begin after what its clients saw last.
+
+        A write just before makes sure of the second: to resume from before it is refused with 410.
+        """
+        assert isinstance(self._cluster, EmbeddedCluster)  # preflight refuses any other
+        phase = self._stage.begin_phase(name, "restart")
+        await self._stage.witnesses.phase_started(name)
+        mark: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "storm-"}}
+        await self._api.create(find("ConfigMap"), mark, self._stage.facts.namespace)
+        killed_ns = self._stage.clock.now_ns()
+        await self._while_alive(self._cluster.restart_apiserver())
+        ready_ns = self._stage.clock.now_ns()
+        self._stage.writer.event("apiserver_restarted", killed_ns=killed_ns, ready_ns=ready_ns)
+        await self._stage.witnesses.phase_ended(name)
+        self._stage.end_phase(phase)
+        self._stage.observer.phase_ended(
+            name, f"the API server was killed; ready again after {(ready_ns - killed_ns) / 1e9:.1f} s"
+        )
 
     async def _failover(self, name: str, step: Failover) -> None:
         """End the leader, measure the takeover, start the ended one again. The Lease is left as the leader leaves it."""

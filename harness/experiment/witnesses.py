@@ -74,6 +74,10 @@ class Witnesses:
         """Tell all that the system is quiet."""
         await self._each(lambda collector: collector.settle())
 
+    async def ask(self, collector: _C, hook: Callable[[_C], Awaitable[None]]) -> None:
+        """Have one collector do something; that it cannot is told as for any hook."""
+        await self._call(collector, lambda: hook(collector))
+
     async def detach(self, *, subject_ended: bool = True) -> None:
         """Take off all that can be by now, also those that failed half-way; idempotent."""
         for collector in reversed(self._prepared.copy()):

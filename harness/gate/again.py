@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.core.errors import UsageError
 from harness.gate.judge import Question, judge
+from harness.gate.pairing import PROFILED
 from harness.gate.stored import pairs_of
 from harness.record.experiments import ExperimentRecord
 from harness.record.gate import Gate
@@ -29,4 +30,5 @@ def judge_again(record: ExperimentRecord) -> Gate:
         primary=[parse_primary(line.metric, line.threshold_text) for line in before.primary],
         pairs=before.pairs_planned, early=before.early,
     )  # fmt: skip
-    return judge(question, pairs_of(record), ended_at=before.ended_at, interrupted=facts.message)
+    profiled = pairs_of(record, *PROFILED.values())
+    return judge(question, pairs_of(record), ended_at=before.ended_at, interrupted=facts.message, profiled=profiled)

@@ -15,16 +15,14 @@ from typing import Literal
 
 from harness.core import metrics
 from harness.core.units import Dimension, format_value
+from harness.gate import blame_sites
+from harness.gate.blame_sites import CONSISTENT, LEAST_SHARE
 from harness.gate.pairing import Pair
 from harness.record.gate import Blamed, Effect
 from harness.record.reader import RunRecord
 
-Kind = Literal["request", "task", "metric", "allocation"]
+Kind = Literal["request", "task", "metric"]
 MOST = 15
-_CONSISTENT = 0.9
-"""Share of the pairs in which it must have grown."""
-_LEAST_SHARE = 0.01
-"""Of the total of its kind; less explains nothing."""
 _CHANGED_NOTHING = " (changed nothing)"
 _EXPLAINED = 0.8
 """Where so much of a request's growth is requests that changed nothing, that is the finding."""
@@ -41,11 +39,16 @@ class Source:
     count: Callable[[RunRecord], Mapping[str, float]]
 
 
-def rank(pairs: Sequence[Pair], lines: Sequence[Effect]) -> list[Blamed]:
-    """The things that grew, those that explain most first; empty where nothing did."""
+def rank(pairs: Sequence[Pair], lines: Sequence[Effect], profiled: Sequence[Pair] = ()) -> list[Blamed]:
+    """The things that grew, those that explain most first; empty where nothing did.
+
+    `profiled` are pairs that were measured under a profiler after the verdict, and say which allocation sites grew; without
+    them the pairs themselves are asked, some of which may keep profiles.
+    """
     found: list[tuple[float, Blamed]] = []
     for source in SOURCES:
         found += _grown(source, pairs)
+    found += blame_sites.grown(profiled or pairs)
     found += [scored for line in lines if (scored := _metric(line)) is not None]
     found = _without_repeats(found)
     ordered = _one_of_each_family(sorted(found, key=lambda item: (item[1].kind == "metric", -item[0])))[:MOST]
@@ -74,20 +77,9 @@ def tasks(record: RunRecord) -> dict[str, float]:
     return {str(name): float(value) for name, value in rows if name}
 
 
-def allocations(record: RunRecord) -> dict[str, float]:
-    """Bytes by allocation site that were still in use at the end, of runs that memray profiled."""
-    found: dict[str, float] = {}
-    for event in record.events("memray"):
-        for site in event.get("left") or []:
-            name = f"{site.get('function')} ({site.get('file')}:{site.get('line')})"
-            found[name] = found.get(name, 0.0) + float(site.get("bytes", 0))
-    return found
-
-
 SOURCES: tuple[Source, ...] = (
     Source("request", "count", requests),
     Source("task", "count", tasks),
-    Source("allocation", "B", allocations),
 )
 
 
@@ -128,7 +120,7 @@ def _blamed(
     grown = sum(after > before for before, after in steps)
     # What was not there at all grew without bound; held against 1 of its unit it still has a place in the list.
     score = growth / total if total > 0 else growth
-    if growth <= 0 or grown < _CONSISTENT * len(steps) or score < _LEAST_SHARE:
+    if growth <= 0 or grown < CONSISTENT * len(steps) or score < LEAST_SHARE:
         return None
     return score, _line(kind, name, unit, steps)
 

@@ -10,16 +10,15 @@ from harness.record.gate import Difference, GateEnvironment
 from harness.record.models import Run
 
 _ABSENT = "–"
-_ON_PURPOSE = ("subject", "subject options", "parameter ")
-"""What two arms are there to differ in."""
+_ON_PURPOSE = ("subject", "subject options")
+_PARAMETER = "parameter "
+"""These two are what arms are there to differ in."""
 
 
 def environment(baseline: Sequence[Run], candidate: Sequence[Run], *, on_purpose: bool) -> GateEnvironment:
     """Where the runs of both sides were measured. `on_purpose`: leave out in what the arms are meant to differ."""
     runs = [*baseline, *candidate]
-    found = [
-        item for item in differences(baseline, candidate) if not (on_purpose and item.what.startswith(_ON_PURPOSE))
-    ]
+    found = [item for item in differences(baseline, candidate) if not (on_purpose and _meant(item.what))]
     if not runs:
         return GateEnvironment(fingerprints=[], machine=_ABSENT, versions={}, cluster=_ABSENT, differences=found)
     machine = runs[0].machine
@@ -45,6 +44,10 @@ def differences(baseline: Sequence[Run], candidate: Sequence[Run]) -> list[Diffe
     return found
 
 
+def _meant(what: str) -> bool:
+    return what in _ON_PURPOSE or what.startswith(_PARAMETER)
+
+
 def facts(run: Run) -> dict[str, str]:
     """What may make the figures of a run differ from another's, by name, as text."""
     machine, subject, resolved = run.machine, run.subject, run.scenario.resolved
@@ -61,7 +64,8 @@ def facts(run: Run) -> dict[str, str]:
         "scenario file": run.scenario.sha256[:12],
         "load": _digest(resolved.get("load")),
         "seed": str(run.seed),
-        "subject": subject.controller or " ".join(subject.command),
+        "subject": subject.controller or " ".join(filter(None, (subject.image, *subject.command))),
+        "subject runs as": "a pod" if subject.kind == "pod" else "a process",
         "subject options": _digest(subject.options),
         "runtime": " ".join(filter(None, (subject.runtime, subject.runtime_version))) or _ABSENT,
         "memory limit": _ABSENT if subject.memory_limit_bytes is None else format_value(subject.memory_limit_bytes, "bytes"),

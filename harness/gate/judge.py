@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from harness.analysis import spending
 from harness.analysis.spending import ALPHA
 from harness.core import metrics
 from harness.core.errors import ExitCode
 from harness.gate import blame, decide
+from harness.gate.blame_sites import has_profiles
 from harness.gate.effects import effect_of, group_values, pair_values
 from harness.gate.environment import environment
 from harness.gate.pairing import Pair, Side
@@ -75,9 +77,17 @@ def stand(question: Question, pairs: Sequence[Pair], *, ended: bool) -> Standing
 
 
 def judge(
-    question: Question, pairs: Sequence[Pair], *, ended_at: datetime | None, interrupted: str | None = None
+    question: Question,
+    pairs: Sequence[Pair],
+    *,
+    ended_at: datetime | None,
+    interrupted: str | None = None,
+    profiled: Sequence[Pair] = (),
 ) -> Gate:
-    """The gate's result. `interrupted` says why it ended before its end; then it decides nothing."""
+    """The gate's result. `interrupted` says why it ended before its end; then it decides nothing.
+
+    `profiled` are pairs under a profiler: they take part in blame, and in nothing else.
+    """
     standing = stand(question, pairs, ended=True)
     look = standing.looks[-1]
     verdict: GateVerdict = "inconclusive" if interrupted else look.verdict
@@ -87,25 +97,14 @@ def judge(
     runs = {arm: [pair.sides[arm].record.run for pair in used] for arm in ("baseline", "candidate")}
     primary_names = {item.metric for item in question.primary}
     secondary = [line for line in _all(used, look.alpha) if line.metric not in primary_names]
-    return Gate(
-        experiment_id=question.experiment_id,
-        scenario=question.scenario,
-        profile=question.profile,
-        started_at=question.started_at,
-        ended_at=ended_at,
-        baseline=question.baseline,
-        candidate=question.candidate,
-        verdict=verdict,
+    return _gate(
+        question,
+        ended_at,
+        verdict,
+        interrupted,
         advisory=False,
-        exit_code=ExitCode.INTERRUPTED if interrupted else EXIT_CODES[verdict],
-        interrupted=interrupted is not None,
-        reasons=[
-            *([interrupted] if interrupted else []),
-            *_reasons(standing.lines, standing.findings, verdict, doubts),
-        ],
-        warnings=_warnings(question, pairs, standing.findings),
-        alpha=ALPHA,
-        pairs_planned=question.pairs,
+        reasons=_reasons(standing.lines, standing.findings, verdict, doubts),
+        warnings=_warnings(question, pairs, standing.findings, profiled),
         pairs_valid=len(valid),
         early=question.early,
         stopped_early=standing.decided,
@@ -115,7 +114,7 @@ def judge(
         findings=standing.findings,
         pairs=[pair.facts() for pair in pairs],
         environment=environment(runs["baseline"], runs["candidate"], on_purpose=True),
-        blame=blame.rank(used, [*standing.lines, *secondary]) if verdict == "regress" else [],
+        blame=blame.rank(used, [*standing.lines, *secondary], profiled) if verdict == "regress" else [],
     )
 
 
@@ -150,21 +149,13 @@ def judge_stored(
     advice = (
         "the baseline was measured at another time: what else has changed since then nobody knows; this is advice only"
     )
-    return Gate(
-        experiment_id=question.experiment_id,
-        scenario=question.scenario,
-        profile=question.profile,
-        started_at=question.started_at,
-        ended_at=ended_at,
-        baseline=question.baseline,
-        candidate=question.candidate,
-        verdict=verdict,
+    return _gate(
+        question,
+        ended_at,
+        verdict,
+        interrupted,
         advisory=True,
-        exit_code=ExitCode.INTERRUPTED if interrupted else ExitCode.INVALID,
-        interrupted=interrupted is not None,
-        reasons=[*([interrupted] if interrupted else []), advice, *_reasons(lines, nothing, verdict, doubts)],
-        alpha=ALPHA,
-        pairs_planned=question.pairs,
+        reasons=[advice, *_reasons(lines, nothing, verdict, doubts)],
         pairs_valid=0,
         primary=lines,
         secondary=secondary,
@@ -172,6 +163,20 @@ def judge_stored(
         pairs=[],
         environment=environment([s.record.run for s in before], [s.record.run for s in after], on_purpose=True),
     )
+
+
+def _gate(
+    question: Question, ended_at: datetime | None, verdict: GateVerdict, interrupted: str | None, *, advisory: bool,
+    reasons: Sequence[str], **found: Any,  # noqa: ANN401 # the model checks them
+) -> Gate:  # fmt: skip
+    """What every result has, whatever it was found from. An interruption comes first among the reasons."""
+    code = ExitCode.INTERRUPTED if interrupted else ExitCode.INVALID if advisory else EXIT_CODES[verdict]
+    return Gate(
+        experiment_id=question.experiment_id, scenario=question.scenario, profile=question.profile,
+        started_at=question.started_at, ended_at=ended_at, baseline=question.baseline, candidate=question.candidate,
+        verdict=verdict, advisory=advisory, exit_code=code, interrupted=interrupted is not None,
+        reasons=[*([interrupted] if interrupted else []), *reasons], alpha=ALPHA, pairs_planned=question.pairs, **found,
+    )  # fmt: skip
 
 
 def _lines(question: Question, pairs: Sequence[Pair], alpha: float) -> list[Primary]:
@@ -219,7 +224,7 @@ def _reasons(lines: Sequence[Primary], found: Findings, verdict: GateVerdict, do
     return reasons
 
 
-def _warnings(question: Question, pairs: Sequence[Pair], found: Findings) -> list[str]:
+def _warnings(question: Question, pairs: Sequence[Pair], found: Findings, profiled: Sequence[Pair]) -> list[str]:
     warnings = []
     spoiled = [pair.number for pair in pairs if not pair.valid and pair.spoiled_by_machine]
     if spoiled:
@@ -227,7 +232,19 @@ def _warnings(question: Question, pairs: Sequence[Pair], found: Findings) -> lis
         warnings.append(f"the machine was too busy in {len(spoiled)} pairs ({numbers}), which were measured again")
     if found.both:
         warnings.append(f"both arms failed the scenario's expectations in {found.both} pairs")
+    unseen = [pair.number for pair in profiled if not has_profiles(pair)]
+    if unseen:
+        numbers = ", ".join(map(str, unseen))
+        warnings.append(f"pairs under memray without a profile of both arms: {numbers}; {_why_unseen(profiled)}")
     fewest = spending.fewest(len(question.primary))
     if question.pairs < fewest:
         warnings.append(f"{question.pairs} pairs can decide nothing; at least {fewest} are needed, better 12")
     return warnings
+
+
+def _why_unseen(profiled: Sequence[Pair]) -> str:
+    for record in (side.record for pair in profiled for side in pair.sides.values()):
+        for collector in record.run.collectors:
+            if collector.name == "memray" and collector.state != "on":
+                return str(collector.reason)
+    return "harness show RUN says how they ended"

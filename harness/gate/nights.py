@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.analysis import spending
 from harness.core.errors import ExitCode
 from harness.record.checks import Checks
 from harness.record.gate import Gate
@@ -19,6 +20,8 @@ ALERT_AFTER = 3
 
 def wants_retry(gate: Gate) -> bool:
     """Whether the same night tries again: not after an interruption, and not where trying again cannot help."""
+    if gate.pairs_planned < spending.fewest(len(gate.primary)):
+        return False  # so few pairs can decide nothing, however often they are measured
     return gate.verdict == "inconclusive" and not gate.interrupted and not gate.advisory
 
 
@@ -46,7 +49,7 @@ def apply(checks: Checks, nights: int) -> Checks:
     if nights == 0:
         return checks
     if nights < ALERT_AFTER:
-        told = f"night {nights} of {ALERT_AFTER} in a row without a conclusion, after one retry; then it is an alert"
+        told = f"night {nights} of {ALERT_AFTER} in a row without a conclusion; then it is an alert"
         return checks.model_copy(update={"warnings": [*checks.warnings, told]})
     alert = (
         f"{nights} nights in a row without a conclusion: the gate no longer judges; see what its reasons have in common"

@@ -11,6 +11,8 @@ from harness.record.models import Result, Verdict
 from harness.record.reader import RunRecord
 
 ARMS: tuple[ArmName, ArmName] = ("baseline", "candidate")
+PROFILED: Mapping[ArmName, str] = {"baseline": "baseline-memray", "candidate": "candidate-memray"}
+"""What the arms are called in pairs that were measured under memray, for blame alone."""
 _SOUND = ("passed", "failed")
 """Verdicts of runs that are measurements: one that failed found something, and did not fall short."""
 

@@ -34,7 +34,7 @@ def find(name: str, runs_dir: Path) -> Stored:
         return _of_experiment(name, record, arm)
     run = RunRecord.open(name, runs_dir)
     words = f"{run.run.scenario.name}, {run.run.subject.controller or ' '.join(run.run.subject.command)}"
-    return Stored(Compared(name, words, [_side(run)]))
+    return Stored(Compared(name, words, [side_of(run)]))
 
 
 def pairs_between(a: Stored, b: Stored) -> list[Pair] | None:
@@ -57,7 +57,7 @@ def pairs_of(record: ExperimentRecord, baseline: str = ARMS[0], candidate: str =
             continue
         known = pairs.get(item.pair)
         order = (*known.order, arm) if known else (arm,)
-        sides = {**(known.sides if known else {}), arm: _side(record.run(item.run_id))}
+        sides = {**(known.sides if known else {}), arm: side_of(record.run(item.run_id))}
         pairs[item.pair] = Pair(item.pair, item.seed or 0, order, sides)
     return list(pairs.values())
 
@@ -72,7 +72,7 @@ def _of_experiment(name: str, record: ExperimentRecord, arm: str | None) -> Stor
         known = ", ".join(str(each) for each in arms) or "none"
         raise UsageError(f"experiment {experiment.experiment_id} has no arm {arm!r}", remedy=f"its arms: {known}")
     chosen = arms[0] if arm is None and arms else arm
-    sides = [_side(run) for run in record.runs(chosen)]
+    sides = [side_of(run) for run in record.runs(chosen)]
     if not sides:
         raise UsageError(f"experiment {experiment.experiment_id} has no runs yet")
     facts = experiment.arms.get(str(chosen))
@@ -80,5 +80,6 @@ def _of_experiment(name: str, record: ExperimentRecord, arm: str | None) -> Stor
     return Stored(Compared(name, words, sides), record, chosen)
 
 
-def _side(run: RunRecord) -> Side:
+def side_of(run: RunRecord) -> Side:
+    """A run of an experiment, judged if it is not yet."""
     return Side(run, run.verdict or judge(run))

@@ -62,7 +62,8 @@ async def watch(
     Lost connections are resumed without a gap. Where the server has forgotten the version (410), objects are listed
     again: what changed meanwhile comes as `ADDED`, `MODIFIED` or `DELETED` (with no more than name, namespace and
     uid), then another `SYNCED`. Endless; end it by cancelling the task, or close the generator (`contextlib.aclosing`).
-    Raises ApiError where the server refuses (403, 404), ApiUnreachable after `give_up_s` without an answer.
+    Raises ApiError where the server refuses (403, 404) from the beginning, or for `give_up_s`; ApiUnreachable after
+    `give_up_s` without an answer.
     """
     session = _Session(api, kind, namespace, metadata_only, label_selector)
     backoff = _Backoff(give_up_s)
@@ -79,7 +80,7 @@ async def watch(
         except ApiError as error:
             if error.status == _GONE:
                 session.resource_version = None
-            elif error.status in _REFUSALS:
+            elif error.status in _REFUSALS and not session.let_in:
                 raise
             await backoff.pause(error)
         except (ApiUnreachable, aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -99,6 +100,9 @@ class _Session:
         self._selector = label_selector
         self._known: dict[tuple[str, str], _Known] = {}
         self.resource_version: str | None = None
+        self.let_in = False
+        """Whether the server has ever answered a watch: one that has just been started again refuses (403) what it allowed
+        before, until it has read its roles."""
 
     async def listed(self) -> AsyncGenerator[WatchEvent, None]:
         """Events by which the known objects become those of a fresh list."""
@@ -138,6 +142,7 @@ class _Session:
         accept = wire.PARTIAL_OBJECT if self._metadata_only else wire.JSON_TYPE
         response = await self._api.transport.stream(self._kind.path(self._namespace), query, accept, _SILENCE_S)
         backoff.reset()
+        self.let_in = True
         try:
             async for lines, received_ns in _lines(response.content):
                 for line in lines:

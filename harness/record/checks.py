@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from harness.record.savable import SavableModel
 
 CheckState = Literal["passed", "failed", "unclear", "acknowledged", "not judged"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+class _Model(SavableModel, BaseModel):
+    pass
 
 
 class Check(_Model):

@@ -11,10 +11,12 @@ from harness.record import owner
 from harness.record.gate import Gate
 from harness.record.models import Experiment
 from harness.record.reader import RunRecord, parse_model
+from harness.record.selftest import SelfTest
 from harness.record.writer import write_atomically
 
 EXPERIMENT_FILE = "experiment.json"
 GATE_FILE = "gate.json"
+SELF_TEST_FILE = "selftest.json"
 
 
 class ExperimentRecord:
@@ -69,6 +71,12 @@ class ExperimentRecord:
         return parse_model(path, Gate) if path.is_file() else None
 
     @property
+    def self_test(self) -> SelfTest | None:
+        """The stored result of a self-test of the gate, None where there is none."""
+        path = self.path / SELF_TEST_FILE
+        return parse_model(path, SelfTest) if path.is_file() else None
+
+    @property
     def interrupted(self) -> bool:
         """Whether it ended before its end, by its own word or because its harness went away."""
         state, holder = self.experiment.state, self.experiment.owner
@@ -97,6 +105,10 @@ class ExperimentRecord:
     def save_gate(self, gate: Gate) -> None:
         """Write gate.json whole or not at all."""
         write_atomically(self.path / GATE_FILE, gate.model_dump_json(by_alias=True, indent=1) + "\n")
+
+    def save_self_test(self, result: SelfTest) -> None:
+        """Write selftest.json whole or not at all."""
+        write_atomically(self.path / SELF_TEST_FILE, result.model_dump_json(by_alias=True, indent=1) + "\n")
 
     def _runs_dirs(self) -> list[Path]:
         """Where the runs may be: in the folder that holds `experiments/`, or in `runs/` beside it."""

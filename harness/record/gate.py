@@ -9,17 +9,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from harness.record.models import ExperimentArm
+from harness.record.savable import SavableModel
 
 GateVerdict = Literal["pass", "regress", "improve", "inconclusive"]
 ArmName = Literal["baseline", "candidate"]
 Scale = Literal["relative", "absolute"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+class _Model(SavableModel, BaseModel):
+    pass
 
 
 class PairValue(_Model):
@@ -122,6 +123,7 @@ class Blamed(_Model):
     pairs_grown: int = Field(description="pairs in which it grew")
     pairs: int
     sentence: str
+    callers: list[str] = Field(default=[], description="of an allocation site: who called, innermost first")
 
 
 class GateEnvironment(_Model):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from harness.record.savable import SavableModel
 
 VerdictName = Literal["passed", "failed", "inconclusive", "invalid", "error", "interrupted"]
 PhaseAction = Literal[
@@ -27,18 +29,23 @@ PhaseAction = Literal[
     "failover",
     "hook",
     "observe",
+    "point",
+    "trim",
 ]
 OnBusy = Literal["invalid", "warn"]
 """What becomes of a run whose machine was too busy to judge times."""
 LOAD_ACTIONS: tuple[PhaseAction, ...] = ("create", "flip", "delete", "patch", "read", "list", "churn", "watch")
 """Phases in which the load generator sends requests."""
 
+SeriesKind = Literal["capacity", "sweep"]
+"""Experiments that are a series of runs, each with a key of its own."""
+
 _Count = Annotated[int, Field(ge=0)]
 _Nanoseconds = Annotated[int, Field(description="nanoseconds since the run's origin, monotonic")]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+class _Model(SavableModel, BaseModel):
+    pass
 
 
 class Owner(_Model):
@@ -279,13 +286,17 @@ class ExperimentArm(_Model):
     """One side of a paired experiment: the subject that was put in place of the scenario's."""
 
     spec: str = Field(description="as the user wrote it, secrets redacted")
-    kind: Literal["scenario", "options", "command", "git", "stored"]
+    kind: Literal["scenario", "options", "command", "git", "image", "stored"]
     words: str = Field(description="what it is, for people")
     sets: dict[str, str] = Field(default={}, description="values set over the scenario's")
     command: str | None = Field(default=None, description="command that replaces the scenario's, secrets redacted")
     revision: str | None = Field(default=None, description="of a git subject: the full commit id")
     build: str | None = Field(
         default=None, description="of a git subject: the command it was built with, secrets redacted"
+    )
+    image: str | None = Field(default=None, description="of an image subject: its reference")
+    image_id: str | None = Field(
+        default=None, description="what the reference meant to this machine's Docker; null where it has no such image"
     )
 
 
@@ -298,8 +309,9 @@ class Experiment(_Model):
     started_at: datetime
     runs: list[ExperimentRun]
     exit_code: int
-    kind: Literal["arms", "gate", "compare", "self-test"] = Field(
-        default="arms", description="arms: one run each; the others measure two arms in pairs"
+    kind: Literal["arms", "gate", "compare", "self-test", "capacity", "sweep", "claims"] = Field(
+        default="arms",
+        description="arms: one run each; capacity, sweep: a series of runs; the others measure two arms in pairs",
     )
     state: Literal["running", "complete", "interrupted"] = Field(
         default="complete", description="running with a dead owner reads as interrupted"
@@ -311,6 +323,6 @@ class Experiment(_Model):
     pairs: int | None = Field(default=None, description="pairs that were planned")
     arms: dict[str, ExperimentArm] = Field(default={}, description="baseline and candidate of a paired experiment")
     asked: dict[str, Any] | None = Field(
-        default=None, description="of a gate: what it was asked, to take it up again; secrets redacted"
+        default=None, description="of a gate or series: what it was asked, to take it up again; secrets redacted"
     )
     message: str | None = Field(default=None, description="why it ended before its end")

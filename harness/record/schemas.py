@@ -7,14 +7,19 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from harness.record.capacity import Capacity
 from harness.record.checks import Checks
+from harness.record.claims import Claims
+from harness.record.coldstart import Coldstarts
 from harness.record.comparison import Comparison
 from harness.record.gate import Gate
 from harness.record.history_models import HistoryDocument
+from harness.record.leak import Leak
 from harness.record.models import Experiment, Run, Show, Verdict
 from harness.record.overhead import Overhead
 from harness.record.profile_models import Profiled, ProfiledGo, ProfileDiff
 from harness.record.selftest import SelfTest
+from harness.record.sweep import Sweep
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "run.v1": Run,
@@ -30,6 +35,11 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "checks.v1": Checks,
     "compare.v1": Comparison,
     "selftest.v1": SelfTest,
+    "leak.v1": Leak,
+    "coldstart.v1": Coldstarts,
+    "capacity.v1": Capacity,
+    "sweep.v1": Sweep,
+    "claims.v1": Claims,
 }
 DIRECTORY = Path(__file__).parent / "schemas"
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from harness.record.gate import Effect, GateVerdict
+from harness.record.savable import SavableModel
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+class _Model(SavableModel, BaseModel):
+    pass
 
 
 class AlarmRate(_Model):

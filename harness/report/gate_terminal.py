@@ -92,7 +92,7 @@ def _mde(line: Primary) -> str:
 
 
 def _secondary(console: Console, lines: Sequence[Effect], *, every: bool) -> None:
-    clear = [line for line in lines if _moved(line)]
+    clear = [line for line in lines if moved(line)]
     shown = list(lines) if every else clear
     if not lines:
         return
@@ -111,7 +111,7 @@ def _secondary(console: Console, lines: Sequence[Effect], *, every: bool) -> Non
     aligned.table(console, heads, rows)
 
 
-def _moved(line: Effect) -> bool:
+def moved(line: Effect) -> bool:
     """Whether the interval leaves 0 out, and by more than would be shown as nothing."""
     if line.low is None or line.high is None or line.low * line.high <= 0:
         return False

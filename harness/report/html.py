@@ -127,6 +127,15 @@ def assemble(template: str, timeline: Timeline, figures: Sequence[Chart], **cont
     )  # fmt: skip
 
 
+def plain(template: str, **content: object) -> str:
+    """A page without charts: it has no script, and its policy allows none."""
+    return _environment().get_template(template).render(
+        style=Markup((_TEMPLATES / "report.css").read_text()),  # noqa: S704 # our own file, not text of a run
+        policy="default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'",
+        **content,
+    )  # fmt: skip
+
+
 def key_figures(record: RunRecord, verdict: Verdict) -> list[Figure]:
     """The few results a reader wants first; those without a value are left out."""
     found = {name: result for name, result in verdict.results.items() if result.value is not None}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from harness.core.paths import scenarios_dir
 
 _DIRECTORY = scenarios_dir().parent / "controllers"
-_READ_ONLY = frozenset({"native-go"})
+_NO_FLEET = frozenset({"kserve", "native-go", "watcher"})
+_WEBHOOKS = frozenset({"kserve"})
+_ELECTING = frozenset({"fleet"})
 
 
 def known() -> list[str]:
@@ -20,7 +22,17 @@ def native() -> list[str]:
 
 def makes_bundles(controller: str | None) -> bool:
     """Whether it does what Fleet does, so that GitRepos and Clusters have consequences. A command is taken to do so."""
-    return controller not in _READ_ONLY
+    return controller not in _NO_FLEET
+
+
+def serves_webhooks(controller: str) -> bool:
+    """Whether it answers admission reviews: on `--webhook-bind-address`, with the certificate in `--webhook-cert-dir`."""
+    return controller in _WEBHOOKS
+
+
+def elects_leader(controller: str) -> bool:
+    """Whether several replicas of it can run, of which one works."""
+    return controller in _ELECTING
 
 
 def _python() -> list[str]:

@@ -21,6 +21,7 @@ from pydantic import (
 
 from harness.core import kinds, metrics
 from harness.core.kinds import Kind
+from harness.scenario.controllers import serves_webhooks
 from harness.scenario.expectation import Expectation, canonical, quantity, render
 from harness.scenario.fields import (
     CollectorName,
@@ -119,8 +120,8 @@ class Subject(Model):
                 raise fault("go.memlimit: auto is a share of memory_limit, and there is none; set it", key="go")
         if self.ready is not None and self.ready.metric is not None and self.metrics is None:
             raise fault("ready.metric is read from the subject's metrics; say where they are: metrics", key="ready")
-        if self.controller is not None and self.webhooks is not None:
-            raise fault("the reference controllers serve no webhooks; remove it", key="webhooks")
+        if self.controller is not None and self.webhooks is not None and not serves_webhooks(self.controller):
+            raise fault(f"the reference controller {self.controller} serves no webhooks; remove it", key="webhooks")
         return self
 
     @model_validator(mode="after")
@@ -259,9 +260,14 @@ class Body(Model):
         return value
 
 
+MOST_STEPS = 5000
+"""Of one run: more than a file may have, for `scenario.cycles` repeats the steps of one."""
+
+
 class Scenario(Body):
     """One run's scenario: placeholders filled, profile, arm and `--set` applied, empty steps dropped."""
 
+    load: list[Step] = Field(default=[], max_length=MOST_STEPS, description="steps of the load, in order")
     profile: Slug | None = None
     arm: Slug | None = None
     own_kinds: list[OwnKind] = Field(default=[], description="of the CRDs in `setup`")

@@ -213,10 +213,17 @@ class Settle(StepForm):
         default=600.0, description="after which the run goes on, with a warning", json_schema_extra={"default": "10m"}
     )
 
+    point: bool = Field(default=False, description="then force a collection and take a measuring point")
+    trim: bool = Field(
+        default=False, description="after the point let the C library give free memory back, and look again"
+    )
+
     @model_validator(mode="after")
     def _can_end(self) -> Self:
         if self.quiet_for >= self.timeout:
             raise fault("quiet_for is not below timeout, so it cannot come to rest; raise timeout", key="quiet_for")
+        if self.trim and not self.point:
+            raise fault("trim is looked at beside a point; add point: true", key="trim")
         return self
 
 
@@ -251,6 +258,10 @@ class Restart(StepForm):
     """End the subject and start it again, in a fresh cgroup, with all that the load has made still there."""
 
     action: Literal["restart"] = "restart"
+    of: Literal["subject", "apiserver"] = Field(
+        default="subject",
+        description="`apiserver`: kill and start the API server; every watch drops and is refused with 410",
+    )
     signal: Literal["TERM", "KILL"] = Field(default="TERM", description="how it is ended; TERM lets it take its leave")
     wait: Literal["ready"] = Field(default="ready", description="what the step waits for, up to subject.ready_timeout")
 

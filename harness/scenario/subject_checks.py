@@ -40,8 +40,9 @@ def placeholders(scenario: Scenario) -> Iterator[Problem]:
 def replicas(scenario: Scenario) -> Iterator[Problem]:
     """A failover needs somebody who takes over; a restart is of all, which replicas are there to avoid."""
     several = scenario.subject.replicas > 1
-    if several and scenario.subject.controller in controllers.native():
-        cause = f"{scenario.subject.controller} elects no leader, so its replicas would all do the same work"
+    controller = scenario.subject.controller
+    if several and controller is not None and not controllers.elects_leader(controller):
+        cause = f"{controller} elects no leader, so its replicas would all do the same work"
         yield Problem(("subject", "replicas"), cause, "use one replica")
     for phase in names.phases(scenario):
         if isinstance(phase.step, Failover) and not several:

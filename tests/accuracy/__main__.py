@@ -20,13 +20,16 @@ from pathlib import Path
 from harness.core.errors import ExitCode, HarnessError
 from harness.experiment import machine
 from harness.experiment.pauses import no_long_pauses
-from tests.accuracy import counts, kills, memory, process, sheet, stream
+from tests.accuracy import counts, kills, leaks, memory, process, sheet, stream
 from tests.accuracy.sheet import Matrix, Row
 from tests.bench.output import machine_line
 from tests.bench.suite import machine_load
 from tests.bench.surroundings import Surroundings
 
 Detail = Callable[[str], None]
+_PART_S = 1800.0
+_LEAK_S = 4 * 3600.0
+"""Sixty runs of minutes."""
 Part = Callable[[Path, Matrix, Detail], Awaitable[list[Row]]]
 
 
@@ -61,7 +64,11 @@ async def _memray(directory: Path, _matrix: Matrix, detail: Detail) -> list[Row]
     return await memory.memray(directory, detail)
 
 
-def parts(*, quick: bool, first: bool) -> dict[str, Part]:
+async def _leak(directory: Path, _matrix: Matrix, detail: Detail, *, repeats: int) -> list[Row]:
+    return await leaks.measure(directory, detail, repeats)
+
+
+def parts(*, quick: bool, first: bool, repeats: int | None = None) -> dict[str, Part]:
     """All parts by name; `quick` ones are smaller, for a first look."""
     return {
         "process": partial(_process, first=first),
@@ -71,6 +78,7 @@ def parts(*, quick: bool, first: bool) -> dict[str, Part]:
         "counts": partial(_counts, items=100 if quick else counts.ITEMS, first=first),
         "memory": partial(_memory, pairs=1 if quick else memory.PAIRS, items=memory.ITEMS),
         "memray": _memray,
+        "leak": partial(_leak, repeats=repeats or (1 if quick else leaks.REPEATS)),
     }  # fmt: skip
 
 
@@ -90,7 +98,7 @@ def before_all_others(wanted: bool) -> Iterator[None]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and show; returns the exit code."""
     options = _options(arguments)
-    chosen = {name: part for name, part in parts(quick=options.quick, first=options.first).items()
+    chosen = {name: part for name, part in parts(quick=options.quick, first=options.first, repeats=options.repeats).items()
               if not options.only or name in options.only}  # fmt: skip
     rows, matrix, problems, began, load = list[Row](), Matrix(), list[str](), time.monotonic(), machine_load()
     around = Surroundings()
@@ -99,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, part in chosen.items():
             try:
                 with no_long_pauses():  # as in a run
-                    rows += asyncio.run(_bounded(part(directory, matrix, _say)))
+                    rows += asyncio.run(_bounded(part(directory, matrix, _say), _LEAK_S if name == "leak" else _PART_S))
             except (HarnessError, OSError, TimeoutError) as error:
                 problems.append(f"{name}: {type(error).__name__}: {error}")
                 _say(problems[-1])
@@ -132,8 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return ExitCode.INVALID if problems else ExitCode.FAILED if missed else ExitCode.PASSED
 
 
-async def _bounded(work: Awaitable[list[Row]]) -> list[Row]:
-    async with asyncio.timeout(1800):
+async def _bounded(work: Awaitable[list[Row]], seconds: float) -> list[Row]:
+    async with asyncio.timeout(seconds):
         return await work
 
 
@@ -150,6 +158,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--only", action="append", choices=names, metavar="NAME", help=f"only this part: {', '.join(names)}"
     )
     parser.add_argument("--quick", action="store_true", help="fewer of each")
+    parser.add_argument(
+        "--repeats", type=int, metavar="N", help=f"runs of each form of leak (default: {leaks.REPEATS})"
+    )
     parser.add_argument(
         "--first", action="store_true",
         help="get the CPU before all others where times are judged (SCHED_RR, needs root): for a machine that is shared",

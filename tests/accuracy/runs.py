@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.core.errors import RunFault
-from harness.process import PIPE, spawn
 from harness.record.reader import RunRecord
+from tests.running import harness_run
 
 KIND = "Item.calibrated.harness.dev"
-CHECKOUT = Path(__file__).parents[2]
 _TIMEOUT_S = 300.0
 
 
@@ -57,30 +53,10 @@ async def run(directory: Path, items: int, *arguments: str, verdict: str = "pass
     directory.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  # nothing else runs meanwhile
     truth, log = directory / "truth.jsonl", directory / "run.log"
     sets = {f"options.{name}": value for name, value in options.items()} | {"options.truth": truth, "items": items}
-    command = [
-        sys.executable,
-        "-m",
-        "harness.cli.main",
-        "run",
-        "calibrated",
-        "--json",
-        "--out",
-        str(directory / "runs"),
-    ]
-    command += [*arguments, *(word for name, value in sets.items() for word in ("--set", f"{name}={value}"))]
-    child = await spawn(command, name="harness-run", env=dict(os.environ), cwd=CHECKOUT, stdout=PIPE, stderr=log)
-    assert child.stdout is not None
-    try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            printed = await child.stdout.read()
-            ended = await child.wait()
-    except TimeoutError:
-        raise RunFault(f"the run was not over after {_TIMEOUT_S:.0f} s", place=str(log)) from None
-    finally:
-        await child.stop(5.0)
-    if not printed:
-        raise RunFault(f"the run gave no record ({ended}): {log.read_text(errors='replace')[-300:]}", place=str(log))
-    shown: dict[str, Any] = json.loads(printed)
+    words = [word for name, value in sets.items() for word in ("--set", f"{name}={value}")]
+    shown = await harness_run(
+        ["calibrated", *arguments, *words], runs=directory / "runs", log=log, timeout_s=_TIMEOUT_S
+    )
     if shown["verdict"] != verdict:
         raise RunFault(f"run {shown['run_id']} ended {shown['verdict']}: {'; '.join(shown['reasons'])}", place=str(log))
     return Run(shown, RunRecord(Path(shown["path"])), [json.loads(line) for line in truth.read_text().splitlines()])

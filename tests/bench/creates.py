@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,13 +99,7 @@ class CreatesBenchmark:
     async def run(self, rounds: Rounds, directory: Path, progress: Progress, sheet: Sheet) -> None:
         """See `Benchmark`."""
         progress.step("creates: a cluster")
-        run_id = new_run_id()
-        cluster = await embedded.start(name="bench", work_dir=directory, run_id=run_id, progress=Details(progress))
-        async with cluster, await Api.connect(cluster.kubeconfig) as api:
-            await prepare(api, run_id)
-            user = await cluster.identity("harness:loadgen")
-            await bind(api, "harness:loadgen", LOADGEN, run_id)
-            bench = Sides(api, client_files(user), directory)
+        async with sides(directory, progress) as bench:
             progress.step("creates: warming up")
             _, wrong = await bench.one(BareLoop, "warm-up", WARM_UP, seed=0)
             if wrong is not None:
@@ -133,8 +128,8 @@ class Sides:
         files: ClientFiles,
         directory: Path,
         *,
-        size: tuple[int, int] = SIZE,
-        timeout_s: float = _TIMEOUT_S,
+        size: tuple[int, int],
+        timeout_s: float,
     ) -> None:
         self._size = size
         self._timeout_s = timeout_s
@@ -157,6 +152,20 @@ class Sides:
         # The next turn must not meet a fuller store than this one did.
         await self._api.delete_collection(SECRET, namespace)
         return sent, problem(sent, found, count)
+
+
+@asynccontextmanager
+async def sides(
+    directory: Path, progress: Progress, *, size: tuple[int, int] = SIZE, timeout_s: float = _TIMEOUT_S
+) -> AsyncIterator[Sides]:
+    """An embedded cluster with an identity that may load it; it is stopped at the end."""
+    run_id = new_run_id()
+    cluster = await embedded.start(name="bench", work_dir=directory, run_id=run_id, progress=Details(progress))
+    async with cluster, await Api.connect(cluster.kubeconfig) as api:
+        await prepare(api, run_id)
+        user = await cluster.identity("harness:loadgen")
+        await bind(api, "harness:loadgen", LOADGEN, run_id)
+        yield Sides(api, client_files(user), directory, size=size, timeout_s=timeout_s)
 
 
 def _made(directory: Path) -> Path:

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.cluster import embedded
-from harness.cluster.setup import prepare
 from harness.core.handles import Progress
-from harness.core.ids import new_run_id
-from harness.kube.api import Api
-from harness.kube.kubeconfig import client_files
-from harness.kube.rbac import LOADGEN, bind
-from tests.bench.creates import CONCURRENCY, Sides
-from tests.bench.details import Details
+from tests.bench.creates import CONCURRENCY, sides
 from tests.bench.rounds import Rounds
 from tests.bench.senders import Loadgen
 from tests.bench.sheet import Sheet
@@ -39,16 +32,10 @@ class MemoryBenchmark:
     async def run(self, rounds: Rounds, directory: Path, progress: Progress, sheet: Sheet) -> None:
         """See `Benchmark`."""
         progress.step("memory: a cluster")
-        run_id = new_run_id()
-        cluster = await embedded.start(name="bench", work_dir=directory, run_id=run_id, progress=Details(progress))
-        async with cluster, await Api.connect(cluster.kubeconfig) as api:
-            await prepare(api, run_id)
-            user = await cluster.identity("harness:loadgen")
-            await bind(api, "harness:loadgen", LOADGEN, run_id)
-            sides = Sides(api, client_files(user), directory, size=SIZE, timeout_s=TIMEOUT_S)
+        async with sides(directory, progress, size=SIZE, timeout_s=TIMEOUT_S) as bench:
             for number in rounds:
                 progress.step(f"memory: round {number} of {rounds.wanted}")
-                sent, wrong = await sides.one(Loadgen, f"memory-{number}", COUNT, seed=number)
+                sent, wrong = await bench.one(Loadgen, f"memory-{number}", COUNT, seed=number)
                 if wrong is not None:
                     sheet.problem(f"round {number}: {wrong}")
                     return

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.core.errors import RunFault
 from harness.core.handles import Progress
-from harness.process import PIPE, spawn
 from harness.record.reader import RunRecord
 from tests.bench.rounds import Rounds
-from tests.bench.senders import CHECKOUT
 from tests.bench.sheet import Sheet
+from tests.running import harness_run
 
 PER_EVENT = "CPU per watched event"
-ARGUMENTS = ("run", "secrets-8k", "--profile", "quick", "--json")
+ARGUMENTS = ("secrets-8k", "--profile", "quick")
 _TIMEOUT_S = 180.0
 
 _WATCHED = (
@@ -35,8 +29,8 @@ class OverheadBenchmark:
     name = "overhead"
     title = "the harness's own cost in a run"
     method = (
-        f"harness {' '.join(ARGUMENTS)}: overhead.cpu and overhead.rss of its record (harness, supervisors and injected "
-        "agent; without load generator, subject and control plane), from the first collector to the last"
+        f"harness run {' '.join(ARGUMENTS)} --json: overhead.cpu and overhead.rss of its record (harness, supervisors and "
+        "injected agent; without load generator, subject and control plane), from the first collector to the last"
     )
     rounds = 4
     share = 0.35
@@ -46,7 +40,8 @@ class OverheadBenchmark:
         """See `Benchmark`."""
         for number in rounds:
             progress.step(f"overhead: round {number} of {rounds.wanted}")
-            shown = await _harness_run(directory, directory / f"round-{number}.log")
+            log = directory / f"round-{number}.log"
+            shown = await harness_run(ARGUMENTS, runs=directory / "runs", log=log, timeout_s=_TIMEOUT_S)
             wrong = problem(shown)
             if wrong is not None:
                 sheet.problem(f"round {number}: {wrong}")
@@ -73,27 +68,3 @@ def _write(sheet: Sheet, shown: Mapping[str, Any], record: RunRecord) -> None:
     sheet.add("share of one CPU", "ratio", cpu_s / span_s)
     sheet.add("peak RSS", "bytes", shown["results"]["overhead.rss"]["value"])
     sheet.add("event-loop lag, worst", "seconds", lag_s)
-
-
-async def _harness_run(directory: Path, log: Path) -> Mapping[str, Any]:
-    """A run of its own process, as JSON. Raises RunFault with the harness's last words if there is none."""
-    command = [sys.executable, "-m", "harness.cli.main", *ARGUMENTS, "--out", str(directory / "runs")]
-    child = await spawn(command, name="harness-run", env=dict(os.environ), cwd=CHECKOUT, stdout=PIPE, stderr=log)
-    assert child.stdout is not None
-    try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            printed = await child.stdout.read()
-            ended = await child.wait()
-    except TimeoutError:
-        raise RunFault(f"the run was not over after {_TIMEOUT_S:.0f} s", place=str(log)) from None
-    finally:
-        await child.stop(5.0)
-    if not printed:
-        raise RunFault(f"the run gave no record ({ended}): {_last_words(log)}", place=str(log))
-    shown: dict[str, Any] = json.loads(printed)
-    return shown
-
-
-def _last_words(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "no message"

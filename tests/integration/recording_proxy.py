@@ -5,10 +5,12 @@ The audit log tells neither the media type of a watch nor its bytes. What passes
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,15 @@ class Seen:
     accept: str
     status: int = 0
     bytes: int = 0
+    at: float = field(default_factory=time.monotonic)
 
 
 class RecordingProxy:
     """`requests` grows while the subject works."""
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, kubeconfig: Path, hold: Mapping[str, asyncio.Event] | None = None) -> None:
+        """`hold`: requests with that parameter in their query wait for the event."""
+        self._hold = hold or {}
         config = yaml.safe_load(kubeconfig.read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         self.requests: list[Seen] = []
@@ -71,6 +76,9 @@ class RecordingProxy:
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         seen = Seen(request.method, request.path, dict(request.query), request.headers.get("Accept", ""))
         self.requests.append(seen)
+        for name, event in self._hold.items():
+            if name in seen.query:
+                await event.wait()
         headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP}
         async with self._session.request(
             request.method,

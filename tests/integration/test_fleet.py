@@ -335,7 +335,7 @@ def test_a_flip_queues_all_bundles_or_the_matching_ones(
         assert 10 <= reconciles < 40
 
 
-@pytest.mark.parametrize("cache", ["full", "none"])
+@pytest.mark.parametrize("cache", ["full", "metadata", "none"])
 def test_a_repo_waits_for_its_secret(embedded: EmbeddedCluster, tmp_path: Path, cache: str) -> None:
     async def scenario() -> None:
         async with fleet(embedded, tmp_path, f"--cache.Secret={cache}") as run:

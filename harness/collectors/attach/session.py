@@ -61,10 +61,13 @@ class Attachment:
         self._talks: list[asyncio.Task[Any]] = []
 
     @classmethod
-    async def attach(cls, target: Target, capture: Path, *, deadline_s: float = DEADLINE_S) -> Attachment:
+    async def attach(
+        cls, target: Target, capture: Path, *, deadline_s: float = DEADLINE_S, objects: bool = False
+    ) -> Attachment:
         """Begin to track allocations into `capture`. Within `deadline_s` it is attached, or nothing of it is left.
 
-        `capture` is absolute: the target's working directory is another.
+        `capture` is absolute: the target's working directory is another. With `objects` each Python object counts by itself,
+        which takes several times as long; else pymalloc's arenas do, a MiB at a time.
         Raises RunFault where the target is gone or does not let us in, EnvironmentFault where the kernel refuses.
         """
         attachment = cls(target, capture)
@@ -74,7 +77,13 @@ class Attachment:
         try:
             port = int(scripts.sockets[0].getsockname()[1])
             await attachment._get_in(port, deadline)
-            await attachment._order("started", deadline - time.monotonic(), do="start", capture=str(attachment.capture))
+            await attachment._order(
+                "started",
+                deadline - time.monotonic(),
+                do="start",
+                capture=str(attachment.capture),
+                objects="yes" if objects else "no",
+            )
             attachment.proof = await attachment.ping()
         except BaseException:
             await attachment._undo()

@@ -6,14 +6,15 @@ Shaped as published (SEEDS.md row 2): each reconcile writes the status when it b
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 from harness.controllers.fleet import names, summary
 from harness.controllers.fleet.caches import BY_BUNDLE, bundle_key_of
 from harness.controllers.fleet.context import Context, is_deleted, on_change, wants_reconcile
+from harness.controllers.fleet.helm import Helm
 from harness.controllers.fleet.options import EventMapping
 from harness.controllers.fleet.selectors import bundle_matches
+from harness.controllers.fleet.series import BundleSeries
 from harness.controllers.runtime.client import ApiError
 from harness.controllers.runtime.controller import AGAIN, DONE, Controller, Result
 from harness.controllers.runtime.creations import Creations
@@ -30,6 +31,8 @@ class BundleController:
         self._api = context.api
         self._deployments = Creations(context.caches.deployments, BY_BUNDLE)
         self._mapping = context.options.event_mapping
+        self._helm = Helm(context.options.helm_cache)
+        self._series = BundleSeries(context.metrics.registry, context.options.series)
         self._status = context.status_writer(context.caches.bundles)
         self.controller: Controller = context.controller("bundle", self.reconcile)
         queue = self.controller.queue
@@ -51,9 +54,11 @@ class BundleController:
         bundle = self._caches.bundles.store.get(key)
         present = self._deployments.find(key)
         if bundle is None or is_deleted(bundle):
+            self._helm.forget(key)
+            self._series.forget(key)
             await self._delete(present)
             return DONE
-        checksum = names.digest(json.dumps(bundle["spec"].get("resources"), sort_keys=True))
+        checksum = self._helm.render(key, bundle).checksum
         bundle = await self._status.write(
             bundle, {"observedGeneration": generation_of(bundle), "resourcesSha256Sum": checksum}
         )
@@ -67,6 +72,7 @@ class BundleController:
             kept.append(made or wanted)
         await self._delete(present)
         total = summary.of_deployments(kept)
+        self._series.observe(key, total["desiredReady"], total["ready"])
         fields = summary.status_fields(bundle.get("status") or {}, total, "readyClusters")
         await self._status.write(bundle, fields)
         return AGAIN if again else DONE

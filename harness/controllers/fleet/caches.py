@@ -63,14 +63,18 @@ class Caches:
         self.management = Informer(api, names.MANAGEMENT_CLUSTERS)
         self.clusters = Informer(
             api, names.CLUSTERS, namespace=where,
-            indexers={BY_NAMESPACE: by_namespace, BY_MANAGEMENT: lambda obj: _one(management_of(obj))},
+            indexers={BY_NAMESPACE: by_namespace, BY_MANAGEMENT: lambda obj: _one(management_of(obj))}, indexed=options.index,
         )  # fmt: skip
         self.gitrepos = Informer(
-            api, names.GITREPOS, namespace=where, indexers={BY_CREDENTIALS: lambda obj: _one(secret_key_of(obj))}
+            api,
+            names.GITREPOS,
+            namespace=where,
+            indexers={BY_CREDENTIALS: lambda obj: _one(secret_key_of(obj))},
+            indexed=options.index,
         )
         self.bundles = Informer(
             api, names.BUNDLES, namespace=where,
-            indexers={BY_NAMESPACE: by_namespace, BY_REPO: lambda obj: _one(repo_key_of(obj))},
+            indexers={BY_NAMESPACE: by_namespace, BY_REPO: lambda obj: _one(repo_key_of(obj))}, indexed=options.index,
         )  # fmt: skip
         # BundleDeployments live in the namespaces of their Clusters, wherever their Bundles do.
         self.deployments = Informer(
@@ -79,13 +83,18 @@ class Caches:
                 BY_BUNDLE: lambda obj: _one(bundle_key_of(obj)),
                 BY_CLUSTER: lambda obj: _one(cluster_key_of(obj)),
             },
+            indexed=options.index,
         )  # fmt: skip
         # Of a Namespace only its existence is asked.
         self.namespaces = Informer(
             api, names.NAMESPACES, label_selector=f"{names.MANAGED_LABEL}=true", metadata_only=True
         )
         self.secrets = (
-            Informer(api, names.SECRETS, namespace=where) if options.cache_secret is SecretCache.FULL else None
+            None
+            if options.cache_secret is SecretCache.NONE
+            else Informer(
+                api, names.SECRETS, namespace=where, metadata_only=options.cache_secret is SecretCache.METADATA
+            )
         )
 
     def informers(self) -> list[Informer]:

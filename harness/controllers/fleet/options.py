@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from harness.controllers.runtime.command_line import Parser, count
+from harness.controllers.fleet.helm import HelmCache
+from harness.controllers.fleet.series import SeriesMode
+from harness.controllers.runtime.command_line import Parser, count, rate, switch
+from harness.controllers.runtime.command_line import add_choice as _add_choice
 from harness.controllers.runtime.election import ElectionOptions
 from harness.controllers.runtime.status import StatusPatch
 
@@ -27,9 +30,10 @@ class EventMapping(StrEnum):
 
 
 class SecretCache(StrEnum):
-    """Whether every Secret is kept in memory, or one is read by name when it is needed."""
+    """Whether every Secret is kept in memory, of each what a PartialObjectMetadata holds, or none: read when needed."""
 
     FULL = "full"
+    METADATA = "metadata"
     NONE = "none"
 
 
@@ -44,6 +48,14 @@ class Options:
     status_patch: StatusPatch
     event_mapping: EventMapping
     cache_secret: SecretCache
+    helm_cache: HelmCache = HelmCache.BOUNDED
+    series: SeriesMode = SeriesMode.BOUNDED
+    index: bool = True
+    """Whether related objects are found by an index, or by a look at all of their kind."""
+    qps: float | None = None
+    """Requests a second at most, watches too (client-go's QPS); None: no limit."""
+    burst: int = 1
+    """Of them at once, where there were fewer before."""
     election: ElectionOptions | None = None
     """None: it works at once, without a Lease."""
 
@@ -62,6 +74,11 @@ def parse(arguments: Sequence[str]) -> Options:
         status_patch=known.status_patch,
         event_mapping=known.event_mapping,
         cache_secret=known.cache_secret,
+        helm_cache=known.helm_cache,
+        series=known.series,
+        index=known.index,
+        qps=known.qps,
+        burst=known.burst,
         election=_election(parser, known),
     )
 
@@ -87,7 +104,15 @@ def _build() -> Parser:
     _add_choice(parser, "--event_mapping", "event_mapping", EventMapping, EventMapping.ALL,
                 "Bundles queued by a change of a Cluster: all of its namespace, or the matching ones")  # fmt: skip
     _add_choice(parser, "--cache.Secret", "cache_secret", SecretCache, SecretCache.FULL,
-                "keep all Secrets in memory, or read one by name when it is needed")  # fmt: skip
+                "keep all Secrets in memory, their metadata only, or read one by name when it is needed")  # fmt: skip
+    _add_choice(parser, "--helm_cache", "helm_cache", HelmCache, HelmCache.BOUNDED,
+                "keep rendered releases for ever, or those that are there and used last")  # fmt: skip
+    _add_choice(parser, "--metrics", "series", SeriesMode, SeriesMode.BOUNDED,
+                "series by name for every Bundle there ever was, or sums")  # fmt: skip
+    add("--index", type=switch, default=True, metavar="on|off",
+        help="find related objects by an index, or by a look at all of their kind (default: on)")  # fmt: skip
+    add("--qps", type=rate, default=None, metavar="N", help="requests a second at most (default: no limit)")
+    add("--burst", type=count, default=1, metavar="N", help="of them at once, after a rest (default: 1)")
     default = ElectionOptions("default", "fleet")
     add("--leader-elect", type=_switch, nargs="?", const=True, default=False, metavar="true|false",
         help="work only while holding a Lease, so that several replicas can run (default: false)")  # fmt: skip
@@ -117,16 +142,3 @@ def _duration(text: str) -> float:
     if not match or seconds <= 0 or not math.isfinite(seconds):
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration, such as 15s or 500ms")
     return seconds
-
-
-def _add_choice(parser: Parser, flag: str, dest: str, values: type[StrEnum], default: StrEnum, help_text: str) -> None:
-    def convert(text: str) -> StrEnum:
-        try:
-            return values(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(values)}") from None
-
-    choices = "|".join(values)
-    parser.add_argument(
-        flag, dest=dest, type=convert, default=default, metavar=choices, help=f"{help_text} (default: {default})"
-    )

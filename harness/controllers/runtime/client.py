@@ -22,6 +22,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from yarl import URL
 
 from harness.controllers.runtime.resources import Object
+from harness.controllers.runtime.throttle import Throttle
 
 REQUEST_TIMEOUT_S = 30.0
 """Of one request, connecting included."""
@@ -58,6 +59,8 @@ class Api:
         self._client = client
         self.on_response: OnResponse | None = None
         """Told the status (0: none came) and method of each answer."""
+        self.throttle: Throttle | None = None
+        """Waited for before each request, watches included; None: no limit of our own."""
         self._base: str = client.configuration.host.rstrip("/")
         self.host = urlsplit(self._base).netloc
 
@@ -173,6 +176,8 @@ class Api:
         parameters: list[tuple[str, str]] = list((query or {}).items())
         # Bearer tokens, refreshed by the client where the kubeconfig says how.
         await self._client.update_params_for_auth(headers, parameters, ["BearerToken"], path, method, body)
+        if self.throttle is not None:
+            await self.throttle.wait()
         url = self._base + path
         if parameters:
             url += "?" + urlencode(parameters, quote_via=quote)

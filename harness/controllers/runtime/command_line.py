@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn
 
@@ -43,6 +44,50 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
+
+
+def share(text: str) -> float:
+    """A part of a whole, above 0 and at most 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share above 0 and at most 1, such as 0.85")
+    return value
+
+
+def rate(text: str) -> float:
+    """How many a second, above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate above 0 and at most 1000000")
+    return value
+
+
+def switch(text: str) -> bool:
+    """`on` or `off`; `true` and `false` as YAML has them."""
+    if text not in ("on", "off", "true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of on, off")
+    return text in ("on", "true")
+
+
+def add_choice(parser: Parser, flag: str, dest: str, values: type[StrEnum], default: StrEnum, help_text: str) -> None:
+    """A switch whose values are those of an enumeration."""
+
+    def convert(text: str) -> StrEnum:
+        try:
+            return values(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(values)}") from None
+
+    choices = "|".join(values)
+    parser.add_argument(
+        flag, dest=dest, type=convert, default=default, metavar=choices, help=f"{help_text} (default: {default})"
+    )
 
 
 def address(text: str) -> tuple[str, int]:

@@ -73,12 +73,13 @@ class Informer:
         label_selector: str = "",
         metadata_only: bool = False,
         indexers: Mapping[str, IndexFunction] | None = None,
+        indexed: bool = True,
         transform: Transform | None = None,
         page_size: int = PAGE_SIZE,
         backoff_s: tuple[float, float] = BACKOFF_S,
     ) -> None:
         self.resource = resource
-        self.store = Store(indexers)
+        self.store = Store(indexers, indexed=indexed)
         self.synced = asyncio.Event()
         self.lists = 0
         """How often everything was listed: more than once means that a watch could not be resumed."""

@@ -5,21 +5,34 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Protocol
 
 from harness.controllers.runtime.controller import Controller
 from harness.controllers.runtime.election import Election
-from harness.controllers.runtime.informer import Informer
 from harness.controllers.runtime.tasks import named
 
 DRAIN_S = 2.0
 """How long workers may take to finish what they are at when the process is told to end."""
 
 
+class Follower(Protocol):
+    """What runs from the start to the end of a process, and must be ready before any work begins: an informer, a server."""
+
+    synced: asyncio.Event
+
+    @property
+    def resource(self) -> object:
+        """What it follows, as text for people."""
+
+    async def run(self) -> None:
+        """Ends only by cancellation."""
+
+
 class Manager:
-    """All informers and controllers of a process."""
+    """All informers, and what else must be ready first, and all controllers of a process."""
 
     def __init__(self) -> None:
-        self.informers: list[Informer] = []
+        self.informers: Sequence[Follower] = []
         self.controllers: list[Controller] = []
         self.election: Election | None = None
         """None: it works without asking. A candidate's caches fill while it waits, as those of controller-runtime do."""
@@ -48,7 +61,7 @@ class Manager:
                 await self.election.release()
         _raise_first(outcomes)
 
-    def _start_informer(self, informer: Informer) -> asyncio.Task[None]:
+    def _start_informer(self, informer: Follower) -> asyncio.Task[None]:
         follow = named(informer.run(), str(informer.resource), "informer")
         return asyncio.create_task(follow, name=f"informer-{informer.resource}")
 
@@ -58,7 +71,7 @@ class Manager:
         if self.election is not None:
             await self.election.wait()
         self._log.info("all informers have synced, starting workers")
-        self._working = True
+        self._working = bool(self.controllers)
         holding = None if self.election is None else asyncio.create_task(self.election.hold(), name="lease")
         workers = asyncio.create_task(self._run_workers(), name="workers")
         try:
@@ -76,6 +89,8 @@ class Manager:
         async with asyncio.TaskGroup() as group:
             for controller in self.controllers:
                 controller.start(group)
+            if not self.controllers:  # what it does it does while it follows
+                await asyncio.Event().wait()
 
 
 def _raise_first(outcomes: Sequence[object]) -> None:

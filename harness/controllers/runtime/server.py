@@ -8,14 +8,14 @@ from typing import Self
 from aiohttp import web
 from prometheus_client import generate_latest
 
-from harness.controllers.runtime.informer import Informer
+from harness.controllers.runtime.manager import Follower
 from harness.controllers.runtime.metrics import Metrics
 
 
 class Server:
     """Serves on `host:port` while the context lasts. Raises OSError where the address cannot be bound."""
 
-    def __init__(self, host: str, port: int, metrics: Metrics, informers: Callable[[], Sequence[Informer]]) -> None:
+    def __init__(self, host: str, port: int, metrics: Metrics, informers: Callable[[], Sequence[Follower]]) -> None:
         self._host, self._port = host, port
         self._metrics, self._informers = metrics, informers
         self._runner: web.AppRunner | None = None

@@ -67,10 +67,10 @@ class AgentServer:
         """Messages of a type."""
         return [message for message in self.messages if message["type"] == type_]
 
-    def ask(self) -> None:
-        """Send the one command there is to all connections."""
+    def ask(self, command: str = "collect") -> None:
+        """Send a command to all connections."""
         for connection in self._partial:
-            connection.send(b'{"command":"collect"}\n')
+            connection.send(f'{{"command":"{command}"}}\n'.encode())
 
     def finished(self) -> tuple[int, str, str]:
         """Exit code, standard output and error of the program once it has ended, receiving meanwhile."""

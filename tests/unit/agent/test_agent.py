@@ -42,6 +42,11 @@ def test_tasks_by_name_lag_of_a_blocked_loop_and_heap() -> None:
         assert heap["reasons"] == {}
         assert 1 << 20 < heap["pymalloc"] < 1 << 28
         assert 1 << 18 < heap["malloc"] < 1 << 28
+        assert 0 < heap["pymalloc_free"] < 1 << 28
+        assert 0 <= heap["malloc_free"] < 1 << 28
+        server.ask("trim")
+        server.until(lambda _: server.of("trim"))
+        assert isinstance(server.of("trim")[0]["trimmed"], bool)
         hello = server.of("hello")[0]
         assert hello["pid"] == server.process.pid
 

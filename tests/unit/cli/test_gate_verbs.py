@@ -24,6 +24,11 @@ _ARMS = ("--baseline", "scenario", "--candidate", "options:workers=5")
         (("gate", "label-flip", *_ARMS, "--build", "make"), "--build is for git:REVISION, and neither arm is one"),
         (("gate", "label-flip", *_ARMS, "--set", "memray=launch"), "memray changes what is measured"),
         (("gate", "label-flip", "--baseline", "zzz", "--candidate", "scenario"), "no run 'zzz' here"),
+        (
+            ("gate", "label-flip", "--baseline", "scenario", "--candidate", "image:m:2"),
+            "--candidate image:m:2: an image runs in a pod, and --cluster embedded runs none; use --cluster kind, or",
+        ),
+        (("gate", "label-flip", *_ARMS, "--kind-name", "x"), "--kind-name is about --cluster kind, not embedded"),
         (("gate", "label-flip", "--baseline", "command:/no/such", "--candidate", "scenario"), "'/no/such' is not"),
         (("gate", "--self-test", "--profile", "fast"), "--self-test has no profile 'fast'"),
         (("gate", "label-flip", "--self-test"), "--self-test measures a subject of its own"),

@@ -172,8 +172,10 @@ def test_profile_says_what_is_wrong_with_its_arguments(tmp_path: Path) -> None:
 
     assert said() == (
         2,
-        "harness: profile needs a process, a run under way, or a subcommand; harness profile --pid N, "
-        "harness profile --run ID, or harness profile diff A B",
+        (
+            "harness: profile needs a process, a run under way, or a subcommand; harness profile --pid N, "
+            "harness profile --run ID, or harness profile diff A B"
+        ),
     )
     assert said("--run", "x", "--pid", "1")[0] == 2
     assert said("--pid", "0") == (2, "harness: --pid 0 is no process id")

@@ -216,3 +216,14 @@ def test_collector_follows_a_growing_log(tmp_path: Path) -> None:
     assert len(sink.values("startup.first_read", kind="Bundle")) == 1
     (summary,) = sink.of("audit")
     assert summary["lines"] == 3
+
+
+def test_each_list_request_with_the_time_it_took() -> None:
+    ledger = AuditLedger(USER)
+    event = json.loads(line("list")) | {"stageTimestamp": "2026-11-22T09:30:17.500000Z"}
+    event["requestReceivedTimestamp"] = "2026-11-22T09:30:15.000000Z"
+    for user in (USER, "load"):
+        ledger.feed(json.dumps(event | {"user": {"username": user}}).encode().replace(b'": "', b'":"'))
+    ((kind, came, seconds),) = ledger.lists
+    assert (kind, came.second, seconds) == ("Bundle", 15, 2.5)
+    assert ledger.broken == 0

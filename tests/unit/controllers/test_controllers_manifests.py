@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
 
 from harness.controllers.fleet import names
@@ -51,6 +52,17 @@ def test_the_role_has_the_name_the_runner_binds_and_no_wildcards() -> None:
     }  # fmt: skip
     assert "secrets" not in writes
     assert "gitrepos" not in writes
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "writes"),
+    [("kserve", "harness-kserve", {"inferenceservices/status"}), ("watcher-subject", "harness-watcher-subject", set())],
+)
+def test_the_roles_of_kserve_and_watcher_write_no_more_than_a_status(file: str, name: str, writes: set[str]) -> None:
+    role: dict[str, Any] = yaml.safe_load((data_dir("manifests") / "rbac" / f"{file}.yaml").read_text())
+    assert (role["kind"], role["metadata"]["name"]) == ("ClusterRole", name)
+    changing = {"create", "patch", "update", "delete", "*"}
+    assert {r for rule in role["rules"] if changing & set(rule["verbs"]) for r in rule["resources"]} == writes
 
 
 def test_the_native_subject_may_only_read() -> None:

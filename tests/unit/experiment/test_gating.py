@@ -80,6 +80,31 @@ def test_a_clear_gate_ends_after_nine_pairs(gate: Callable[..., Any]) -> None:
     assert [pair.order for pair in result.pairs][:2] != [pair.order for pair in result.pairs][1:3]
 
 
+def test_a_regression_is_measured_under_memray_where_asked_for(gate: Callable[..., Any]) -> None:
+    result, runs, record = gate(heaps(1.05), memray_pairs=2)
+    assert (result.verdict, runs.made, len(result.pairs)) == ("regress", 18 + 4, 9)
+    assert [run.arm for run in record.experiment.runs[18:]] == [
+        f"{arm}-memray" for pair in result.pairs[:2] for arm in pair.order
+    ]
+    assert [run.seed for run in record.experiment.runs[18::2]] == [pair.seed for pair in result.pairs[:2]]
+    assert result.warnings == [
+        "pairs under memray without a profile of both arms: 1, 2; harness show RUN says how they ended"
+    ]
+    assert record.gate == result == judge_again(record)
+    _, runs, _ = gate(heaps(1.0), memray_pairs=2)
+    assert runs.made == 18
+
+
+def test_an_interruption_under_memray_leaves_the_verdict(gate: Callable[..., Any]) -> None:
+    give = heaps(1.05)
+    result, runs, record = gate(
+        lambda arm, n: (0.0, "interrupted", "Ctrl-C") if n == 20 else give(arm, n), memray_pairs=2
+    )
+    assert (result.verdict, result.exit_code, runs.made) == ("regress", 1, 21)
+    assert result.warnings[-1] == "interrupted after 1 of 2 pairs under memray"
+    assert (record.experiment.state, record.gate) == ("complete", result)
+
+
 def test_all_pairs_are_measured_where_asked_for(gate: Callable[..., Any]) -> None:
     result, runs, _ = gate(heaps(1.0), early=False)
     assert (result.verdict, runs.made, [look.pairs for look in result.looks]) == ("pass", 24, [12])

@@ -66,6 +66,9 @@ def test_a_comma_inside_brackets_belongs_to_the_value() -> None:
         ("set:seed=5", "--candidate set:seed=5: both runs of a pair have the same seed; leave seed out"),
         ("set:workres=5", "--candidate set:workres=5: unknown parameter 'workres'; did you mean 'workers'?"),
         ("command:'x", "--candidate command:'x: not a command line: No closing quotation; look at its quotes"),
+        ("image:", "--candidate image:: not a subject; write scenario, "),
+        ("image:a b", "--candidate image:a b: 'a b' is no image; write image:NAME:TAG or image:NAME@DIGEST"),
+        ("image:--rm", "--candidate image:--rm: '--rm' is no image; write image:NAME:TAG or image:NAME@DIGEST"),
         ("git:--upload-pack=x", "--candidate git:--upload-pack=x: '--upload-pack=x' is no revision; write git:BRANCH"),
     ],
 )  # fmt: skip
@@ -77,7 +80,7 @@ def test_a_wrong_spec_is_one_line(spec: str, message: str) -> None:
 
 
 def test_what_has_the_form_of_a_spec() -> None:
-    assert all(map(specs.is_spec, ("scenario", "fleet:a=b", "git:main", "command:x y", "optoins:a=b")))
+    assert all(map(specs.is_spec, ("scenario", "fleet:a=b", "git:main", "image:x:1", "command:x y", "optoins:a=b")))
     assert not any(map(specs.is_spec, ("k4x7q", "20261122-090000-k4x7q:candidate", "runs/20261122-090000-k4x7q")))
 
 

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import gate_pairs
+import pytest
 from test_gate_judge import HEAP, NOW, question
 
-from harness.gate.blame import allocations, rank
+from harness.core import stacks
+from harness.core.stacks import Frame, Held, StackProfile
+from harness.gate.blame import rank
 from harness.gate.judge import judge
-from harness.gate.pairing import Pair
+from harness.gate.pairing import Pair, Side
+from harness.record.reader import RunRecord
 from tests import records
 
 Sample = tuple[str, str, float, Mapping[str, str]]
@@ -75,8 +79,90 @@ def test_what_grew_only_now_and_then_is_not_blamed(tmp_path: Path) -> None:
     assert rank(swapped, []) == []
 
 
-def test_allocation_sites_are_those_that_memray_found_in_use(tmp_path: Path) -> None:
-    record = records.RecordBuilder(tmp_path / "run")
-    site = {"function": "store", "file": "informer.py", "line": 88, "bytes": 300, "allocations": 2}
-    record.event("memray", 20.0, left=[site, {**site, "line": 90, "bytes": 5}], peak_bytes=400)
-    assert allocations(record.write()) == {"store (informer.py:88)": 300, "store (informer.py:90)": 5}
+def profiled(directory: Path, number: int, arm: str, held: Mapping[str, int] | None) -> Side:
+    """A run under memray with so many bytes held by each function; None: it kept no profile."""
+    run_id = f"20261122-1000{number:02d}-{arm[0] * 5}"
+    record = records.RecordBuilder(directory / run_id, run_id=run_id)
+    if held is not None:
+        name = "profiles/memray-start-0.stacks.json.gz"
+        (directory / run_id / "profiles").mkdir(parents=True)
+        peak = {
+            (Frame(function, f"/app/{function}.py", 7), Frame("main", "/app/main.py", 1)): Held(size, 1)
+            for function, size in held.items()
+        }
+        stacks.dump(StackProfile("memray", "x", {"peak": peak, "end": {}}), directory / run_id / name)
+        record.event("memray", 20.0, capture="profiles/memray-start-0.bin", stacks=name)
+    return Side(record.write(), records.verdict_of(RunRecord(directory / run_id), {}, "inconclusive", 3))
+
+
+def under_memray(directory: Path, *pairs: tuple[Mapping[str, int] | None, Mapping[str, int] | None]) -> list[Pair]:
+    return [
+        gate_pairs.pair(number, profiled(directory, number, "baseline", a), profiled(directory, number, "candidate", b))
+        for number, (a, b) in enumerate(pairs, 1)
+    ]
+
+
+def test_allocation_sites_that_grew_in_all_profiled_pairs_are_blamed(tmp_path: Path) -> None:
+    before = {"store": 1_000_000, "parse": 500_000, "noise": 100_000}
+    pairs = under_memray(
+        tmp_path,
+        (before, {"store": 3_000_000, "parse": 490_000, "noise": 180_000}),
+        ({**before, "noise": 190_000}, {"store": 3_040_000, "parse": 480_000, "noise": 90_000}),
+        (before, {"store": 3_010_000, "parse": 470_000, "noise": 110_000}),
+    )
+    gate = judge(question(), regressed(tmp_path), ended_at=NOW, profiled=pairs)
+    (site,) = [item for item in gate.blame if item.kind == "allocation"]
+    assert site.name == "store (/app/store.py:7)"
+    assert (site.baseline, site.growth, site.pairs_grown, site.pairs) == (
+        1_000_000,
+        pytest.approx(2_016_667, abs=1),
+        3,
+        3,
+    )
+    assert "976.6 KiB -> 2.9 MiB, +1.9 MiB (95 %: +" in site.sentence
+    assert site.sentence.endswith("100% of all growth, in 3 of 3 profiled pairs")
+    assert site.callers == ["main (/app/main.py:1)"]
+    assert [item.kind for item in gate.blame] == ["request", "allocation", "task", "metric"]
+    assert gate.verdict == judge(question(), regressed(tmp_path), ended_at=NOW).verdict  # they decide nothing
+    assert gate.warnings == []
+
+
+def test_what_grew_no_more_than_its_noise_is_not_blamed(tmp_path: Path) -> None:
+    held = [(100_000, 150_000), (500_000, 560_000), (900_000, 980_000)]
+    assert rank([], [], under_memray(tmp_path, *(({"pool": a}, {"pool": b}) for a, b in held))) == []
+
+
+def test_what_grew_surely_but_not_in_nearly_all_pairs_is_not_blamed(tmp_path: Path) -> None:
+    steady = [({"store": 100}, {"store": 700})] * 8
+    shrunk = [({"store": 1000}, {"store": 900})]
+    nine_of_ten = rank([], [], under_memray(tmp_path / "a", *steady, steady[0], *shrunk))
+    assert [item.pairs_grown for item in nine_of_ten] == [9]
+    assert rank([], [], under_memray(tmp_path / "b", *steady, *shrunk * 2)) == []
+
+
+def test_one_profiled_pair_has_no_interval_and_says_what_it_saw(tmp_path: Path) -> None:
+    (blamed,) = rank([], [], under_memray(tmp_path, ({"store": 1000}, {"store": 3000})))
+    assert blamed.sentence == (
+        "store (/app/store.py:7): 1000 B -> 2.9 KiB, +2.0 KiB, 100% of all growth, in 1 of 1 profiled pairs"
+    )
+
+
+def test_a_side_without_a_profile_blames_nobody_and_is_told(tmp_path: Path) -> None:
+    pairs = under_memray(tmp_path, ({"store": 1000}, None))
+    assert rank([], [], pairs) == []
+    gate = judge(question(), regressed(tmp_path), ended_at=NOW, profiled=pairs)
+    assert gate.warnings == [
+        "pairs under memray without a profile of both arms: 1; harness show RUN says how they ended"
+    ]
+
+
+def test_a_profile_that_is_broken_blames_nobody(tmp_path: Path) -> None:
+    pairs = under_memray(tmp_path, ({"store": 1000}, {"store": 3000}))
+    record = pairs[0].sides["candidate"].record
+    (record.path / "profiles/memray-start-0.stacks.json.gz").write_bytes(b"no gzip")
+    assert rank([], [], pairs) == []
+
+
+def test_pairs_that_keep_profiles_themselves_are_asked_where_there_are_no_others(tmp_path: Path) -> None:
+    pairs = under_memray(tmp_path, ({"store": 1000}, {"store": 3000}))
+    assert [item.kind for item in rank(pairs, [])] == ["allocation"]

@@ -46,6 +46,12 @@ def test_one_retry_decides_the_night(tmp_path: Path) -> None:
     assert Nights(tmp_path / "d").call("inconclusive", "pass", interrupted=True, exit_code=130)[1] == 1
 
 
+def test_a_gate_that_can_decide_nothing_is_not_measured_again(tmp_path: Path) -> None:
+    """Six pairs cannot reach 1 %, with one primary metric; seven can."""
+    assert Nights(tmp_path / "a").call("inconclusive", "pass", pairs_planned=6)[1] == 1
+    assert Nights(tmp_path / "b").call("inconclusive", "pass", pairs_planned=7)[1] == 2
+
+
 def test_the_third_night_in_a_row_is_an_alert(tmp_path: Path) -> None:
     calls = Nights(tmp_path)
     codes = [calls.call("inconclusive", "inconclusive", "unused")[0] for _ in range(4)]

@@ -232,7 +232,7 @@ def test_a_scenario_goes_into_a_record_and_back_unchanged(tmp_path: Path, choice
 
 def test_a_record_names_its_units(tmp_path: Path) -> None:
     recorded = resolve(read(tmp_path, DESIGN)).model_dump(mode="json")
-    assert recorded["load"][2] == {"settle": {"quiet_for": "3s", "timeout": "600s"}}
+    assert recorded["load"][2] == {"settle": {"quiet_for": "3s", "timeout": "600s", "point": False, "trim": False}}
     assert recorded["load"][1]["create"]["rate"] == "200/s"
     assert recorded["load"][0]["create"]["rate"] == "max"
     assert recorded["load"][3]["flip"]["labels"] == {"env": "prod"}

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 from harness.cli.scenarios import scenarios
 from harness.controllers.calibrated.options import parse as parse_calibrated
 from harness.controllers.fleet.options import parse as parse_fleet
+from harness.controllers.kserve.options import parse as parse_kserve
+from harness.controllers.watcher.options import parse as parse_watcher
 from harness.core.paths import scenarios_dir
 from harness.scenario import profiling
 from harness.scenario.document import parse_document
@@ -25,7 +27,7 @@ from harness.scenario.resolve import resolve
 from harness.scenario.schema import SCHEMA_PATH, ScenarioFileModel, build, text
 
 FILES = {name: load(name) for name in shipped()}
-PARSE = {"calibrated": parse_calibrated, "fleet": parse_fleet}
+PARSE = {"calibrated": parse_calibrated, "fleet": parse_fleet, "kserve": parse_kserve, "watcher": parse_watcher}
 VALIDATOR = jsonschema.Draft202012Validator(build())
 ALL = [
     pytest.param(name, profile, arm, id=f"{name}-{profile}-{arm}")
@@ -35,7 +37,10 @@ ALL = [
 
 
 def test_what_is_shipped() -> None:
-    assert shipped() == ["calibrated", "failover", "label-flip", "native-secrets-8k", "secrets-8k", "smoke"]
+    assert shipped() == [
+        "calibrated", "failover", "kserve-secrets-8k", "label-flip", "leak", "native-secrets-8k", "secrets-8k", "smoke",
+        "watcher-init",
+    ]  # fmt: skip
     assert load("smoke").arms == ["pass", "oom"]
     assert load("label-flip").profiles == ["quick", "gate"]
 

@@ -70,9 +70,9 @@ def test_steps_by_their_names() -> None:
     assert [name for name, _ in steps(read)] == ["create-Secret", "restart", "hook", "restart-2", "hook-2", "settle-1"]
     dumped = read.model_dump(mode="json")
     assert dumped["load"][1:] == [
-        {"restart": {"signal": "TERM", "wait": "ready"}},
+        {"restart": {"of": "subject", "signal": "TERM", "wait": "ready"}},
         {"hook": {"command": ["true"], "timeout": "30s"}},
-        {"restart": {"signal": "KILL", "wait": "ready"}},
+        {"restart": {"of": "subject", "signal": "KILL", "wait": "ready"}},
         {"hook": {"command": ["true"], "timeout": "5s"}},
     ]
     assert Scenario.model_validate(dumped) == read

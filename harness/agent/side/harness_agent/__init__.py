@@ -2,7 +2,7 @@
 
 It connects to a Unix socket of the harness and sends one JSON line every 250 ms: asyncio tasks by coroutine, event-loop
 lag, threads, descriptors. On the command `collect` it forces a garbage collection, reads the heap and counts what is under
-way; on `census` it only counts.
+way; on `census` it only counts; on `trim` it lets the C library give free memory back.
 
 Rules it lives by, because it is a guest:
 - Every failure is silent, and the thread ends with the connection.
@@ -152,6 +152,8 @@ class Agent:
                     self._send(_collect(loops, greenlets))
                 elif b"census" in received:
                     self._send({"type": "census", **_census(loops, greenlets)})
+                elif b"trim" in received:
+                    self._send(_trim())
                 loops.try_to(loops.probe)
                 now = monotonic_ns()
                 if now >= next_report:
@@ -184,6 +186,12 @@ def _collect(loops: Loops, greenlets: Greenlets | None) -> dict[str, object]:
     from . import heap
 
     return {"type": "collect", "t_ns": monotonic_ns(), **heap.collect_and_read(), **_census(loops, greenlets)}
+
+
+def _trim() -> dict[str, object]:
+    from . import heap
+
+    return {"type": "trim", **heap.trim()}
 
 
 def _census(loops: Loops, greenlets: Greenlets | None) -> dict[str, object]:

@@ -8,6 +8,9 @@ Python's own sys.stderr writes to descriptor 2 anyway. What other C threads wrot
 
 malloc's share is `mallinfo2` (glibc 2.33 and later): bytes in use in all arenas plus what it has mapped. pymalloc's arenas
 are mapped without malloc, so nothing counts twice.
+
+Beside each stands what that allocator holds and has not handed out (`pymalloc_free`, `malloc_free`): memory between live
+objects, which is resident and no leak. `trim` gives malloc's back to the system as far as that can be done.
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import re
 import sys
 from time import perf_counter_ns
 
 _MARK = "# bytes in allocated blocks"
+_ARENAS = re.compile(r"^(\d[\d,]*) arenas \* (\d[\d,]*) bytes/arena", re.MULTILINE)
 
 
 class _MallInfo2(ctypes.Structure):
@@ -40,13 +45,25 @@ def collect_and_read() -> dict[str, object]:
     answer: dict[str, object] = {"collected": collected, "seconds": (perf_counter_ns() - started) / 1e9}
     for part, read in (("pymalloc", _pymalloc), ("malloc", _malloc)):
         try:
-            answer[part] = read()
+            answer[part], answer[f"{part}_free"] = read()
         except _AbsentError as error:
             answer[part], reasons[part] = None, str(error)
         except Exception as error:  # noqa: BLE001  # nothing of ours may reach the subject
             answer[part], reasons[part] = None, type(error).__name__
     answer["reasons"] = reasons
     return answer
+
+
+def trim() -> dict[str, object]:
+    """Let the C library give free memory back to the system (`malloc_trim`): whether it gave any, or why it cannot."""
+    try:
+        libc = _libc()
+        libc.malloc_trim.argtypes = [ctypes.c_size_t]
+        return {"trimmed": bool(libc.malloc_trim(0))}
+    except _AbsentError as error:
+        return {"trimmed": None, "reason": str(error)}
+    except Exception as error:  # noqa: BLE001  # nothing of ours may reach the subject
+        return {"trimmed": None, "reason": type(error).__name__}
 
 
 class _AbsentError(Exception):
@@ -60,21 +77,31 @@ def _libc() -> ctypes.CDLL:
     return libc
 
 
-def _malloc() -> int:
+def _malloc() -> tuple[int, int]:
+    """Bytes handed out, and bytes held for later."""
     libc = _libc()
     if not hasattr(libc, "mallinfo2"):
         raise _AbsentError("glibc is older than 2.33 and has no mallinfo2")
     libc.mallinfo2.restype = _MallInfo2
     libc.mallinfo2.argtypes = []
     info = libc.mallinfo2()
-    return int(info.uordblks) + int(info.hblkhd)
+    return int(info.uordblks) + int(info.hblkhd), int(info.fordblks)
 
 
-def _pymalloc() -> int:
-    for line in _stats().splitlines():
+def _pymalloc() -> tuple[int, int | None]:
+    """Bytes handed out, and bytes of its arenas beside them; None where the interpreter does not tell its arenas."""
+    text = _stats()
+    arenas = _ARENAS.search(text)
+    for line in text.splitlines():
         if line.startswith(_MARK):
-            return int(line.rsplit("=", 1)[1].replace(",", "").strip())
+            used = int(line.rsplit("=", 1)[1].replace(",", "").strip())
+            held = None if arenas is None else _number(arenas[1]) * _number(arenas[2])
+            return used, None if held is None else held - used
     raise _AbsentError("pymalloc is not in use")
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
 
 
 def _stats() -> str:
@@ -116,8 +143,6 @@ def _with_stderr(libc: ctypes.CDLL, stream: int) -> None:
 
 def _foreign(raw: bytes) -> bytes:
     """The lines that the interpreter's statistics do not consist of: another thread's words."""
-    import re
-
     ours = re.compile(
         rb"\s*$|#|Small block threshold|class +size|-----|arena map counts$"
         rb"|[ \d,]+$|(Total|\d+ (arenas|unused|free)) .*|[^:]* [\d,]+$"

@@ -1,0 +1,75 @@
+"""`harness coldstart`: what it costs a controller, and the API server, to start when everything is there already."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.console import CliConsole
+from harness.cli.leak import quiet_seconds
+from harness.cli.progress import TerminalObserver
+from harness.cli.run import parse_sets
+from harness.cluster.choice import ClusterChoice
+from harness.core import paths
+from harness.core.errors import UsageError
+from harness.experiment.coldstarts import run_coldstart
+from harness.experiment.options import RunOptions
+from harness.record.coldstart import FILE
+from harness.report import coldstart as terminal
+from harness.scenario.cold import MOST_STARTS
+from harness.scenario.load import load
+from harness.subject import scope
+
+
+def coldstart(
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="A shipped scenario's name, or a file.")],
+    restarts: Annotated[int, typer.Option("--restarts", min=1, max=MOST_STARTS, help="Restarts of the subject.")] = 3,
+    storms: Annotated[
+        int, typer.Option("--storms", min=0, max=MOST_STARTS, help="Relist storms: the API server is killed under it.")
+    ] = 1,
+    quiet_for: Annotated[
+        str, typer.Option("--quiet-for", help="How long nothing may move before it is at rest.")
+    ] = "2s",
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter; repeatable.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option("--profile", help="A profile of the scenario, such as quick.")] = None,
+    arm: Annotated[str | None, typer.Option("--arm", help="Which arm, where the scenario has some.")] = None,
+    subject: Annotated[
+        str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON (harness.coldstart/v1); progress to stderr.")
+    ] = False,
+) -> None:
+    """Restart a controller with all objects present. Exits as the run does: 0 measured, 1 killed or crashed, 3 invalid.
+
+    Example: harness coldstart secrets-8k --set memory_limit=256Mi
+    """
+    file = load(scenario)
+    if file.arms and arm is None:
+        raise UsageError(f"scenario {file.name} has arms", remedy=f"choose one: --arm {next(iter(file.arms))}")
+    options = RunOptions(
+        out=out or paths.runs_dir(), cluster=ClusterChoice("embedded"), profile=profile, sets=parse_sets(sets or []),
+        subject=subject,
+    )  # fmt: skip
+    quiet = quiet_seconds(quiet_for)
+    scope.enter_if_needed()
+    console = CliConsole(stderr=json)
+    with TerminalObserver(console) as observer:
+        record, found = run_coldstart(
+            file, options, observer, restarts=restarts, storms=storms, quiet_for=quiet, arm=arm
+        )
+    if json:
+        sys.stdout.write(found.model_dump_json(by_alias=True) + "\n")
+    else:
+        console.print()
+        terminal.render(found, console)
+        console.print()
+        for name in (FILE, "report.html"):
+            console.print(f"  {record.path / name}", soft_wrap=True, markup=False)
+    raise typer.Exit(found.exit_code)

@@ -1,0 +1,269 @@
+"""What was published, and how it is measured here: cases, each of which is two settings of one scenario, and their claims.
+
+Written before anything was measured; metric, limit and payload do not follow from results. The source of each is a row of
+the project's table of published cases; docs/claims.md tells them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.core import metrics
+from harness.record.gate import Scale
+
+Kind = Literal["change", "about", "killed", "alerted"]
+"""`change`: a metric falls by so much. `about`: it changes by about so much. `killed`: off is OOM-killed, on is not.
+`alerted`: where off is OOM-killed, its alert metric said so before, and not already when it was idle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """One claim about one metric."""
+
+    claim: str
+    published: str
+    metric: str
+    change: float | None
+    """As `record.claims.Claim.published_change`; None: less, but nobody said how much."""
+    kind: Kind = "change"
+    scale: Scale = "relative"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Two arms over one scenario. `quick` is set over both in the quick profile, `common` in any."""
+
+    id: str
+    row: int
+    scenario: str
+    subject: str
+    off: Mapping[str, str]
+    on: Mapping[str, str]
+    stated: tuple[Stated, ...]
+    source: str
+    limit: str
+    payload: str
+    chosen: str
+    common: Mapping[str, str] = field(default_factory=dict)
+    quick: Mapping[str, str] = field(default_factory=dict)
+    headline: bool = True
+    must_have: tuple[str, ...] = ()
+    """Results without which a run did not do all its work: a probe that never came, an object that is not there."""
+    other_runtime: bool = False
+    """The claim is about a runtime that this subject does not have: measured and told, but not held against it."""
+
+    def sets(self, arm: Literal["off", "on"], *, quick: bool) -> dict[str, str]:
+        """All values of one arm."""
+        return {**self.common, **(self.quick if quick else {}), **(self.off if arm == "off" else self.on)}
+
+
+_FLIP = ("latency.flip.max", "latency.deployed.max", "completeness.BundleDeployment")
+_FLEET_1, _FLEET_2 = "row 1: Fleet, cache and memory", "row 2: Fleet, 300 GitRepos"
+_AGENT = "row 3: Fleet agent concurrency"
+_KUBE_RS, _KSERVE = "row 4: kube-rs watcher, 0.91 against 0.92", "row 5: KServe"
+_ALL = {"cache.Secret": "full", "options.index": "off", "status_patch": "always", "event_mapping": "all"}
+_FEWER = {"cache.Secret": "none", "options.index": "on", "status_patch": "changed", "event_mapping": "matching"}
+_SMOKE_QUICK = {
+    "secrets": "1000", "repos": "10", "bundles_per_repo": "5", "clusters": "4", "flips": "4",
+}  # fmt: skip
+_FLIP_QUICK = {"repos": "30", "bundles_per_repo": "5"}
+_SECRETS_QUICK = {"secrets": "1500", "used": "20", "services": "10"}
+_SIZED = "2 to 5 KB is what the row tells of a Secret; the limit is far above what either arm needs, so that both live"
+_FLIPS = "the published number of objects in the full profile; the limit is far above what either arm needs"
+
+
+def _switch(row: int, scenario: str, name: str, off: str, on: str, *stated: Stated, source: str) -> Case:
+    """One switch alone, all others as they are in the headline's `off`."""
+    others = {key: value for key, value in _ALL.items() if key != name and (scenario == "smoke" or "cache" not in key)}
+    return Case(
+        id=f"{row}-{name}", row=row, scenario=scenario, subject="fleet", off={name: off}, on={name: on}, stated=stated,
+        source=source, limit="512Mi", payload="Secrets of 2 to 5 KB" if scenario == "smoke" else "3,000 Bundles",
+        chosen=_SIZED if scenario == "smoke" else _FLIPS, common=others, headline=False,
+        must_have=_FLIP,
+    )  # fmt: skip
+
+
+CASES: tuple[Case, ...] = (
+    Case(
+        id="1-all", row=1, scenario="smoke", subject="fleet", off=_ALL, on=_FEWER, quick=_SMOKE_QUICK, source=_FLEET_1,
+        stated=(
+            Stated("all of Fleet's cache and memory changes together take 30 % less memory", "30 % less memory",
+                   "memory.rss.settled", -0.30),
+            Stated("all of Fleet's cache and memory changes together are 40 % faster", "40 % faster",
+                   "latency.deployed.p99", -0.40),
+        ),
+        limit="512Mi", payload="Secrets of 2 to 5 KB", chosen=_SIZED, must_have=_FLIP,
+    ),
+    _switch(1, "smoke", "cache.Secret", "full", "none",
+            Stated("Secrets kept out of the cache take less memory", "no figure for it alone", "memory.rss.settled", None),
+            source=_FLEET_1),
+    _switch(1, "smoke", "options.index", "off", "on",
+            Stated("an index instead of a look at all objects is faster", "no figure for it alone", "latency.deployed.p99",
+                   None), source=_FLEET_1),
+    Case(
+        id="2-all", row=2, scenario="label-flip", subject="fleet", quick=_FLIP_QUICK, source=_FLEET_2,
+        off={"status_patch": "always", "event_mapping": "all"}, on={"status_patch": "changed", "event_mapping": "matching"},
+        stated=(
+            Stated("comparing before patching and queueing fewer Bundles brings a flip from 2 minutes to under 1",
+                   "2 minutes to under 1", "latency.flip.max", -0.50),
+            Stated("most status patches were empty", "many of them empty", "writes.noop", None, scale="absolute"),
+        ),
+        limit="512Mi", payload="300 GitRepos of 10 Bundles, one of them selects the label", chosen=_FLIPS,
+        must_have=_FLIP,
+    ),
+    _switch(2, "label-flip", "status_patch", "always", "changed",
+            Stated("comparing before patching makes a flip faster", "2 minutes to under 2 seconds with 50 GitRepos",
+                   "latency.flip.max", None), source=_FLEET_2),
+    _switch(2, "label-flip", "event_mapping", "all", "matching",
+            Stated("queueing only the Bundles that match makes a flip faster", "no figure for it alone",
+                   "latency.flip.max", None), source=_FLEET_2),
+    Case(
+        id="3-goroutines", row=3, scenario="native-secrets-8k", subject="native-go", source=_AGENT,
+        off={"workers": "1"}, on={"workers": "1001"}, common={"secrets": "200", "repos": "20"},
+        stated=(
+            Stated("2,000 goroutines that wait take about 4 MB of stack", "2 KB each", "memory.rss.idle", 4e6,
+                   kind="about", scale="absolute"),
+        ),
+        limit="512Mi", payload="none: what is compared waits before any load",
+        chosen="1,000 more workers in each of two controllers are 2,000 more goroutines; the limit never matters",
+    ),
+    Case(
+        id="3-tasks", row=3, scenario="smoke", subject="fleet", source=_AGENT, off={"workers": "1"}, on={"workers": "401"},
+        common={"secrets": "100", "repos": "5", "bundles_per_repo": "2", "clusters": "2", "flips": "2"},
+        stated=(
+            Stated("2,000 goroutines that wait take about 4 MB of stack", "2 KB each", "memory.rss.idle", 4e6,
+                   kind="about", scale="absolute"),
+        ),
+        limit="512Mi", payload="none: what is compared waits before any load",
+        chosen="400 more workers in each of five controllers are 2,000 more asyncio tasks; the limit never matters",
+        headline=False, must_have=_FLIP, other_runtime=True,
+    ),
+    Case(
+        id="4-streaming", row=4, scenario="watcher-init", subject="watcher", source=_KUBE_RS,
+        off={"initial_list": "buffered"}, on={"initial_list": "streaming"}, quick={"secrets": "1500", "handed_on": "3000"},
+        stated=(
+            Stated("handing on the initial list as it comes halves the peak", "45 MB to 23 MB with 2,000 pods",
+                   "memory.cgroup.peak", -0.49),
+        ),
+        limit="512Mi", payload="Secrets of 2 to 5 KB; 2,000 pods of the published case are about that size",
+        chosen="8,000 as in row 5, so that the interpreter's own memory is the smaller part; the limit never matters",
+    ),
+    Case(
+        id="4-watch_list", row=4, scenario="watcher-init", subject="watcher", source=_KUBE_RS,
+        off={"initial_list": "buffered"}, on={"initial_list": "streaming", "watch_list": "on"},
+        stated=(
+            Stated("the API's streaming list needs no buffer either", "no figure", "memory.cgroup.peak", None),
+        ),
+        limit="512Mi", payload="Secrets of 2 to 5 KB", chosen="as the headline", headline=False,
+    ),
+    Case(
+        id="5-killed", row=5, scenario="kserve-secrets-8k", subject="kserve", source=_KSERVE, off={"mode": "cache"},
+        on={"mode": "get"}, quick={**_SECRETS_QUICK, "secrets": "3000", "memory_limit": "64Mi"},
+        stated=(
+            Stated("with every Secret cached it is OOM-killed, with reads by name it lives", "OOM-killed; alive",
+                   "oom.kills", None, kind="killed", scale="absolute"),
+            Stated("an alert comes before the kill", "alerts before the limit", "oom.kills", None, kind="alerted",
+                   scale="absolute"),
+        ),
+        limit="96Mi", payload="Secrets of 2 to 5 KB",
+        chosen="the published 2 to 5 KB are memory per Secret in Go, about its payload; the limit is twice what the idle "
+        "controller takes",
+        must_have=("latency.ready.max",),
+    ),
+    Case(
+        id="5-auto", row=5, scenario="kserve-secrets-8k", subject="kserve", source=_KSERVE, off={"mode": "cache"},
+        on={"mode": "auto"},
+        stated=(
+            Stated("falling back from the cache to reads above a threshold lives", "alive", "oom.kills", None,
+                   kind="killed", scale="absolute"),
+        ),
+        limit="96Mi", payload="Secrets of 2 to 5 KB", chosen="as the headline", must_have=("latency.ready.max",),
+        headline=False,
+    ),
+    Case(
+        id="5-memory", row=5, scenario="kserve-secrets-8k", subject="kserve", source=_KSERVE, off={"mode": "cache"},
+        on={"mode": "get"}, common={"memory_limit": "512Mi"}, quick=_SECRETS_QUICK,
+        stated=(
+            Stated("reads by name instead of the cache take 80 % less memory", "80 % less memory", "memory.cgroup.settled",
+                   -0.80),
+        ),
+        limit="512Mi", payload="Secrets of 2 to 5 KB",
+        chosen="a limit that both arms live under, so that both have a settled value; what the limit counts is compared",
+        must_have=("latency.ready.max",),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CurveSpec:
+    """One metric over one parameter; for each line its settings. One run for each point."""
+
+    id: str
+    row: int
+    title: str
+    scenario: str
+    x: str
+    points: tuple[int, ...]
+    metric: str
+    lines: Mapping[str, Mapping[str, str]]
+    common: Mapping[str, str] = field(default_factory=dict)
+    also: Mapping[str, int] = field(default_factory=dict)
+    """Parameters that follow x, and their factor: `handed_on` is twice `secrets`."""
+
+    def sets(self, line: str, x: int) -> dict[str, str]:
+        """All values of one point."""
+        follow = {name: str(factor * x) for name, factor in self.also.items()}
+        return {**self.common, **self.lines[line], self.x: str(x), **follow}
+
+
+CURVES: tuple[CurveSpec, ...] = (
+    CurveSpec(
+        "2-repos", 2, "Latency of a flip over the number of GitRepos", "label-flip", "repos", (1, 30, 100, 300),
+        "latency.flip.max",
+        {
+            "always, all": {"status_patch": "always", "event_mapping": "all"},
+            "changed, matching": {"status_patch": "changed", "event_mapping": "matching"},
+        },
+    ),
+    CurveSpec(
+        "3-latency", 3, "Latency of a flip over the number of workers", "label-flip", "workers",
+        (1, 5, 10, 50, 100, 200, 500), "latency.flip.max",
+        {"status_patch=always, event_mapping=all": {"status_patch": "always", "event_mapping": "all"}},
+        common={"repos": "100"},
+    ),
+    CurveSpec(
+        "3-memory", 3, "Resident memory over the number of workers of each of five controllers", "label-flip", "workers",
+        (1, 50, 100, 200, 500), "memory.rss.settled", {"asyncio": {}}, common={"repos": "30"},
+    ),
+    CurveSpec(
+        "4-peak", 4, "Peak memory over the number of Secrets that are there at the start", "watcher-init", "secrets",
+        (2000, 8000, 20000), "memory.cgroup.peak",
+        {
+            "buffered": {}, "streaming": {"initial_list": "streaming"},
+            "watch_list": {"initial_list": "streaming", "watch_list": "on"},
+        },
+        also={"handed_on": 2},
+    ),
+    CurveSpec(
+        "5-memory", 5, "Memory over the number of Secrets, by access mode", "kserve-secrets-8k", "secrets",
+        (0, 1000, 4000, 8000, 16000), "memory.cgroup.settled",
+        {"cache": {"mode": "cache"}, "get": {"mode": "get"}, "auto": {"mode": "auto"}}, common={"memory_limit": "1Gi"},
+    ),
+)  # fmt: skip
+
+
+def rows() -> list[int]:
+    """The rows that there are cases of."""
+    return sorted({case.row for case in CASES})
+
+
+def chosen(wanted: list[int], *, headlines_only: bool) -> list[Case]:
+    """The cases of these rows, in order."""
+    return [case for case in CASES if case.row in wanted and (case.headline or not headlines_only)]
+
+
+def unit_of(metric: str) -> str:
+    """The unit of a metric of the catalogue."""
+    return str(metrics.resolve(metric).metric.unit)
