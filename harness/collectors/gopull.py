@@ -127,7 +127,7 @@ async def fetch(url: str, timeout: aiohttp.ClientTimeout = _SNAPSHOT, **query: s
         ):
             if response.status != 200:
                 said = (await response.content.read(_SAID)).decode(errors="replace").strip().partition("\n")[0]
-                words = f": {said}" if said and not said.startswith("<") else ""
+                words = f": {said}" if response.status >= 500 and said and not said.startswith("<") else ""
                 raise RunFault(
                     f"answered with status {response.status}{words}", place=url, remedy="look at subject.pprof"
                 )
