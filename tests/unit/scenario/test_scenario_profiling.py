@@ -17,9 +17,9 @@ _WITHOUT_LIMIT = DESIGN.replace(', memory_limit: "{memory_limit}"', "").replace(
 _KNOWN = "memory.rss, memory.anon, memory.cgroup, threads, fds, tasks, loop.lag, queue.depth, latency.PROBE.p99"
 
 
-def _resolved(directory: Path, profile: str, **sets: str) -> Scenario:
+def _resolved(directory: Path, text: str, /, **sets: str) -> Scenario:
     path = directory / "x.yaml"
-    path.write_text(f"{DESIGN}profile: {profile}\n")
+    path.write_text(f"{DESIGN}profile: {text}\n")
     return resolve(load(path), sets=sets)
 
 
