@@ -13,8 +13,8 @@ from typing import Any
 
 from harness.core.errors import RunFault
 from harness.process import PIPE, spawn
-from tests.accuracy.runs import CHECKOUT
 from tests.accuracy.sheet import Row
+from tests.running import CHECKOUT
 
 REPEATS = 20
 CYCLES = 20
