@@ -17,11 +17,16 @@ CHECKOUT = Path(__file__).parents[1]
 
 
 async def harness_run(arguments: Sequence[str], *, runs: Path, log: Path, timeout_s: float) -> Mapping[str, Any]:
-    """What `harness run ARGUMENTS --json` prints (`harness.show/v1`); its progress goes to `log`.
+    """What `harness run ARGUMENTS --json` prints (`harness.show/v1`); raises as `harness_json`."""
+    return await harness_json(["run", *arguments], runs=runs, log=log, timeout_s=timeout_s)
 
-    Raises RunFault where it is not over in time, or gives no record, with the harness's last words.
+
+async def harness_json(arguments: Sequence[str], *, runs: Path, log: Path, timeout_s: float) -> Mapping[str, Any]:
+    """The JSON that a verb prints with `--json`; its progress goes to `log`, its record to `runs`.
+
+    Raises RunFault where it is not over in time, or gives no result, with the harness's last words.
     """
-    command = [sys.executable, "-m", "harness.cli.main", "run", *arguments, "--json", "--out", str(runs)]
+    command = [sys.executable, "-m", "harness.cli.main", *arguments, "--json", "--out", str(runs)]
     child = await spawn(command, name="harness-run", env=dict(os.environ), cwd=CHECKOUT, stdout=PIPE, stderr=log)
     assert child.stdout is not None
     try:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.core.errors import RunFault
-from harness.process import PIPE, spawn
 from tests.accuracy.sheet import Row
-from tests.running import CHECKOUT
+from tests.running import harness_json
 
 REPEATS = 20
 CYCLES = 20
@@ -90,21 +85,17 @@ def _of(result: Mapping[str, Any], series: str) -> Mapping[str, Any]:
 
 async def _run(directory: Path, form: Form) -> Mapping[str, Any]:
     directory.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  # nothing else runs meanwhile
-    log = directory / "run.log"
-    command = [sys.executable, "-m", "harness.cli.main", "leak", "leak", "--json", "--cycles", str(CYCLES)]
-    command += ["--quiet-for", "500ms", "--sites", "0", "--out", str(directory / "runs"), "--set", f"bundles={BUNDLES}"]
-    command += [word for name, value in form.sets.items() for word in ("--set", f"{name}={value}")]
-    child = await spawn(command, name="harness-leak", env=dict(os.environ), cwd=CHECKOUT, stdout=PIPE, stderr=log)
-    assert child.stdout is not None
-    try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            printed = await child.stdout.read()
-            ended = await child.wait()
-    except TimeoutError:
-        raise RunFault(f"the run was not over after {_TIMEOUT_S:.0f} s", place=str(log)) from None
-    finally:
-        await child.stop(5.0)
-    if not printed:
-        raise RunFault(f"the run gave no result ({ended}): {log.read_text(errors='replace')[-300:]}", place=str(log))
-    result: Mapping[str, Any] = json.loads(printed)
-    return result
+    arguments = [
+        "leak",
+        "leak",
+        "--cycles",
+        str(CYCLES),
+        "--quiet-for",
+        "500ms",
+        "--sites",
+        "0",
+        "--set",
+        f"bundles={BUNDLES}",
+    ]
+    arguments += [word for name, value in form.sets.items() for word in ("--set", f"{name}={value}")]
+    return await harness_json(arguments, runs=directory / "runs", log=directory / "run.log", timeout_s=_TIMEOUT_S)
