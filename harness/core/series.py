@@ -40,6 +40,10 @@ CATALOGUE: tuple[Series, ...] = (
     Series("memory.limit", "gauge", "bytes", "memory limit of the subject"),
     Series("memory.working_set", "gauge", "bytes", "memory of the container that its kubelet cannot reclaim"),
     Series("memory.heap", "gauge", "bytes", "heap in use after a forced collection, by part"),
+    Series(
+        "memory.heap.free", "gauge", "bytes", "held by the allocators and not handed out, after a forced collection"
+    ),
+    Series("memory.file", "gauge", "bytes", "page cache of the subject's cgroup, at rest"),
     Series("load.rss", "gauge", "bytes", "resident set of the load generator"),
     Series("apiserver.rss", "gauge", "bytes", "resident set of the API server"),
     Series("overhead.rss", "gauge", "bytes", "resident set of the harness and its supervisors"),
@@ -61,6 +65,7 @@ CATALOGUE: tuple[Series, ...] = (
         "overhead.loop_lag", "gauge", "seconds", "how late the harness's event loop is, worst since the last sample"
     ),
     Series("oom.thrash_seconds", "gauge", "seconds", "how long the subject has been at its limit without progress"),
+    Series("api.list", "gauge", "seconds", "how long each list request of the subject took, by kind"),
     Series("startup.first_read", "gauge", "seconds", "run time at which the subject first read objects of the kind"),
     Series("host.pressure.cpu", "gauge", "ratio", "share of time in which some task waited for a CPU"),
     Series("host.pressure.memory", "gauge", "ratio", "share of time in which some task waited for memory"),
@@ -86,6 +91,7 @@ CATALOGUE: tuple[Series, ...] = (
     Series("watch.events", "counter", "", "events that the harness's own watches got, by kind"),
     Series("load.watch_events", "counter", "", "events that watches as load got"),
     Series("apiserver.rejected", "counter", "", "requests that the API server answered with 429"),
+    Series("apiserver.listed", "counter", "bytes", "answers of the API server to lists of all clients, by resource"),
     Series("load.watch_bytes", "counter", "bytes", "bytes that watches as load got"),
 )
 BY_NAME = {series.name: series for series in CATALOGUE}
