@@ -138,9 +138,9 @@ class Sides:
         self._directory = directory
 
     async def one(
-        self, kind: type[Loadgen | BareLoop], place: str, count: int, *, seed: int
+        self, kind: type[Loadgen | BareLoop], place: str, count: int, *, seed: int, last: bool = False
     ) -> tuple[Sent, str | None]:
-        """One turn of one side: what it did, and what was not complete about it."""
+        """One turn of one side: what it did, and what was not complete about it. After the `last` the cluster goes."""
         run_id = new_run_id()
         namespace = namespace_of(run_id)
         await self._api.ensure_namespace(namespace, {RUN_LABEL: run_id})
@@ -149,8 +149,8 @@ class Sides:
         )
         sent = await measure(kind, plan, _made(self._directory / place))
         found = len((await self._api.list(SECRET, namespace, metadata_only=True)).items)
-        # The next turn must not meet a fuller store than this one did.
-        await self._api.delete_collection(SECRET, namespace)
+        if not last:  # the next turn must not meet a fuller store than this one did
+            await self._api.delete_collection(SECRET, namespace)
         return sent, problem(sent, found, count)
 
 

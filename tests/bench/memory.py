@@ -35,7 +35,7 @@ class MemoryBenchmark:
         async with sides(directory, progress, size=SIZE, timeout_s=TIMEOUT_S) as bench:
             for number in rounds:
                 progress.step(f"memory: round {number} of {rounds.wanted}")
-                sent, wrong = await bench.one(Loadgen, f"memory-{number}", COUNT, seed=number)
+                sent, wrong = await bench.one(Loadgen, f"memory-{number}", COUNT, seed=number, last=True)
                 if wrong is not None:
                     sheet.problem(f"round {number}: {wrong}")
                     return
