@@ -76,6 +76,8 @@ def distrust(facts: Facts) -> list[str]:
 
 def accepted(facts: Facts) -> list[str]:
     """What would have made the run invalid, had its user not asked for a warning only."""
+    if facts.run.on_busy != "warn":
+        return []  # the audit has been made once, by `distrust`
     return [reason for reason in _spoiled(facts, SelfAudit(facts)) if _accepted(facts, reason)]
 
 
