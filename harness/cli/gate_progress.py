@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from harness.cli.progress import TerminalObserver
+from harness.cli.many_runs import ManyRunsObserver
 from harness.core.units import format_value
-from harness.experiment.options import Status
 from harness.experiment.pairs import Schedule
 from harness.experiment.specs import Arm
 from harness.gate.effects import value_of
 from harness.gate.pairing import ARMS, Pair
 from harness.record.gate import ArmName
-from harness.record.models import Verdict
-from harness.record.reader import RunRecord
 from harness.report.results import clean, value_text
 from harness.scenario.gating import PrimaryMetric
-from harness.scenario.model import Scenario
 
 
-class GateObserver(TerminalObserver):
-    """A `Watcher` for people: of single runs it shows only that they move."""
+class GateObserver(ManyRunsObserver):
+    """A `Watcher` for people."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._where = ""
         self._pairs = 0
         self._done: list[float] = []
         self._primary: Sequence[PrimaryMetric] = ()
@@ -93,36 +87,3 @@ class GateObserver(TerminalObserver):
             return ""
         left = max(0, self._pairs - len(self._done)) * sum(self._done) / len(self._done)
         return f" · about {format_value(left, 'seconds')} left"
-
-    # -- Observer ------------------------------------------------------------------------------------------------------
-
-    def run_started(self, run_id: str, scenario: Scenario, arm: str | None, directory: Path) -> None:
-        """See `Observer`; the pair's own line says it."""
-
-    def step(self, text: str) -> None:
-        """See `Observer`."""
-        if self._where:
-            self._show(f"{self._where}: {text}")
-        else:
-            super().step(text)
-
-    def detail(self, text: str) -> None:
-        """See `Observer`."""
-        if self._where:
-            self._show(f"{self._where}: {text}")
-        else:
-            super().detail(text)
-
-    def tick(self, status: Status) -> None:
-        """See `Observer`."""
-        self._show(f"{self._where}: {status.phase}", throttled=True)
-
-    def phase_started(self, phase: str, requested: int | None) -> None:  # noqa: ARG002
-        """See `Observer`."""
-        self._show(f"{self._where}: {phase}")
-
-    def phase_ended(self, phase: str, sentence: str) -> None:
-        """See `Observer`."""
-
-    def run_ended(self, record: RunRecord, verdict: Verdict) -> None:
-        """See `Observer`."""

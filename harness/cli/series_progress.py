@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from harness.cli.progress import TerminalObserver
+from harness.cli.many_runs import ManyRunsObserver
 from harness.core.units import format_value
 from harness.experiment.options import Status
-from harness.record.models import Verdict
-from harness.record.reader import RunRecord
 from harness.report.results import clean
-from harness.scenario.model import Scenario
 
 
-class SeriesObserver(TerminalObserver):
-    """A `series.Watcher` for people: of single runs it shows only that they move."""
+class SeriesObserver(ManyRunsObserver):
+    """A `series.Watcher` for people."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._where = ""
         self._started = time.monotonic()
         self._seconds: list[float] = []
         self._planned: int | None = None
@@ -59,33 +54,6 @@ class SeriesObserver(TerminalObserver):
 
     # -- Observer ------------------------------------------------------------------------------------------------------
 
-    def run_started(self, run_id: str, scenario: Scenario, arm: str | None, directory: Path) -> None:
-        """See `Observer`; the run's own line says it."""
-
-    def step(self, text: str) -> None:
-        """See `Observer`."""
-        if self._where:
-            self._show(f"{self._where}: {text}")
-        else:
-            super().step(text)
-
-    def detail(self, text: str) -> None:
-        """See `Observer`."""
-        if self._where:
-            self._show(f"{self._where}: {text}")
-        else:
-            super().detail(text)
-
     def tick(self, status: Status) -> None:
-        """See `Observer`."""
+        """See `Observer`; a rung of a ladder differs from the others by its count."""
         self._show(f"{self._where}: {status.phase} {status.done:,}", throttled=True)
-
-    def phase_started(self, phase: str, requested: int | None) -> None:  # noqa: ARG002
-        """See `Observer`."""
-        self._show(f"{self._where}: {phase}")
-
-    def phase_ended(self, phase: str, sentence: str) -> None:
-        """See `Observer`."""
-
-    def run_ended(self, record: RunRecord, verdict: Verdict) -> None:
-        """See `Observer`."""
