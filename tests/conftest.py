@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import signal
 
+from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
+
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
+
 os.environ["HARNESS_ON_BUSY"] = "warn"
 """Tests ask what the harness does, not how fast this machine is; tests of the rule itself say `invalid`."""
 
