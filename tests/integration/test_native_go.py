@@ -168,7 +168,19 @@ def test_each_switch_changes_what_really_happens(embedded: EmbeddedCluster, tmp_
             metadata = await here.run("--cache=metadata", work=everything)
             chosen = await here.run("--cache=selector", "--selector=tier=kept", work=LABELLED + REPOS)
             none = await here.run("--cache=none", work=REPOS)
+            one = (
+                "--cache=selector",
+                "--selector=",
+                f"--fields=metadata.name={USED}",
+                f"--namespaces={here.namespace}",
+            )
+            named = await here.run(*one, "--workers=2", "--workers.secret=4", work=1 + REPOS)
+            elsewhere = await here.run("--cache=selector", "--selector=", "--namespaces=elsewhere", work=REPOS)
+            implicit = await here.run("--watch=off", work=REPOS)
+            disabled = await here.run("--watch=off", "--disable_for=Secret", work=REPOS)
+            live = await here.run("--disable_for=Secret", work=everything)
         _check_caches(whole, stripped, metadata, chosen, none)
+        _check_reads(here.namespace, named, elsewhere, implicit, disabled, live)
         # By name where the cache does not hold the payload, and only the one that is used: nothing else exists.
         assert whole.by_name == []
         for outcome in (stripped, metadata):
@@ -205,6 +217,37 @@ def _check_caches(whole: Outcome, stripped: Outcome, metadata: Outcome, chosen: 
     assert sum(1 for outcome in (metadata, chosen) for seen in outcome.collections if seen.query.get("watch")) >= 2
 
 
+def _check_reads(
+    namespace: str, named: Outcome, elsewhere: Outcome, implicit: Outcome, disabled: Outcome, live: Outcome
+) -> None:
+    """ByObject asks for less, DisableFor asks for none; a cache that nobody asked for comes about by a read."""
+    path = f"/api/v1/namespaces/{namespace}/secrets"
+    assert {(seen.path, seen.query.get("fieldSelector")) for seen in named.collections} == {
+        (path, f"metadata.name={USED}")
+    }
+    assert not any("labelSelector" in seen.query for seen in named.collections)
+    assert USED not in {seen.path.rsplit("/", 1)[1] for seen in named.by_name}, "that one is held"
+    assert _workers(named) == {"gitrepo": 2, "secret": 4}
+    assert _waiting_workers(named.goroutines) == 2 + 4
+    assert {seen.path for seen in elsewhere.collections} == {"/api/v1/namespaces/elsewhere/secrets"}
+    assert {seen.path.rsplit("/", 1)[1] for seen in elsewhere.by_name} >= {USED, "absent-1"}
+    assert {seen.path for seen in implicit.collections} == {"/api/v1/secrets"}, "one read brings about a cache of all"
+    assert implicit.by_name == []
+    assert set(_workers(implicit)) == {"gitrepo"}
+    assert disabled.collections == []
+    assert {seen.path.rsplit("/", 1)[1] for seen in disabled.by_name} >= {USED, "absent-1"}
+    assert implicit.heap - disabled.heap > 0.7 * HELD
+    # A controller of Secrets keeps them, whatever the client reads: DisableFor alone saves nothing then.
+    assert live.collections != []
+    assert {seen.path.rsplit("/", 1)[1] for seen in live.by_name} >= {USED, "absent-1"}
+    assert live.heap - disabled.heap > 0.7 * HELD
+
+
+def _workers(outcome: Outcome) -> dict[str, float]:
+    name = "controller_runtime_max_concurrent_reconciles"
+    return {dict(labels)["controller"]: value for (found, labels), value in outcome.samples.items() if found == name}
+
+
 def _waiting_workers(goroutines: str) -> int:
     """Workers of controller-runtime: stacks that go through the function which each of them runs."""
     stacks = [block for block in goroutines.partition("\n")[2].split("\n\n") if "processNextWorkItem" in block]
@@ -219,6 +262,10 @@ def _waiting_workers(goroutines: str) -> int:
         (["--index=maybe"], 'invalid boolean value "maybe" for -index: not one of on, off'),
         (["--workers=0"], "--workers 0 is not a whole number of 1 or more"),
         (["--selector=a b"], '--selector "a b" is not a label selector'),
+        (["--fields=a"], '--fields "a" is not a field selector'),
+        (["--disable_for=Pod"], 'invalid value "Pod" for flag -disable_for: not one of none, Secret'),
+        (["--workers.secret=-1"], "--workers.secret -1 is not a whole number of 0 or more"),
+        (["--watch=off", "--cache=metadata"], "--watch=off has no --cache=metadata"),
         (["--wrokers=1"], "flag provided but not defined: -wrokers"),
         (["surplus"], 'unexpected argument "surplus"'),
     ],
@@ -240,7 +287,18 @@ def test_a_kubeconfig_that_is_not_there_is_one_line_and_help_lists_the_switches(
     assert str(tmp_path / "none") in done.stderr
     told = subprocess.run([binary, "--help"], capture_output=True, text=True, timeout=30)
     assert told.returncode == 0
-    for name in ("cache", "transform", "selector", "workers", "index"):
+    for name in (
+        "cache",
+        "transform",
+        "selector",
+        "fields",
+        "namespaces",
+        "watch",
+        "disable_for",
+        "workers",
+        "workers.gitrepo",
+        "index",
+    ):
         assert f"  -{name} " in told.stdout
 
 
@@ -279,7 +337,9 @@ def test_a_run_says_what_stayed_and_has_flame_graphs_without_a_server(tmp_path: 
     assert workers, "ten workers of each of two controllers"
     pulled = list(record.events("profile"))
     phases = [event["labels"]["phase"] for event in pulled if "/heap-" in event["file"]]
-    assert phases == ["idle", "create-GitRepo", "create-Secret", "settle-1", "settled"], "one snapshot of each phase"
+    assert phases == ["idle", "create-Secret", "create-GitRepo", "create-Secret-2", "settle-1", "settled"], (
+        "one snapshot of each phase"
+    )
     assert {event["labels"]["run_id"] for event in pulled} == {shown["run_id"]}
     heap = (record.path / "profiles" / "memory.folded").read_text()
     assert "k8s.io/client-go" in heap

@@ -21,7 +21,9 @@ import (
 )
 
 const (
-	bySecret   = "spec.clientSecretName"
+	bySecret                            = "spec.clientSecretName"
+	gitRepoController, secretController = "gitrepo", "secret"
+
 	namesAhead = 1024 // GitRepos named by Secrets that wait until their controller takes them
 )
 
@@ -54,15 +56,17 @@ func addControllers(made manager.Manager, options options) error {
 			return fmt.Errorf("the index cannot be made: %w", err)
 		}
 	}
-	limits := controller.Options{MaxConcurrentReconciles: options.workers}
+	limits := func(name string) controller.Options {
+		return controller.Options{MaxConcurrentReconciles: options.workersOf(name)}
+	}
 	named := make(chan event.TypedGenericEvent[*GitRepo], namesAhead)
 	err := ctrl.NewControllerManagedBy(made).
-		Named("gitrepo").
+		Named(gitRepoController).
 		For(&GitRepo{}).
 		WatchesRawSource(source.Channel(named, &handler.TypedEnqueueRequestForObject[*GitRepo]{})).
-		WithOptions(limits).
+		WithOptions(limits(gitRepoController)).
 		Complete(&gitRepos{read})
-	if err != nil || options.cache.value == cacheNone {
+	if err != nil || !options.watches() {
 		return err
 	}
 	var how []builder.ForOption
@@ -70,9 +74,9 @@ func addControllers(made manager.Manager, options options) error {
 		how = append(how, builder.OnlyMetadata)
 	}
 	return ctrl.NewControllerManagedBy(made).
-		Named("secret").
+		Named(secretController).
 		For(&corev1.Secret{}, how...).
-		WithOptions(limits).
+		WithOptions(limits(secretController)).
 		Complete(&secrets{read, named})
 }
 
@@ -112,7 +116,16 @@ func (s *secrets) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Res
 // secret is one Secret with its payload: from the cache where that has it, else from the API server.
 func (r *reader) secret(ctx context.Context, key types.NamespacedName) (*corev1.Secret, error) {
 	secret := &corev1.Secret{}
-	switch r.options.cache.value {
+	how := r.options.cache.value
+	if r.options.disableFor.value == disableSecret && how != cacheNone {
+		// The client itself goes to the API server, whatever is kept beside it.
+		reads.WithLabelValues("api").Inc()
+		return secret, r.cached.Get(ctx, key, secret)
+	}
+	if !r.options.keeps(key.Namespace) {
+		how = cacheNone // asked for a namespace it does not hold, a cache fails
+	}
+	switch how {
 	case cacheAll, cacheSelector:
 		err := r.cached.Get(ctx, key, secret)
 		// Of what a selector keeps out, the cache cannot tell whether it exists.

@@ -30,11 +30,23 @@ func newManager(config *rest.Config, options options) (manager.Manager, error) {
 		kept.DefaultTransform = strip
 	}
 	if options.cache.value == cacheSelector {
-		kept.ByObject = map[client.Object]cache.ByObject{&corev1.Secret{}: {Label: options.selector}}
+		secrets := cache.ByObject{Label: options.selector, Field: options.fields}
+		for _, name := range options.namespaces {
+			if secrets.Namespaces == nil {
+				secrets.Namespaces = map[string]cache.Config{}
+			}
+			secrets.Namespaces[name] = cache.Config{}
+		}
+		kept.ByObject = map[client.Object]cache.ByObject{&corev1.Secret{}: secrets}
+	}
+	var read client.Options
+	if options.disableFor.value == disableSecret {
+		read.Cache = &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}
 	}
 	made, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                 types,
 		Cache:                  kept,
+		Client:                 read,
 		HealthProbeBindAddress: "0", // the metrics server answers /healthz and /readyz
 		Metrics:                server.Options{BindAddress: options.metrics},
 	})
@@ -47,12 +59,12 @@ func newManager(config *rest.Config, options options) (manager.Manager, error) {
 	return made, addControllers(made, options)
 }
 
-// watched are the kinds with a cache of their own.
+// watched are the kinds with a cache of their own from the start.
 func watched(options options) []client.Object {
-	switch options.cache.value {
-	case cacheNone:
+	switch {
+	case !options.watches():
 		return []client.Object{&GitRepo{}}
-	case cacheMetadata:
+	case options.cache.value == cacheMetadata:
 		secret := &metav1.PartialObjectMetadata{}
 		secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
 		return []client.Object{&GitRepo{}, secret}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
@@ -20,6 +21,9 @@ const (
 
 	transformNone  = "none"
 	transformStrip = "strip"
+
+	disableNone   = "none"
+	disableSecret = "Secret"
 )
 
 // options are the command line. Switches bear the same names in scenarios and in the docs.
@@ -28,14 +32,36 @@ type options struct {
 	metrics    string
 	cache      choice
 	transform  choice
+	disableFor choice
+	watch      bool // whether Secrets have a controller of their own
 	selector   labels.Selector
+	fields     fields.Selector
+	namespaces []string
 	workers    int
+	perKind    map[string]*int // workers of one controller, by its name; 0: as all have
 	index      bool
 }
 
 func (o options) String() string {
-	return fmt.Sprintf("cache=%s transform=%s selector=%q index=%t workers=%d",
-		o.cache.value, o.transform.value, o.selector, o.index, o.workers)
+	return fmt.Sprintf("cache=%s disable_for=%s watch=%t transform=%s selector=%q fields=%q namespaces=%q index=%t "+
+		"workers.gitrepo=%d workers.secret=%d", o.cache.value, o.disableFor.value, o.watch, o.transform.value, o.selector,
+		o.fields, strings.Join(o.namespaces, ","), o.index, o.workersOf(gitRepoController), o.workersOf(secretController))
+}
+
+// workersOf is how many reconciles a controller does at the same time.
+func (o options) workersOf(controller string) int {
+	if own := *o.perKind[controller]; own > 0 {
+		return own
+	}
+	return o.workers
+}
+
+// watches: whether a controller has Secrets listed and watched before any of them is read.
+func (o options) watches() bool { return o.watch && o.cache.value != cacheNone }
+
+// keeps: whether the cache may hold Secrets of a namespace.
+func (o options) keeps(namespace string) bool {
+	return o.cache.value != cacheSelector || len(o.namespaces) == 0 || slices.Contains(o.namespaces, namespace)
 }
 
 // keepsPayload: whether the content of a Secret can come from the cache.
@@ -45,12 +71,14 @@ func (o options) keepsPayload() bool {
 
 func parse(arguments []string) (options, error) {
 	found := options{
-		cache:     choice{value: cacheAll, of: []string{cacheAll, cacheMetadata, cacheNone, cacheSelector}},
-		transform: choice{value: transformNone, of: []string{transformStrip, transformNone}},
-		workers:   10,
+		cache:      choice{value: cacheAll, of: []string{cacheAll, cacheMetadata, cacheNone, cacheSelector}},
+		transform:  choice{value: transformNone, of: []string{transformStrip, transformNone}},
+		disableFor: choice{value: disableNone, of: []string{disableNone, disableSecret}},
+		workers:    10,
+		perKind:    map[string]*int{},
 	}
-	selector := "harness.dev/watch=true"
-	index := onOff(true)
+	selector, field, namespaces := "harness.dev/watch=true", "", ""
+	index, watch := onOff(true), onOff(true)
 	set := flag.NewFlagSet(program, flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	set.StringVar(&found.kubeconfig, "kubeconfig", "", "`PATH`: whom to talk to, and as whom")
@@ -60,8 +88,18 @@ func parse(arguments []string) (options, error) {
 		"none (one is read by name when it is needed), or those that --selector matches")
 	set.Var(&found.transform, "transform", "`strip|none`: drop managed fields, last-applied annotations and the payload of "+
 		"Secrets from what is kept; the payload is then read by name when it is needed")
-	set.StringVar(&selector, "selector", selector, "`LABELS`: of the Secrets that --cache=selector keeps")
+	set.Var(&found.disableFor, "disable_for", "`none|Secret`: a kind that the client never reads from a cache (DisableFor); "+
+		"whether one is kept is up to --watch")
+	set.Var(&watch, "watch", "`on|off`: Secrets have a controller of their own; without one, a cache of all of them comes "+
+		"about when the first is read, unless --disable_for=Secret or --cache=none")
+	set.StringVar(&selector, "selector", selector, "`LABELS`: of the Secrets that --cache=selector keeps (ByObject)")
+	set.StringVar(&field, "fields", field, "`FIELDS`: of the Secrets that --cache=selector keeps, as type=Opaque (ByObject)")
+	set.StringVar(&namespaces, "namespaces", namespaces,
+		"`NAMES`: with commas; of the Secrets that --cache=selector keeps (ByObject); empty for all")
 	set.IntVar(&found.workers, "workers", found.workers, "`N`: workers of each controller")
+	for _, name := range []string{gitRepoController, secretController} {
+		found.perKind[name] = set.Int("workers."+name, 0, "`N`: workers of the controller "+name+"; 0: as --workers")
+	}
 	set.Var(&index, "index", "`on|off`: find the GitRepos that use a Secret by an index, or by looking at all")
 	if err := set.Parse(arguments); err != nil {
 		if err == flag.ErrHelp {
@@ -70,8 +108,16 @@ func parse(arguments []string) (options, error) {
 		}
 		return found, err
 	}
-	found.index = bool(index)
+	found.index, found.watch = bool(index), bool(watch)
+	for _, name := range strings.Split(namespaces, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			found.namespaces = append(found.namespaces, name)
+		}
+	}
 	var err error
+	if found.fields, err = fields.ParseSelector(field); err != nil {
+		return found, fmt.Errorf("--fields %q is not a field selector: %w", field, err)
+	}
 	if found.selector, err = labels.Parse(selector); err != nil {
 		return found, fmt.Errorf("--selector %q is not a label selector: %w", selector, err)
 	}
@@ -82,6 +128,13 @@ func parse(arguments []string) (options, error) {
 		return found, fmt.Errorf("--kubeconfig is missing")
 	case found.workers < 1:
 		return found, fmt.Errorf("--workers %d is not a whole number of 1 or more", found.workers)
+	case !found.watch && found.cache.value == cacheMetadata:
+		return found, fmt.Errorf("--watch=off has no --cache=metadata: nothing would ask for metadata")
+	}
+	for name, own := range found.perKind {
+		if *own < 0 {
+			return found, fmt.Errorf("--workers.%s %d is not a whole number of 0 or more", name, *own)
+		}
 	}
 	return found, nil
 }
