@@ -55,7 +55,7 @@ def result(
     series = _deciding(series)
     trim = trimmed(facts, points)
     findings = list(_findings(series, trim, skipped))
-    named, why = sites(facts)
+    named, why = sites(facts, skipped)
     reasons = [*_reasons(facts, verdict)]
     decided = _verdict(verdict, findings, series, cycles, reasons)
     code = _EXITS.get(decided, ExitCode(verdict.exit_code) if verdict.exit_code else ExitCode.INVALID)

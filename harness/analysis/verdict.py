@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from harness.analysis.disturbed import Disturbance
 from harness.analysis.facts import Facts
 from harness.analysis.results import compute
-from harness.analysis.trust import distrust, forgiven
+from harness.analysis.trust import accepted, distrust
 from harness.core import metrics
 from harness.core.errors import ExitCode
 from harness.core.handles import EndKind
@@ -58,7 +58,7 @@ def judge(record: RunRecord) -> Verdict:
         results=results,
         expectations=expectations,
         reasons=reasons,
-        warnings=[*filter(None, [disturbance.sentence()]), *forgiven(facts, expectations), *_warnings(facts)],
+        warnings=[*filter(None, [disturbance.sentence()]), *_warnings(facts)],
     )
 
 
@@ -89,7 +89,7 @@ def _verdict(
         *_idle(facts),
         *_coverage(facts, results),
         *_not_engaged(facts, results),
-        *distrust(facts, expectations),
+        *distrust(facts),
     ]:
         return "invalid", short
     return _by_expectations(expectations)
@@ -252,6 +252,7 @@ def _warnings(facts: Facts) -> Iterator[str]:
     for item in facts.run.collectors:
         if item.state == "failed":
             yield f"collector {item.name}: {item.reason}"
+    yield from (f"{reason} (accepted by --on-busy warn)" for reason in accepted(facts))
     for event in facts.record.events("warning"):
         yield str(event.get("message", "a warning without words"))
     for phase in facts.load_phases:

@@ -45,7 +45,7 @@ async def read(path: Path) -> StackProfile:
         raise UsageError(
             "is a profile as text for people", place=str(path), remedy="fetch /debug/pprof/heap without ?debug="
         )
-    return _heap(path)
+    return heap(path)
 
 
 def _kept(path: Path) -> StackProfile:
@@ -72,7 +72,8 @@ async def _capture(path: Path) -> StackProfile:
             ) from error
 
 
-def _heap(path: Path) -> StackProfile:
+def heap(path: Path) -> StackProfile:
+    """A heap profile of Go. Raises UsageError where it is none."""
     try:
         profile = pprof.decode(path.read_bytes())
     except (OSError, ValueError) as error:

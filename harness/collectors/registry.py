@@ -46,7 +46,7 @@ class _Options:
 _MAKERS: dict[str, Callable[[_Options], Collector]] = {
     "memory": lambda _: MemoryCollector(),
     "oom": lambda _: OomCollector(),
-    "tasks": lambda _: TasksCollector(),
+    "tasks": lambda options: TasksCollector(heap_profiles=options.memray_since is not None),
     "metrics": lambda _: MetricsCollector(),
     "audit": lambda _: AuditCollector(),
     "latency": lambda _: LatencyCollector(),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.agent import side_dir
-from harness.collectors import census, goruntime
+from harness.collectors import census, goheap, goruntime
 from harness.collectors.base import Collector
 from harness.core.errors import EnvironmentFault, RunFault
 from harness.core.handles import Launch, RunContext
@@ -52,7 +52,10 @@ class TasksCollector(Collector):
 
     name: ClassVar[str] = "tasks"
 
-    def __init__(self) -> None:
+    def __init__(self, *, heap_profiles: bool = False) -> None:
+        """`heap_profiles`: of a Go subject, keep one each time the system is at rest, not only at the end."""
+        self._heap_profiles = heap_profiles
+        self._rests = 0
         self._context: RunContext | None = None
         self._server: asyncio.Server | None = None
         self._directory: Path | None = None
@@ -118,6 +121,9 @@ class TasksCollector(Collector):
 
     async def settle(self) -> None:
         await self._read_heap()
+        if self._heap_profiles and self._context is not None and self._context.subject.runtime == "go":
+            self._rests += 1
+            await goheap.keep(self._context, f"rest-{self._rests}")
 
     async def look(self) -> None:
         """Force a collection and read the heap once more, without a census."""
@@ -127,7 +133,9 @@ class TasksCollector(Collector):
             await self._read_go(self._context)
 
     async def detach(self) -> None:
-        self._context = None
+        context, self._context = self._context, None
+        if context is not None and context.subject.runtime == "go":
+            await goheap.keep(context, "end")
         server, self._server = self._server, None
         if server is not None:
             server.close()

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from harness.analysis import profile_diff
 from harness.analysis.blame import blame_runs, diff_runs
 from harness.analysis.profile_diff import Row
+from harness.core.errors import HarnessError
 from harness.core.units import format_value
 from harness.gate.pairing import ARMS, Pair
 from harness.record import profile_files
 from harness.record.gate import Blamed
+from harness.record.reader import RunRecord
 
 CONSISTENT = 0.9
 """Share of the pairs in which anything that is blamed must have grown."""
@@ -36,15 +38,33 @@ def grown(pairs: Sequence[Pair]) -> list[tuple[float, Blamed]]:
             blame_runs([before], [after], most=len(whole.rows["function"]))
             for before, after in zip(*sides, strict=True)
         ]
-    except (OSError, ValueError):
+    except (HarnessError, OSError, ValueError):  # also: profiles of different runtimes
         return []
     found = []
     for row in rows:
         times = sum(any((row.function, row.file) == (other.function, other.file) for other in one) for one in each)
         score = row.bytes.difference / whole.bytes.before if whole.bytes.before > 0 else row.bytes.difference
         if times >= CONSISTENT * len(kept) and score >= LEAST_SHARE:
-            found.append((score, _blamed(row, times, len(kept))))
+            where = f"in {times} of {len(kept)} profiled pairs"
+            found.append((score, _blamed(row, where, times, len(kept))))
     return found
+
+
+def grown_between(before: Sequence[RunRecord], after: Sequence[RunRecord]) -> list[Blamed]:
+    """Functions that hold more in one group of runs than in another, most first. One run a side has no interval."""
+    try:
+        whole = diff_runs(before, after)
+    except (HarnessError, OSError, ValueError):  # also: profiles of different runtimes
+        return []
+    if whole is None:
+        return []
+    rows = [row for row in profile_diff.blamed(whole, most=_MOST) if row.bytes.certain is not False]
+    told = [
+        _blamed(row, f"in {len(whole.before)} and {len(whole.after)} profiled runs", 0, 0)
+        for row in rows
+        if row.bytes.difference >= LEAST_SHARE * max(whole.bytes.before, 1.0)
+    ]
+    return [each.model_copy(update={"rank": number}) for number, each in enumerate(told, 1)]
 
 
 def has_profiles(pair: Pair) -> bool:
@@ -54,7 +74,7 @@ def has_profiles(pair: Pair) -> bool:
     )
 
 
-def _blamed(row: Row, times: int, pairs: int) -> Blamed:
+def _blamed(row: Row, where: str, times: int, pairs: int) -> Blamed:
     change = row.bytes
     name = f"{row.function} ({row.file}:{row.line})" if row.file else row.function
     span = ""
@@ -63,7 +83,7 @@ def _blamed(row: Row, times: int, pairs: int) -> Blamed:
     share = "" if row.share is None else f", {row.share:.0%} of all growth"
     words = (
         f"{name}: {format_value(change.before, 'bytes')} -> {format_value(change.after, 'bytes')}, "
-        f"{_signed(change.difference)}{span}{share}, in {times} of {pairs} profiled pairs"
+        f"{_signed(change.difference)}{span}{share}, {where}"
     )
     callers = [f"{frame.function} ({frame.file}:{frame.line})" for frame in row.callers[1 : 1 + _CALLERS]]
     return Blamed(

@@ -8,11 +8,12 @@ from typing import Literal
 
 from harness.core import metrics
 from harness.core.errors import UsageError
+from harness.gate import blame_sites
 from harness.gate.effects import effect_of, group_values, pair_values
 from harness.gate.environment import differences
 from harness.gate.pairing import Pair, Side
 from harness.record.comparison import ComparedMetric, ComparedSide, Comparison
-from harness.record.gate import PairValue
+from harness.record.gate import Blamed, PairValue
 
 ALPHA = 0.025
 """On each side of an interval: 95 %, where there are enough repeats for it."""
@@ -60,7 +61,16 @@ def compare(
         differences=differences([s.record.run for s in used[0]], [s.record.run for s in used[1]]),
         warnings=_warnings(a, b, used),
         metrics=found,
+        sites=_sites(used, pairs),
     )
+
+
+def _sites(used: Sequence[Sequence[Side]], pairs: Sequence[Pair] | None) -> list[Blamed]:
+    """The allocation sites that grew, where runs keep memory profiles."""
+    if pairs is None:
+        return blame_sites.grown_between(*([side.record for side in each] for each in used))
+    ordered = sorted(blame_sites.grown(pairs), key=lambda item: -item[0])
+    return [each.model_copy(update={"rank": number}) for number, (_, each) in enumerate(ordered, 1)]
 
 
 def _sound(side: Compared) -> list[Side]:

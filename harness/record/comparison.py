@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from harness.record.gate import Difference, Effect
+from harness.record.gate import Blamed, Difference, Effect
 from harness.record.savable import SavableModel
 
 
@@ -44,3 +44,7 @@ class Comparison(_Model):
     differences: list[Difference] = Field(description="of the environments, in what is no result")
     warnings: list[str] = []
     metrics: list[ComparedMetric]
+    sites: list[Blamed] = Field(
+        default=[],
+        description="allocation sites that hold more in B, of runs that keep memory profiles; of repeats more than noise",
+    )

@@ -32,9 +32,8 @@ PhaseAction = Literal[
     "point",
     "trim",
 ]
-OnBusy = Literal["invalid", "bounds", "warn"]
-"""What becomes of a run whose machine was too busy to judge times: `bounds` spares it where all that is expected of times
-are upper bounds, and they held."""
+OnBusy = Literal["invalid", "warn"]
+"""What becomes of a run whose machine was too busy to judge times."""
 LOAD_ACTIONS: tuple[PhaseAction, ...] = ("create", "flip", "delete", "patch", "read", "list", "churn", "watch")
 """Phases in which the load generator sends requests."""
 
@@ -211,7 +210,7 @@ class Run(_Model):
     )
     on_busy: OnBusy = Field(
         default="invalid",
-        description="what a machine too busy to judge times makes of it: `invalid`, that unless all bounds held, or a warning",
+        description="what a machine too busy to judge times makes of the run: a warning, or all of it",
     )
     collectors: list[CollectorFacts] = []
     phases: list[Phase] = []

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.core import paths, stacks
 from harness.core.errors import UsageError
 from harness.record.models import Experiment
 from harness.record.reader import RunRecord
 
+HEAP = "heap_profile"
+"""The event of a heap profile of a Go subject."""
 _HEAPS = ("heap-*.pprof", "heap-*.pb.gz")
 _ANY = (f"*{stacks.SUFFIX}", "*.bin", "*.pprof", "*.pb.gz")
 
@@ -34,7 +38,7 @@ def find(name: str, runs_dir: Path | None = None) -> list[Path]:
 
 
 def of_run(record: RunRecord) -> Path:
-    """The memory profile of a run: memray's stacks, else its last heap profile. Raises UsageError where it has none."""
+    """The memory profile of a run: its stacks, else its last heap profile. Raises UsageError where it has none."""
     kept = kept_stacks(record)
     if kept is not None:
         return kept
@@ -51,9 +55,20 @@ def of_run(record: RunRecord) -> Path:
 
 
 def kept_stacks(record: RunRecord) -> Path | None:
-    """The stacks that memray left in a record, to be read without memray; None where there are none."""
+    """The stacks that memray left in a record, else those of a Go heap at its end; None where there are none."""
+    return _inside(record, [event for event in record.events("memray") if event.get("stacks")]) or heap_stacks(
+        record, "end"
+    )
+
+
+def heap_stacks(record: RunRecord, when: str) -> Path | None:
+    """The stacks of the heap profile of a Go subject that was taken then; None where there are none."""
+    return _inside(record, [event for event in record.events(HEAP) if event.get("when") == when])
+
+
+def _inside(record: RunRecord, events: Sequence[Mapping[str, Any]]) -> Path | None:
     directory = (record.path / "profiles").resolve()
-    named = [record.path / str(event["stacks"]) for event in record.events("memray") if event.get("stacks")]
+    named = [record.path / str(event["stacks"]) for event in events]
     # a record comes from anywhere: its events may not lead out of it
     inside = [path for path in named if path.resolve().is_relative_to(directory) and path.is_file()]
     return inside[-1] if inside else None

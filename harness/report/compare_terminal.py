@@ -38,6 +38,13 @@ def render(found: Comparison, console: Console) -> None:
     lines = [line for line in found.metrics if line.effect is not None]
     heads = ("metric", "A", "B", "B against A", interval, "p", "better", "")
     aligned.table(console, heads, [_row(line) for line in lines], left=("",))
+    if found.sites:
+        console.print()
+        _line(console, Text("Holds more in B, by allocation site", "bold"))
+        for site in found.sites:
+            _line(console, Text(f"  {site.rank}. {clean(site.sentence)}"))
+            if site.callers:
+                _line(console, Text(f"     called by {clean(' <- '.join(site.callers))}", "dim"))
     if missing := [line for line in found.metrics if line.effect is None]:
         console.print()
         _line(console, Text("Nothing to compare", "bold"))

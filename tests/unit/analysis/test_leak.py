@@ -12,13 +12,14 @@ import pytest
 
 from harness.analysis.leak import judge
 from harness.analysis.leak_result import result
-from harness.analysis.leak_sites import named
+from harness.analysis.leak_sites import left, named
 from harness.analysis.trend import inflation, mann_kendall, theil_sen, trend
 from harness.core.stacks import Frame, Held, StackProfile
 from harness.record.leak import Leak, LeakSeries
 from tests.records import COLLECTORS, RecordBuilder, verdict_of
 
 KIB, MIB = 2.0**10, 2.0**20
+MIB_INT = 2**20
 CYCLES, OBJECTS = 20, 100
 BOUND, NOISE = 25.6 * KIB, 45 * KIB
 """What 100 objects of 256 B are, and the noise of the heap that was seen at a point of a bounded controller."""
@@ -206,6 +207,24 @@ def test_places_that_repeat_come_before_a_full_buffer() -> None:
         ("keep", True, 20.0),
         ("read", False, 500.0),
     ]
+
+
+def test_places_of_go_are_what_two_heap_profiles_differ_in() -> None:
+    keep, noise, gone = (Frame(name, f"/src/{name}.go", 7) for name in ("keep", "noise", "gone"))
+    allocator = Frame("runtime.mallocgc", "/go/malloc.go", 1)
+
+    def profile(**held: tuple[int, int]) -> StackProfile:
+        frames = {"keep": keep, "noise": noise, "gone": gone}
+        return StackProfile(
+            "go-heap", "x", {"inuse": {(allocator, frames[name]): Held(*of) for name, of in held.items()}, "alloc": {}}
+        )
+
+    before = profile(keep=(MIB_INT, 1000), noise=(MIB_INT, 10), gone=(4 * MIB_INT, 100))
+    after = profile(keep=(5 * MIB_INT, 5000), noise=(MIB_INT + MIB_INT // 2, 15), gone=(0, 0))
+    found = left(before, after, 4096)
+    assert [(each.site, each.repeated, each.bytes_per_object) for each in found] == [
+        ("keep (/src/keep.go:7)", True, 1024.0)
+    ], "one sample is noise, and what has gone is none"
 
 
 def test_a_run_that_did_not_get_so_far_says_nothing(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from harness.collectors import gopull, pprof
+from harness.collectors import goheap, gopull, pprof
 from harness.collectors.gopull import GoPuller, Pulled
 from harness.collectors.pprof_write import encode
 from harness.collectors.registry import create
+from harness.core import stacks
 from harness.core.errors import EnvironmentFault, RunFault
 from harness.core.handles import Ending
+from harness.core.stacks import Frame, Held
 from tests.collecting import ListSink, ProcessSubject, context, launch
 
 FRAME = (("main.hold", "main.go", 7),)
@@ -89,6 +91,35 @@ def test_one_snapshot_at_each_phase_and_windows_between(tmp_path: Path) -> None:
     assert [name for name, _ in profiles["allocs"].types] == ["alloc_objects", "alloc_space"]
     assert (tmp_path / "profiles" / "memory.folded").read_text() == "main.hold (main.go) 4\n", "one snapshot, not four"
     assert (tmp_path / "profiles" / "goroutines.folded").read_text() == "main.hold (main.go) 1\n"
+
+
+def test_the_heap_at_the_end_of_a_run_is_kept_with_its_stacks(tmp_path: Path) -> None:
+    sink = ListSink()
+    asked: list[str] = []
+
+    def answer(request: web.Request) -> web.Response:
+        asked.append(request.path_qs)
+        if len(asked) > 1:
+            return web.Response(text="<html>log in</html>", content_type="text/html")
+        return web.Response(body=_profile("heap"), content_type="application/octet-stream")
+
+    async def use(url: str) -> None:
+        watched = context(sink, ProcessSubject(runtime="go", pprof_url=url), tmp_path)
+        await goheap.keep(watched, "end")
+        await goheap.keep(watched, "again")
+        await goheap.keep(context(sink, ProcessSubject(runtime="go", pprof_url=None), tmp_path), "none")
+
+    asyncio.run(_serving(answer, use))
+    assert asked == ["/debug/pprof/heap"] * 2, "it forces no collection: that was done when the system was at rest"
+    (event,) = sink.of("heap_profile")
+    assert (event["when"], event["file"]) == ("end", "profiles/heap-end.pprof")
+    assert (tmp_path / event["file"]).read_bytes() == _profile("heap")
+    kept = stacks.load(tmp_path / event["stacks"])
+    assert (kept.kind, kept.source) == ("go-heap", "heap-end.pprof")
+    assert kept.moments["inuse"] == {(Frame("main.hold", "main.go", 7),): Held(4, 3)}
+    (warning,) = sink.warnings
+    assert "no heap profile was kept" in str(warning)
+    assert "a web page" in str(warning)
 
 
 @pytest.mark.parametrize(

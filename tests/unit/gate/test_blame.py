@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import gate_pairs
 import pytest
@@ -79,8 +80,14 @@ def test_what_grew_only_now_and_then_is_not_blamed(tmp_path: Path) -> None:
     assert rank(swapped, []) == []
 
 
-def profiled(directory: Path, number: int, arm: str, held: Mapping[str, int] | None) -> Side:
-    """A run under memray with so many bytes held by each function; None: it kept no profile."""
+def profiled(
+    directory: Path,
+    number: int,
+    arm: str,
+    held: Mapping[str, int] | None,
+    kind: Literal["memray", "go-heap"] = "memray",
+) -> Side:
+    """A run that kept a profile with so many bytes held by each function; None: it kept none."""
     run_id = f"20261122-1000{number:02d}-{arm[0] * 5}"
     record = records.RecordBuilder(directory / run_id, run_id=run_id)
     if held is not None:
@@ -90,8 +97,12 @@ def profiled(directory: Path, number: int, arm: str, held: Mapping[str, int] | N
             (Frame(function, f"/app/{function}.py", 7), Frame("main", "/app/main.py", 1)): Held(size, 1)
             for function, size in held.items()
         }
-        stacks.dump(StackProfile("memray", "x", {"peak": peak, "end": {}}), directory / run_id / name)
-        record.event("memray", 20.0, capture="profiles/memray-start-0.bin", stacks=name)
+        if kind == "memray":
+            stacks.dump(StackProfile(kind, "x", {"peak": peak, "end": {}}), directory / run_id / name)
+            record.event("memray", 20.0, capture="profiles/memray-start-0.bin", stacks=name)
+        else:
+            stacks.dump(StackProfile(kind, "x", {"inuse": peak, "alloc": {}}), directory / run_id / name)
+            record.event("heap_profile", 20.0, when="end", file="profiles/heap-end.pprof", stacks=name)
     return Side(record.write(), records.verdict_of(RunRecord(directory / run_id), {}, "inconclusive", 3))
 
 
@@ -125,6 +136,27 @@ def test_allocation_sites_that_grew_in_all_profiled_pairs_are_blamed(tmp_path: P
     assert [item.kind for item in gate.blame] == ["request", "allocation", "task", "metric"]
     assert gate.verdict == judge(question(), regressed(tmp_path), ended_at=NOW).verdict  # they decide nothing
     assert gate.warnings == []
+
+
+def test_pairs_of_go_subjects_are_blamed_by_their_heap_profiles(tmp_path: Path) -> None:
+    held = [(1_000_000, 3_000_000), (1_000_000, 3_040_000)]
+    pairs = [
+        gate_pairs.pair(
+            number,
+            profiled(tmp_path, number, "baseline", {"store": before}, "go-heap"),
+            profiled(tmp_path, number, "candidate", {"store": after}, "go-heap"),
+        )
+        for number, (before, after) in enumerate(held, 1)
+    ]
+    (site,) = rank(pairs, [])
+    assert (site.kind, site.name, site.growth, site.pairs_grown) == (
+        "allocation",
+        "store (/app/store.py:7)",
+        2_020_000,
+        2,
+    )
+    both = gate_pairs.pair(1, profiled(tmp_path, 8, "baseline", {"store": 1}), pairs[0].sides["candidate"])
+    assert rank([both], []) == [], "profiles of different runtimes say nothing of each other"
 
 
 def test_what_grew_no_more_than_its_noise_is_not_blamed(tmp_path: Path) -> None:

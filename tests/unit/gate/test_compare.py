@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import gate_pairs
 import pytest
 from rich.console import Console
 
+from harness.core import stacks
 from harness.core.errors import UsageError
+from harness.core.stacks import Frame, Held, StackProfile
 from harness.gate import stored
 from harness.gate.compare import Compared, compare
 from harness.gate.pairing import Side
@@ -53,6 +56,39 @@ def shown(directory: Path, a: str, b: str, *, across: bool = False) -> str:
     console = Console(file=io.StringIO(), width=60)
     compare_terminal.render(found, console)
     return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def kept_heap(side: Side, held: int) -> Side:
+    """The same run, of a Go subject whose function `store` held so much at its end."""
+    place = side.record.path / "profiles" / "heap-end.stacks.json.gz"
+    place.parent.mkdir(exist_ok=True)
+    stack = (Frame("store", "/src/store.go", 7), Frame("main", "/src/main.go", 1))
+    stacks.dump(StackProfile("go-heap", "x", {"inuse": {stack: Held(held, 1)}, "alloc": {}}), place)
+    with (side.record.path / "events.jsonl").open("a") as file:
+        event = {"t_ns": 1, "phase": "end", "type": "heap_profile", "when": "end", "stacks": f"profiles/{place.name}"}
+        file.write(json.dumps(event) + "\n")
+    return side
+
+
+def test_allocation_sites_of_runs_that_keep_profiles_are_told(tmp_path: Path) -> None:
+    a, b, c, d = (stored_run(tmp_path, f"20261122-09000{i}-aaaaa", 100e6) for i in range(4))
+    for side, held in ((a, 1_000_000), (b, 1_010_000), (c, 3_000_000), (d, 3_010_000)):
+        kept_heap(side, held)
+    one = compare(Compared("a", "a", [a]), Compared("c", "c", [c]), None, across_machines=False)
+    assert [site.sentence for site in one.sites] == [
+        "store (/src/store.go:7): 976.6 KiB -> 2.9 MiB, +1.9 MiB, 100% of all growth, in 1 and 1 profiled runs"
+    ]
+    groups = compare(Compared("a", "a", [a, b]), Compared("c", "c", [c, d]), None, across_machines=False)
+    assert (groups.sites[0].rank, groups.sites[0].growth, "95 %" in groups.sites[0].sentence) == (1, 2_000_000, True)
+    pairs = [gate_pairs.pair(1, a, c), gate_pairs.pair(2, b, d)]
+    paired = compare(Compared("a", "a", [a, b]), Compared("c", "c", [c, d]), pairs, across_machines=False)
+    assert paired.sites[0].sentence.endswith("in 2 of 2 profiled pairs")
+    assert compare(Compared("c", "c", [c]), Compared("a", "a", [a]), None, across_machines=False).sites == []
+    console = Console(file=io.StringIO(), width=60)
+    compare_terminal.render(one, console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Holds more in B, by allocation site\n  1. store (/src/store.go:7): 976.6 KiB -> 2.9 MiB" in text
+    assert "     called by main (/src/main.go:1)\n" in text
 
 
 def test_two_runs_have_no_interval(tmp_path: Path) -> None:
