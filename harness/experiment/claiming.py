@@ -39,6 +39,7 @@ from harness.record.reader import parse_model
 from harness.record.writer import write_atomically
 from harness.scenario.load import load
 from harness.scenario.resolve import resolve
+from harness.toolchain import native
 
 FILE = "claims.json"
 SEED = 20261122
@@ -145,9 +146,9 @@ def _case(
     try:
         _pairs(case, measuring, options, arms, watcher, planned)
     except EnvironmentFault as error:
-        if case.subject != "native-go":
+        if case.subject not in native.NAMES:
             raise
-        missing = str(error)  # no Go on this machine: the rows of other subjects can still be told
+        missing = str(error)  # no Go or Rust on this machine: the rows of other subjects can still be told
     except KeyboardInterrupt:
         measuring.interrupted = True
     pairs.end(measuring, ExitCode.INTERRUPTED if measuring.interrupted else ExitCode.PASSED)
@@ -264,7 +265,7 @@ def _fingerprint() -> str:
     """Of all that a figure depends on and that can change between two days: claims, scenarios, controllers."""
     package = paths.scenarios_dir().parent
     files = [Path(published.__file__), *sorted(package.glob("scenarios/**/*.yaml"))]
-    for suffix in ("py", "go", "mod"):
+    for suffix in ("py", "go", "mod", "rs", "toml", "txt"):
         files += sorted(package.glob(f"controllers/**/*.{suffix}"))
     found = hashlib.sha256()
     for path in files:
