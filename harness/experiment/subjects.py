@@ -90,7 +90,6 @@ def build(spec: Subject, override: str | None, pid: int | None = None, image: st
         if spec.webhooks is not None:
             flags += [f"--webhook-bind-address=127.0.0.1:{{port:{spec.webhooks.port}}}"]
             flags += ["--webhook-cert-dir={webhook:dir}"]
-        compiled = spec.controller in native.NAMES
         return SubjectCommand(
             command=[
                 *_program(spec.controller),
@@ -98,7 +97,7 @@ def build(spec: Subject, override: str | None, pid: int | None = None, image: st
             ],
             env=_env(spec),
             metrics=f"http://{_CONTROLLER_ADDRESS}/metrics",
-            pprof=f"http://{_CONTROLLER_ADDRESS}/debug/pprof" if compiled else None,
+            pprof=f"http://{_CONTROLLER_ADDRESS}/debug/pprof" if spec.controller == native.GO else None,
             ready=Ready(http=f"http://{_CONTROLLER_ADDRESS}/readyz"),
             role=_ROLES.get(spec.controller, f"harness-{spec.controller}"),
             controller=spec.controller,

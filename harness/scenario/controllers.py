@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.core.paths import scenarios_dir
 
 _DIRECTORY = scenarios_dir().parent / "controllers"
-_NO_FLEET = frozenset({"kserve", "native-go", "watcher"})
+_NO_FLEET = frozenset({"kserve", "native-go", "native-rust", "watcher"})
 _WEBHOOKS = frozenset({"kserve"})
 _ELECTING = frozenset({"fleet"})
 
@@ -17,7 +17,8 @@ def known() -> list[str]:
 
 def native() -> list[str]:
     """Those that are compiled from sources in `controllers/native/LANGUAGE`."""
-    return sorted(f"native-{entry.parent.name}" for entry in _DIRECTORY.glob("native/*/go.mod"))
+    projects = [entry for name in ("go.mod", "Cargo.toml") for entry in _DIRECTORY.glob(f"native/*/{name}")]
+    return sorted(f"native-{entry.parent.name}" for entry in projects)
 
 
 def makes_bundles(controller: str | None) -> bool:

@@ -51,7 +51,10 @@ async def _build() -> None:
         if shutil.which("docker") and shutil.which(os.environ.get("KIND_BIN", "kind")):
             await image.packages(progress)
         for name in native.NAMES:
-            await native.ensure(name, progress)
+            if (why := await native.lacking(name)) is None:
+                await native.ensure(name, progress)
+            else:
+                progress.step(f"not built: {why}")
         await inject.ensure(PythonRuntime(Path(sys.executable), (sys.version_info[0], sys.version_info[1])), progress)
     finally:
         progress.done()

@@ -55,3 +55,36 @@ class BuildProgress:
         else:
             done = f"looking through {self.total} packages"
         self._progress.detail(f"{done}, {time.monotonic() - self._started:.0f} s")
+
+
+class CargoProgress:
+    """Turns the output of `cargo build` into details of a progress display."""
+
+    def __init__(self, progress: Progress, cargo: str, most: int) -> None:
+        """`most` crates are pinned; some of them are for other systems."""
+        self._progress = progress
+        self._most = most
+        self._downloaded = 0
+        self._compiled = 0
+        self._started = time.monotonic()
+        progress.detail(f"with {cargo}")
+
+    def line(self, line: str) -> None:
+        """A line of its output: a crate that is there, or whose compilation has begun."""
+        word = line.strip().partition(" ")[0]
+        self._downloaded += word == "Downloaded"
+        self._compiled += word == "Compiling"
+        if word in ("Downloaded", "Compiling"):
+            self._show()
+
+    async def tick(self) -> None:
+        """Shows the time from time to time. Cancel it."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            self._show()
+
+    def _show(self) -> None:
+        done = f"{self._compiled} of at most {self._most} crates compiled"
+        if not self._compiled:
+            done = f"downloading crates: {self._downloaded}" if self._downloaded else "looking through the crates"
+        self._progress.detail(f"{done}, {time.monotonic() - self._started:.0f} s")

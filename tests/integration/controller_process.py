@@ -83,8 +83,12 @@ async def controller(
     wait: bool = True,
     namespaced: bool = True,
     hold: Mapping[str, asyncio.Event] | None = None,
+    program: Path | None = None,
 ) -> AsyncIterator[Running]:
-    """The controller at work behind a proxy; it must end well when told to. `before` makes what it finds at its start."""
+    """The controller at work behind a proxy; it must end well when told to. `before` makes what it finds at its start.
+
+    `program` is a compiled one.
+    """
     run_id = new_run_id()
     user, address = subject_user(run_id), f"127.0.0.1:{claim_port()}"
     log = directory / f"{name}-{run_id[-5:]}.log"
@@ -98,9 +102,9 @@ async def controller(
                 await before(api, namespace)
             through = directory / f"{run_id[-5:]}.kubeconfig"
             async with proxy.serving(through):
+                started = [str(program)] if program else [sys.executable, "-m", f"harness.controllers.{name}"]
                 command = [
-                    sys.executable, "-m", f"harness.controllers.{name}", "--kubeconfig", str(through),
-                    "--metrics-bind-address", address, *switches,
+                    *started, "--kubeconfig", str(through), "--metrics-bind-address", address, *switches,
                 ]  # fmt: skip
                 if namespaced:
                     command += ["--namespace", namespace]

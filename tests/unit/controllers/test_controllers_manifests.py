@@ -65,8 +65,15 @@ def test_the_roles_of_kserve_and_watcher_write_no_more_than_a_status(file: str, 
     assert {r for rule in role["rules"] if changing & set(rule["verbs"]) for r in rule["resources"]} == writes
 
 
-def test_the_native_subject_may_only_read() -> None:
-    role: dict[str, Any] = yaml.safe_load((data_dir("manifests") / "rbac" / "native-go.yaml").read_text())
-    assert (role["kind"], role["metadata"]["name"]) == ("ClusterRole", "harness-native-go")
-    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
-    assert {resource for rule in role["rules"] for resource in rule["resources"]} == {"secrets", "gitrepos"}
+@pytest.mark.parametrize(
+    ("name", "verbs", "resources"),
+    [
+        ("native-go", {"get", "list", "watch"}, {"secrets", "gitrepos"}),
+        ("native-rust", {"list", "watch"}, {"secrets"}),
+    ],
+)
+def test_the_native_subjects_may_only_read(name: str, verbs: set[str], resources: set[str]) -> None:
+    role: dict[str, Any] = yaml.safe_load((data_dir("manifests") / "rbac" / f"{name}.yaml").read_text())
+    assert (role["kind"], role["metadata"]["name"]) == ("ClusterRole", f"harness-{name}")
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == verbs
+    assert {resource for rule in role["rules"] for resource in rule["resources"]} == resources

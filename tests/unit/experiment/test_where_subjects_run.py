@@ -49,6 +49,13 @@ def test_images_run_in_pods_and_commands_here(
     assert build(subject, chosen.subject, image=chosen.subject_image).in_pod(chosen) is pod
 
 
+def test_only_go_has_pprof() -> None:
+    rust = build(Subject.model_validate({"controller": "native-rust", "options": {"store": True}}), None)
+    assert (build(NATIVE, None).pprof is None, rust.pprof) == (False, None)
+    assert Path(rust.command[0]).name == "native-rust"
+    assert rust.command[-1] == "--store=true"
+
+
 def test_an_image_replaces_the_subject_and_a_command_is_then_one_in_it() -> None:
     own = build(IMAGE, None)
     assert (own.command, list(own.args)) == ([], ["--kubeconfig", "{kubeconfig}"])

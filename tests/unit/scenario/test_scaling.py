@@ -37,7 +37,8 @@ def _file(directory: Path, size: str = "[1KB, 3KB]", more: str = "") -> Path:
 
 @pytest.mark.parametrize(("name", "parameter", "kind", "phase"), [
     ("secrets-8k", "secrets", "Secret", "create-Secret"),
-    ("native-secrets-8k", "secrets", "Secret", "create-Secret"),
+    ("native-secrets-8k", "secrets", "Secret", "create-Secret-2"),
+    ("native-watcher-init", "secrets", "Secret", "create-Secret"),
     ("label-flip", "repos", "GitRepo", "create-GitRepo"),
     ("calibrated", "items", "Item.calibrated.harness.dev", "create-Item.calibrated.harness.dev"),
 ])  # fmt: skip

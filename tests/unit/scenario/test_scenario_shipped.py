@@ -28,6 +28,10 @@ from harness.scenario.schema import SCHEMA_PATH, ScenarioFileModel, build, text
 
 FILES = {name: load(name) for name in shipped()}
 PARSE = {"calibrated": parse_calibrated, "fleet": parse_fleet, "kserve": parse_kserve, "watcher": parse_watcher}
+COMPILED = {
+    "native-go": {"cache", "watch", "disable_for", "transform", "selector", "workers", "index"},
+    "native-rust": {"kube", "page_size", "watch_list", "store"},
+}
 VALIDATOR = jsonschema.Draft202012Validator(build())
 ALL = [
     pytest.param(name, profile, arm, id=f"{name}-{profile}-{arm}")
@@ -38,8 +42,8 @@ ALL = [
 
 def test_what_is_shipped() -> None:
     assert shipped() == [
-        "calibrated", "failover", "kserve-secrets-8k", "label-flip", "leak", "native-secrets-8k", "secrets-8k", "smoke",
-        "watcher-init",
+        "calibrated", "failover", "kserve-secrets-8k", "label-flip", "leak", "native-secrets-8k",
+        "native-watcher-init", "secrets-8k", "smoke", "watcher-init",
     ]  # fmt: skip
     assert load("smoke").arms == ["pass", "oom"]
     assert load("label-flip").profiles == ["quick", "gate"]
@@ -61,8 +65,8 @@ def test_every_variant_resolves_and_survives_a_record(name: str, profile: str | 
 def test_the_controller_takes_the_options_of_every_variant(name: str, profile: str | None, arm: str | None) -> None:
     subject = resolve(FILES[name], profile=profile, arm=arm).subject
     assert subject.controller is not None
-    if subject.controller == "native-go":  # compiled: tests/integration/test_native_go.py gives it each of these
-        assert set(subject.options) <= {"cache", "transform", "selector", "workers", "index"}
+    if subject.controller in COMPILED:  # tests/integration/test_native_*.py give them each of these
+        assert set(subject.options) <= COMPILED[subject.controller]
         return
     PARSE[subject.controller](["--kubeconfig", "x", *(f"--{key}={value}" for key, value in subject.options.items())])
 
@@ -70,7 +74,7 @@ def test_the_controller_takes_the_options_of_every_variant(name: str, profile: s
 def test_a_subject_that_only_reads_is_not_waited_for() -> None:
     made = resolve(FILES["native-secrets-8k"], profile="quick")
     assert {item.kind.alias for item in expected(made, NO_RUN)} == {"GitRepo", "Secret"}
-    assert [kind.alias for kind in scenario_kinds(made)] == ["GitRepo", "Secret"]
+    assert [kind.alias for kind in scenario_kinds(made)] == ["Secret", "GitRepo"]
     as_fleet = made.model_copy(update={"subject": made.subject.model_copy(update={"controller": "fleet"})})
     assert "Bundle" in {item.kind.alias for item in expected(as_fleet, NO_RUN)}
     assert "Bundle" in [kind.alias for kind in scenario_kinds(as_fleet)]

@@ -37,15 +37,13 @@ def test_scenarios_and_toolchain_know_the_same_ones() -> None:
 
 def test_its_modules_are_at_the_control_planes_versions() -> None:
     theirs = _required(controlplane.MODULE)
-    shared = {
-        name: version for name, version in _required(native.program("native-go").module).items() if name in theirs
-    }
+    shared = {name: version for name, version in _required(native.go_program().module).items() if name in theirs}
     assert len(shared) > 20
     assert shared == {name: theirs[name] for name in shared}, "else Go compiles them twice"
 
 
 def test_the_key_changes_with_every_source(tmp_path: Path) -> None:
-    shipped = native.program("native-go")
+    shipped = native.go_program()
     copied = dataclasses.replace(shipped, module=Path(shutil.copytree(shipped.module, tmp_path / "module")))
     assert {"go.mod", "go.sum", "main.go", "controllers.go"} <= set(copied.sources)
     keys = {copied.key("amd64"), copied.key("arm64")}

@@ -1,0 +1,63 @@
+//! With kube 0.91: the whole initial list is gathered, then handed over as one `Restarted(Vec)`.
+
+use std::error::Error;
+use std::pin::pin;
+
+use futures::{Stream, StreamExt};
+use k8s_openapi_091::api::core::v1::Secret;
+use kube_091::config::{KubeConfigOptions, Kubeconfig};
+use kube_091::runtime::watcher::{self, Event, InitialListStrategy};
+use kube_091::runtime::{WatchStreamExt, reflector};
+use kube_091::{Api, Client, Config};
+
+use crate::options::Options;
+use crate::series::{Series, encoded};
+
+/// Watch Secrets for ever. Fails where the kubeconfig cannot be used.
+pub async fn follow(options: &Options, series: &Series) -> Result<(), Box<dyn Error>> {
+    let kubeconfig = Kubeconfig::read_from(&options.kubeconfig)?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    eprintln!("talking to {}; {options}", config.cluster_url);
+    let secrets = Api::<Secret>::all(Client::try_from(config)?);
+    let how = watcher::Config {
+        page_size: options.page_size,
+        initial_list_strategy: match options.watch_list {
+            true => InitialListStrategy::StreamingList,
+            false => InitialListStrategy::ListWatch,
+        },
+        ..watcher::Config::default()
+    };
+    let events = kube_091::runtime::watcher(secrets, how).default_backoff();
+    if options.store {
+        let (reader, writer) = reflector::store();
+        series.stored_by(move || reader.len());
+        take(reflector(writer, events), series).await;
+    } else {
+        take(events, series).await;
+    }
+    Ok(())
+}
+
+async fn take(events: impl Stream<Item = watcher::Result<Event<Secret>>>, series: &Series) {
+    let mut events = pin!(events);
+    series.begin();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Restarted(objects)) => {
+                for object in objects {
+                    series.initial(payload(&object));
+                }
+                series.end();
+            }
+            Ok(Event::Applied(_) | Event::Deleted(_)) => series.changed(),
+            Err(error) => {
+                eprintln!("watch: {error}");
+                series.begin(); // if it must list again, then from here: 0.91 does not tell
+            }
+        }
+    }
+}
+
+fn payload(secret: &Secret) -> u64 {
+    encoded(secret.data.iter().flatten().map(|(_, value)| value.0.as_slice()))
+}
