@@ -84,15 +84,17 @@ async def controller(
     namespaced: bool = True,
     hold: Mapping[str, asyncio.Event] | None = None,
     program: Path | None = None,
+    direct: bool = False,
 ) -> AsyncIterator[Running]:
     """The controller at work behind a proxy; it must end well when told to. `before` makes what it finds at its start.
 
-    `program` is a compiled one.
+    `program` is a compiled one. `direct`: it talks to the API server itself, over TLS, and nobody sees what it says.
     """
     run_id = new_run_id()
     user, address = subject_user(run_id), f"127.0.0.1:{claim_port()}"
     log = directory / f"{name}-{run_id[-5:]}.log"
-    proxy = RecordingProxy(await cluster.identity(user), hold or {})
+    identity = await cluster.identity(user)
+    proxy = RecordingProxy(identity, hold or {})
     async with await Api.connect(cluster.kubeconfig) as api:
         namespace = await prepare(api, run_id)
         await rbac.bind(api, user, role or f"harness-{name}", run_id)
@@ -104,7 +106,7 @@ async def controller(
             async with proxy.serving(through):
                 started = [str(program)] if program else [sys.executable, "-m", f"harness.controllers.{name}"]
                 command = [
-                    *started, "--kubeconfig", str(through), "--metrics-bind-address", address, *switches,
+                    *started, "--kubeconfig", str(identity if direct else through), "--metrics-bind-address", address, *switches,
                 ]  # fmt: skip
                 if namespaced:
                     command += ["--namespace", namespace]

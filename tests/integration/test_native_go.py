@@ -25,10 +25,12 @@ from harness.collectors.goruntime import heap_after_collection
 from harness.collectors.metrics import parse
 from harness.core.ids import new_run_id, subject_user
 from harness.core.kinds import find
+from harness.gate.published import CASES
 from harness.kube import rbac
 from harness.kube.api import Api
 from harness.process.ports import claim_port
 from harness.record.reader import RunRecord
+from harness.subject import limits
 from harness.toolchain import native
 
 pytestmark = pytest.mark.cluster
@@ -350,3 +352,31 @@ def test_a_run_says_what_stayed_and_has_flame_graphs_without_a_server(tmp_path: 
     assert "What is under way" in page
     assert [e for e in record.events("warning") if e["source"] == "pyroscope"] == []
     assert before["t_ns"] < after["t_ns"]
+
+
+@pytest.mark.skipif(not limits.probe().ok, reason=f"no memory limits here: {limits.probe().sentence}")
+@pytest.mark.parametrize(("arm", "killed"), [("implicit", True), ("disable-for", False)])
+def test_row_5_a_cache_that_nobody_asked_for_is_killed_and_reads_by_name_live(
+    arm: str, killed: bool, tmp_path: Path
+) -> None:
+    case = next(case for case in CASES if case.id == "5-native-killed")
+    chosen = case.sets("off" if killed else "on", quick=True)
+    sets = {**chosen, "secrets": "3000"}
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "harness.cli.main", "run", "native-secrets-8k", "--arm", arm),
+            *(word for key, value in sets.items() for word in ("--set", f"{key}={value}")),
+            *("--out", str(tmp_path), "--no-history", "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    shown = json.loads(done.stdout)
+    assert (shown["results"]["oom.kills"]["value"], done.returncode) == ((1, 1) if killed else (0, 0)), done.stderr[
+        -2000:
+    ]
+    assert shown["scenario"]["resolved"]["subject"]["memory_limit"] == 32 * 2**20
+    if not killed:
+        assert shown["results"]["completeness.Secret"]["value"] == 1
+        assert {event["when"] for event in RunRecord(Path(shown["path"])).events("heap_profile")} == {"end"}

@@ -69,7 +69,7 @@ def test_current_hands_on_a_page_before_it_asks_for_the_next_and_0_91_does_not(
         more = asyncio.Event()
         async with controller(
             embedded, tmp_path, "native-rust", f"--kube={kube}", f"--page_size={PAGE}", before=with_secrets, wait=False,
-            namespaced=False, hold={"continue": more}, program=program,
+            hold={"continue": more}, program=program,
         ) as run:  # fmt: skip
 
             async def waits_for_the_second_page() -> bool:
@@ -102,7 +102,7 @@ def test_watch_list_gets_all_objects_from_the_watch_and_goes_on_with_it(
     async def scenario() -> None:
         async with controller(
             embedded, tmp_path, "native-rust", f"--kube={kube}", "--watch_list=on", "--store=off", before=with_secrets,
-            namespaced=False, program=program,
+            program=program,
         ) as run:  # fmt: skip
             numbers = await run.numbers()
             assert (numbers[HANDED_ON], numbers["watcher_initial_objects"]) == (SECRETS, SECRETS)
@@ -190,12 +190,25 @@ def test_help_lists_the_switches(program: Path) -> None:
         assert f"  --{name} " in told.stdout
 
 
-@pytest.mark.parametrize("arm", ["buffered", "streaming"])
-def test_a_run_hands_on_every_object_twice_and_tells_its_tasks(arm: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kube", KUBES)
+def test_it_talks_tls_with_a_client_certificate(
+    embedded: EmbeddedCluster, tmp_path: Path, program: Path, kube: str
+) -> None:
+    async def scenario() -> None:
+        async with controller(
+            embedded, tmp_path, "native-rust", f"--kube={kube}", before=with_secrets, program=program, direct=True
+        ) as run:
+            assert (await run.numbers())["watcher_objects_stored"] == SECRETS
+            assert run.proxy.requests == []
+
+    asyncio.run(scenario())
+
+
+def test_a_run_hands_on_every_object_twice_and_tells_its_tasks(tmp_path: Path) -> None:
     sets = ("secrets=200", "handed_on=400", "memory_limit=256Mi")
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "harness.cli.main", "run", "native-watcher-init", "--arm", arm),
+            *(sys.executable, "-m", "harness.cli.main", "run", "native-watcher-init", "--arm", "buffered"),
             *(word for pair in sets for word in ("--set", pair)),
             *("--out", str(tmp_path), "--no-history", "--json"),
         ],

@@ -18,7 +18,11 @@ pub async fn follow(options: &Options, series: &Series) -> Result<(), Box<dyn Er
     let kubeconfig = Kubeconfig::read_from(&options.kubeconfig)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     eprintln!("talking to {}; {options}", config.cluster_url);
-    let secrets = Api::<Secret>::all(Client::try_from(config)?);
+    let client = Client::try_from(config)?;
+    let secrets = match &options.namespace {
+        Some(namespace) => Api::<Secret>::namespaced(client, namespace),
+        None => Api::all(client),
+    };
     let how = watcher::Config {
         page_size: options.page_size,
         initial_list_strategy: match options.watch_list {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 pub const HELP: &str = "\
   --kubeconfig PATH                whom to talk to, and as whom
   --metrics-bind-address HOST:PORT serve /metrics, /healthz and /readyz there; 0 serves nothing (default: 0)
+  --namespace NAME                 watch only what is in there (default: all namespaces)
   --kube 0.91|current              which kube: 0.91.0 gathers the initial list and hands it over as one Restarted(Vec),
                                    the current one hands on each object as it comes (default: current)
   --watch_list on|off              have the initial objects sent by the watch (StreamingList), without a list (default: off)
@@ -23,6 +24,7 @@ pub enum Kube {
 #[derive(Clone, Debug)]
 pub struct Options {
     pub kubeconfig: PathBuf,
+    pub namespace: Option<String>,
     pub metrics: Option<SocketAddr>,
     pub kube: Kube,
     pub watch_list: bool,
@@ -44,6 +46,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Options>,
     let mut kubeconfig = None;
     let mut found = Options {
         kubeconfig: PathBuf::new(),
+        namespace: None,
         metrics: None,
         kube: Kube::Current,
         watch_list: false,
@@ -59,7 +62,15 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Options>,
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
             None => (argument.clone(), None),
         };
-        let known = ["--kubeconfig", "--metrics-bind-address", "--kube", "--watch_list", "--page_size", "--store"];
+        let known = [
+            "--kubeconfig",
+            "--namespace",
+            "--metrics-bind-address",
+            "--kube",
+            "--watch_list",
+            "--page_size",
+            "--store",
+        ];
         if !known.contains(&name.as_str()) {
             return Err(format!("there is no switch {argument:?}"));
         }
@@ -67,8 +78,11 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Options>,
         let wrong = |of: &str| format!("{name} {value:?} is not {of}");
         match name.as_str() {
             "--kubeconfig" => kubeconfig = Some(PathBuf::from(&value)),
+            "--namespace" => found.namespace = Some(value.clone()).filter(|name| !name.is_empty()),
             "--metrics-bind-address" if value == "0" => found.metrics = None,
-            "--metrics-bind-address" => found.metrics = Some(value.parse().map_err(|_| wrong("an IP address and a port"))?),
+            "--metrics-bind-address" => {
+                found.metrics = Some(value.parse().map_err(|_| wrong("an IP address and a port"))?)
+            }
             "--kube" => {
                 found.kube = match value.as_str() {
                     "0.91" => Kube::V091,
