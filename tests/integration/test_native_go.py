@@ -360,8 +360,7 @@ def test_row_5_a_cache_that_nobody_asked_for_is_killed_and_reads_by_name_live(
     arm: str, killed: bool, tmp_path: Path
 ) -> None:
     case = next(case for case in CASES if case.id == "5-native-killed")
-    chosen = case.sets("off" if killed else "on", quick=True)
-    sets = {**chosen, "secrets": "3000"}
+    sets = case.sets("off" if killed else "on", quick=True)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "harness.cli.main", "run", "native-secrets-8k", "--arm", arm),
@@ -376,7 +375,7 @@ def test_row_5_a_cache_that_nobody_asked_for_is_killed_and_reads_by_name_live(
     assert (shown["results"]["oom.kills"]["value"], done.returncode) == ((1, 1) if killed else (0, 0)), done.stderr[
         -2000:
     ]
-    assert shown["scenario"]["resolved"]["subject"]["memory_limit"] == 32 * 2**20
+    assert shown["scenario"]["resolved"]["subject"]["memory_limit"] == f"{32 * 2**20}B"
     if not killed:
         assert shown["results"]["completeness.Secret"]["value"] == 1
         assert {event["when"] for event in RunRecord(Path(shown["path"])).events("heap_profile")} == {"end"}
