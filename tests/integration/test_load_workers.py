@@ -24,7 +24,9 @@ def test_workers_share_a_run_and_their_rows_are_one_record(tmp_path: Path) -> No
     code, shown, record = run(tmp_path, "smoke", "--profile", "quick", "--arm", "pass", "--workers", str(WORKERS))
     assert (code, shown["verdict"]) == (0, "passed"), shown["reasons"]
     assert record.run.load_workers == WORKERS
-    by_worker = "SELECT worker % 2, count(*), count(DISTINCT name) FROM requests WHERE phase = 'create-Secret' GROUP BY 1"
+    by_worker = (
+        "SELECT worker % 2, count(*), count(DISTINCT name) FROM requests WHERE phase = 'create-Secret' GROUP BY 1"
+    )
     senders = record.sql(by_worker)
     assert sorted(senders) == [(0, 100, 100), (1, 100, 100)]
     at = "SELECT DISTINCT labels->>'worker' FROM samples WHERE metric = 'load.worker.cpu' ORDER BY 1"
