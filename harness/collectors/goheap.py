@@ -20,11 +20,8 @@ EVENT = "heap_profile"
 _NAME = "heap-{when}"
 
 
-async def keep(context: RunContext, when: str, **query: str) -> None:
-    """Write `profiles/heap-WHEN.pprof`, its stacks, and the event. What fails is a warning: no figure depends on it.
-
-    `query` goes to pprof: `gc=1` has it collect first.
-    """
+async def keep(context: RunContext, when: str) -> None:
+    """Write `profiles/heap-WHEN.pprof`, its stacks, and the event. What fails is a warning: no figure depends on it."""
     subject = context.subject
     if subject.pprof_url is None or subject.ending() is not None or len(subject.replicas) > 1:
         return
@@ -32,7 +29,7 @@ async def keep(context: RunContext, when: str, **query: str) -> None:
     path = directory / f"{_NAME.format(when=when)}.pprof"
     kept = path.with_suffix(stacks.SUFFIX)
     try:
-        raw = await fetch(page(subject.pprof_url, HEAP.kind), **query)
+        raw = await fetch(page(subject.pprof_url, HEAP.kind))
         directory.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(_write, raw, path, kept)
     except (HarnessError, ValueError, OSError) as error:
