@@ -6,6 +6,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 from dashboards import parts, run
 from dashboards.names import WHOLE, chosen, of
+from harness.report.families import SUBJECT_JOB
 
 SERVERS = "10s"
 """How often API server and etcd are scraped."""
@@ -35,16 +36,21 @@ def build() -> dashboard.Dashboard:
     return made
 
 
-def _rate(name: str, by: str) -> str:
-    return f"sum by ({by}) (rate({chosen(name)}[$__rate_interval]))"
+def _of(job: str, name: str) -> str:
+    """What one of those that are scraped says; several of them have series of the same name."""
+    return chosen(name, f'job="{job}"')
+
+
+def _rate(name: str, by: str, job: str = SUBJECT_JOB) -> str:
+    return f"sum by ({by}) (rate({_of(job, name)}[$__rate_interval]))"
 
 
 def _share(name: str) -> str:
     return f"sum by (run_id) (rate({of(name)}[$__rate_interval]))"
 
 
-def _quantile(q: float, name: str, by: str) -> str:
-    return f"histogram_quantile({q}, {_rate(f'{name}_bucket', f'le, {by}')})"
+def _quantile(q: float, name: str, by: str, job: str) -> str:
+    return f"histogram_quantile({q}, {_rate(f'{name}_bucket', f'le, {by}', job)})"
 
 
 def _work() -> list[parts.Panel]:
@@ -54,7 +60,7 @@ def _work() -> list[parts.Panel]:
             "Items waiting in each work queue.",
             "short",
             [
-                (f"max by (name) ({chosen('workqueue_depth')})", "{{name}}"),
+                (f"max by (name) ({_of(SUBJECT_JOB, 'workqueue_depth')})", "{{name}}"),
                 (f"max by (run_id) ({of('queue.depth')})", "all"),
             ],
             QUEUES,
@@ -149,7 +155,7 @@ def _resources() -> list[parts.Panel]:
             "Go's heap in use, or the heap after a forced collection.",
             "bytes",
             [
-                (f"max by (run_id) ({chosen('go_memstats_heap_alloc_bytes')})", "Go heap"),
+                (f"max by (run_id) ({_of(SUBJECT_JOB, 'go_memstats_heap_alloc_bytes')})", "Go heap"),
                 (f"max by (part) ({of('memory.heap')})", "heap {{part}}"),
             ],
         ),
@@ -186,7 +192,7 @@ def _server() -> list[parts.Panel]:
             "Requests by code",
             "Requests of all clients a second by answer; only where the API server is scraped itself.",
             "reqps",
-            [(_rate("apiserver_request_total", "verb, code"), "{{verb}} {{code}}")],
+            [(_rate("apiserver_request_total", "verb, code", "apiserver"), "{{verb}} {{code}}")],
             every=SERVERS,
         ),
         parts.curves(
@@ -200,7 +206,7 @@ def _server() -> list[parts.Panel]:
             "API server's time",
             "Time of requests in the API server by verb, p99; only where it is scraped itself.",
             "s",
-            [(_quantile(0.99, "apiserver_request_duration_seconds", "verb"), "{{verb}}")],
+            [(_quantile(0.99, "apiserver_request_duration_seconds", "verb", "apiserver"), "{{verb}}")],
             parts.SECONDS,
             every=SERVERS,
         ),
@@ -208,7 +214,7 @@ def _server() -> list[parts.Panel]:
             "etcd: keys and size",
             "Keys of etcd and its size in use; only where etcd is scraped itself.",
             "bytes",
-            [(f"max by (run_id) ({chosen('etcd_mvcc_db_total_size_in_use_in_bytes')})", "size in use")],
+            [(f"max by (run_id) ({_of('etcd', 'etcd_mvcc_db_total_size_in_use_in_bytes')})", "size in use")],
             ((None, "green"), (2 * 2**30, "orange"), (8 * 2**30, "red")),
             every=SERVERS,
         ),
@@ -216,7 +222,7 @@ def _server() -> list[parts.Panel]:
             "etcd: commits",
             "Time of a commit to etcd's backend, p99; only where etcd is scraped itself.",
             "s",
-            [(_quantile(0.99, "etcd_disk_backend_commit_duration_seconds", "run_id"), "commit")],
+            [(_quantile(0.99, "etcd_disk_backend_commit_duration_seconds", "run_id", "etcd"), "commit")],
             ((None, "green"), (0.025, "orange"), (0.25, "red")),
             every=SERVERS,
         ),

@@ -158,7 +158,8 @@ def test_the_token_comes_from_file_or_environment_and_what_is_wrong_is_one_line(
     assert _annotate(record.path, fake, "--token-file", str(file), token=None).returncode == 0
     for options, token, told in (
         ((), None, "GRAFANA_TOKEN: there is no token"), ((), "wrong", f"{fake.url}: it refuses the token (status 401)"),
-        (("--token-file", "/nowhere"), TOKEN, "/nowhere: the token cannot be read"), ((), "a b", "GRAFANA_TOKEN: there is no token"),
+        (("--token-file", "/nowhere"), TOKEN, "/nowhere: the token cannot be read"),
+        ((), "a b", "GRAFANA_TOKEN: there is no token"),
     ):  # fmt: skip
         done = _annotate(record.path, fake, *options, token=token)
         assert done.returncode in (2, 4)
