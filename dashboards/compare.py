@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 from dashboards import parts
 from dashboards.names import WHOLE, sampled
-from dashboards.profiles import CPU, HEAP, selector
+from dashboards.profiles import CPU, HEAP, query, selector
 from harness.report import families
 
 SIDES = ("a", "b")
@@ -64,7 +64,7 @@ def build() -> dashboard.Dashboard:
 def _difference(kind: str) -> str:
     """Pyroscope's page that compares two queries."""
     sides = zip(("leftQuery", "rightQuery"), SIDES, strict=True)
-    queries = [f"{name}={kind}%7Brun_id%3D%22${{run_{which}}}%22%7D" for name, which in sides]
+    queries = [f"{name}={query(kind, f'${{run_{which}}}')}" for name, which in sides]
     return f"${{pyroscope}}/comparison-diff?{'&'.join(queries)}"
 
 

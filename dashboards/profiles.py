@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 CPU = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
 HEAP = "memory:inuse_space:bytes:space:bytes"
+
+
+def query(kind: str, run: str) -> str:
+    """Of one run, for an address of Pyroscope's own pages; `run` is a variable of the dashboard."""
+    return f"{quote(kind, safe='')}%7Brun_id%3D%22{run}%22%7D"
 
 
 def selector(scenario: str, run: str) -> str:

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 from dashboards import parts, run_panels
 from dashboards.names import WHOLE, of, own
-from dashboards.profiles import CPU
+from dashboards.profiles import CPU, query
 from harness.report import families
 
 SERVE = "http://127.0.0.1:8765"
@@ -41,7 +41,7 @@ def build() -> dashboard.Dashboard:
     made = made.link(
         parts.link(
             "Profiles",
-            f"${{pyroscope}}/?query={CPU}%7Brun_id%3D%22${{run}}%22%7D",
+            f"${{pyroscope}}/?query={query(CPU, '${run}')}",
             "Profiles of the run, in Pyroscope",
         )
     )
