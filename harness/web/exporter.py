@@ -72,11 +72,11 @@ class Exporter:
         """Where the metrics are."""
         return f"http://{HOST}:{self.port}/metrics"
 
-    def close(self) -> None:
-        """Stop listening, after one more question from whoever has been asking: the end of a run is in it."""
-        if len(self._asked) > 1:
+    def close(self, *, linger: bool = True) -> None:
+        """Stop listening; with `linger` after one more question from whoever has been asking: the end of a run is in it."""
+        if linger and len(self._asked) > 1:
             self._again.clear()
-            self._again.wait(min(LINGER_S, 1.5 * (self._asked[-1] - self._asked[-2]) + 1))
+            self._again.wait(min(LINGER_S, 2 * (self._asked[-1] - self._asked[-2]) + 10))
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(timeout=_REQUEST_S)
@@ -193,7 +193,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:  # the name that http.server looks for
         path = urlsplit(self.path).path
-        if path == "/metrics":
+        if self.headers.get("Host", "").rpartition(":")[0] not in (HOST, "localhost"):
+            # a page of elsewhere whose name was made to mean this machine
+            self._answer(http.client.FORBIDDEN, b"only for this machine\n", "text/plain")
+        elif path == "/metrics":
             encode, content_type = choose_encoder(self.headers.get("Accept", ""))
             self._answer(http.client.OK, encode(self.server.registry), content_type)
             self.server.exporter.asked()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import socket
 import threading
 import time
 import urllib.error
@@ -35,7 +36,7 @@ from tests import records
 def exporter() -> Iterator[Exporter]:
     made = Exporter(0)
     yield made
-    made.close()
+    made.close(linger=False)
 
 
 def _get(exporter: Exporter, path: str = "/metrics", accept: str = "") -> str:
@@ -250,6 +251,17 @@ def test_others_are_told_where_subject_apiserver_and_etcd_are(exporter: Exporter
     assert json.loads(_get(exporter, "/targets")) == []
     for path in ("/etcd/metrics", "/apiserver/metrics", "/secrets", "/apiserver/../metrics", "/"):
         assert _refused(exporter, path)[0] == http.client.NOT_FOUND
+
+
+def test_it_listens_on_loopback_only_and_answers_to_no_other_name(exporter: Exporter) -> None:
+    assert exporter.url == f"http://127.0.0.1:{exporter.port}/metrics"
+    with socket.socket() as outside:
+        outside.settimeout(5)
+        assert outside.connect_ex(("127.0.0.2", exporter.port)) != 0
+    connection = http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=10)
+    connection.request("GET", "/targets", headers={"Host": f"evil.example:{exporter.port}"})
+    assert connection.getresponse().status == http.client.FORBIDDEN
+    connection.close()
 
 
 def test_the_end_waits_for_one_more_question_from_whoever_has_been_asking(tmp_path: Path) -> None:
