@@ -8,8 +8,10 @@ from dashboards import parts
 from dashboards.names import WHOLE, sampled
 from dashboards.profiles import CPU, HEAP, query, selector
 from harness.report import families
+from harness.report.openmetrics_sites import SITES
 
 SIDES = ("a", "b")
+GROWN: parts.Steps = ((None, "green"), (2**20, "orange"), (16 * 2**20, "red"))
 CHANGE: parts.Steps = ((None, "green"), (0.05, "orange"), (0.2, "red"))
 
 
@@ -51,6 +53,7 @@ def build() -> dashboard.Dashboard:
     made = made.with_panel(_results())
     for panel in _curves():
         made = made.with_panel(panel)
+    made = made.with_panel(_sites())
     made = made.with_row(dashboard.Row("Profiles: A on the left, B on the right"))
     for title, kind in (("CPU", CPU), ("Memory", HEAP)):
         for which in SIDES:
@@ -82,8 +85,23 @@ def _results() -> parts.Panel:
     )
 
 
+def _sites() -> parts.Panel:
+    """The difference of two memory profiles; a function that only one of them has counts as 0 in the other."""
+    a, b = (f"max by (function, file, moment) (last_over_time({side(which, SITES.name)}[$__range]))" for which in SIDES)
+    return parts.rows_of(
+        "Difference of memory profiles",
+        "Bytes that each function held at the peak and at the end, in runs under memray (the 100 functions with the most).",
+        "bytes",
+        [(a, "A"), (b, "B"), (f"({b} or {a} * 0) - ({a} or {b} * 0)", "B - A")],
+        GROWN,
+        width=24,
+        height=12,
+        names={"Value #A": "A", "Value #B": "B", "Value #C": "B - A"},
+    )
+
+
 def _curves() -> list[parts.Panel]:
-    found = []
+    found: list[parts.Panel] = []
     for title, text, unit, name, more in (
         ("Memory charged", "Memory charged to the cgroup of the subject.", "bytes", "memory.cgroup", WHOLE),
         ("RSS", "Resident set of the subject's processes.", "bytes", "memory.rss", WHOLE),

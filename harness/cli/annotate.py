@@ -11,7 +11,7 @@ import typer
 from harness.cli.show import stored_or_judged
 from harness.core.errors import UsageError
 from harness.record.reader import RunRecord
-from harness.report import annotations
+from harness.report import annotations as marks
 from harness.web.grafana import Grafana
 
 TOKEN_ENV = "GRAFANA_TOKEN"  # noqa: S105 # the name of the variable
@@ -37,10 +37,10 @@ def annotate(
     """
     record = RunRecord.open(run, out)
     server = Grafana(grafana, _token(token_file))
-    wanted = annotations.of(record, stored_or_judged(record), serve=serve)
-    added, removed = server.put(wanted, annotations.run_tags(record), annotations.DASHBOARD)
+    wanted = marks.of(record, stored_or_judged(record), serve=serve)
+    added, removed = server.put(wanted, marks.run_tags(record), marks.DASHBOARD)
     typer.echo(f"{added} of {len(wanted)} annotations added, {removed} removed")
-    typer.echo(annotations.dashboard(server.url, record))
+    typer.echo(marks.dashboard(server.url, record))
 
 
 def _token(file: Path | None) -> str:

@@ -19,8 +19,9 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from harness.core import series
 from harness.record.models import Phase, Verdict
 from harness.record.reader import RunRecord
-from harness.report import families
+from harness.report import families, openmetrics_sites
 from harness.report.families import BUCKETS_S, Family, bucket, cumulative
+from harness.report.openmetrics_sites import SITES
 
 STEP_S = 5.0
 INSTANCE = "export"
@@ -51,6 +52,7 @@ class _Families:
         yield self._results()
         yield from self._plan()
         yield from self._rates()
+        yield self._sites()
         yield self._completeness()
         yield from self._samples()
         yield from self._requests()
@@ -97,6 +99,13 @@ class _Families:
         yield self._constant(families.PARAMETER, [((name,), value) for name, value in families.parameters(run).items()])
         yield self._constant(families.OBJECTIVE, [((probe, q), value) for probe, q, value in families.objectives(run)])
         yield self._constant(families.EXPECTED, [((item.kind,), item.count) for item in run.expected])
+
+    def _sites(self) -> Metric:
+        family = _metric(SITES)
+        for labels, size in openmetrics_sites.of(self._record).items():
+            named = self._common | dict(zip(SITES.labels, labels, strict=True))
+            family.add_sample(family.name, named, size, self._at(self._end_ns))
+        return family
 
     def _constant(self, kind: Family, values: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
         family = _metric(kind)

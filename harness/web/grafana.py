@@ -76,7 +76,7 @@ class Grafana:
             text = answer.read()
         except (OSError, http.client.HTTPException) as error:
             raise EnvironmentFault(
-                f"no answer: {error or type(error).__name__}", place=self.url, remedy="is it up?"
+                f"no answer: {str(error) or type(error).__name__}", place=self.url, remedy="is it up?"
             ) from error
         finally:
             connection.close()

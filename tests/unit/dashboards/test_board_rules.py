@@ -17,7 +17,7 @@ import pytest
 
 from dashboards import __main__ as generator
 from harness.core import series
-from harness.report import families, openmetrics_claims, openmetrics_history
+from harness.report import families, openmetrics_claims, openmetrics_history, openmetrics_sites
 from tests import dashboard_queries as queries
 
 _SELECTOR = re.compile(r"\b(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)?\{(?P<labels>[^}]*)\}")
@@ -144,7 +144,7 @@ def test_variables_that_queries_use_are_there_and_those_of_the_issue_too(name: s
 def test_every_series_that_is_asked_for_is_one_that_somebody_makes() -> None:
     known = {f"{entry.family}_total" if entry.type == "counter" else entry.family for entry in series.CATALOGUE}
     for family in (*families.OWN, openmetrics_history.VALUE, openmetrics_history.CHANGE, openmetrics_history.VERDICT,
-                   openmetrics_claims.CHANGE, openmetrics_claims.CURVE):  # fmt: skip
+                   openmetrics_claims.CHANGE, openmetrics_claims.CURVE, openmetrics_sites.SITES):  # fmt: skip
         known |= {family.name + suffix for suffix in _SUFFIXES.get(family.type, ("",))}
     asked = {
         match["name"] for board in queries.BOARDS for query in queries.queries(board)
