@@ -12,9 +12,10 @@ from prometheus_client.samples import Sample
 
 from harness.analysis.history import document
 from harness.core import series
+from harness.core.stacks import Frame, Held, StackProfile, dump
 from harness.record.history import History
 from harness.record.models import ScenarioFacts
-from harness.report import families, openmetrics, openmetrics_history
+from harness.report import families, openmetrics, openmetrics_history, openmetrics_sites
 from tests import histories, records
 
 
@@ -115,3 +116,23 @@ def test_points_of_one_moment_and_long_labels_do_no_harm(tmp_path: Path) -> None
     (value,) = _samples(openmetrics_history.render([document(store, histories.METRIC)]))["harness_history_value"]
     assert value.value == 2
     assert len(value.labels["sets"]) == 200
+
+
+def test_sites_of_a_memory_profile_are_summed_by_function_and_bounded(tmp_path: Path) -> None:
+    made = records.RecordBuilder(tmp_path / "run")
+    made.phase("idle", "idle", 0, 5)
+    made.event("memray", 4, stacks="profiles/m.stacks.json.gz")
+    record, verdict = made.write(), records.passing(tmp_path / "other")[1]
+    assert openmetrics_sites.of(record) == {}, "an event names what is not there"
+    decode = Frame("decode", "/x/lib/python3.11/json/decoder.py", 337)
+    moment = {(decode, Frame("a", "a.py", 1)): Held(30, 1), (decode._replace(line=9),): Held(12, 1), (): Held(7, 3)}
+    many = {(Frame(f"f{n}", "x.py", n),): Held(n, 1) for n in range(300)}
+    path = record.path / "profiles" / "m.stacks.json.gz"
+    dump(StackProfile("memray", "m.bin", {"peak": moment, "end": many}), path)
+    found = _samples(openmetrics.render(record, verdict))["harness_memory_site_bytes"]
+    peak = {sample.labels["function"]: sample.value for sample in found if sample.labels["moment"] == "peak"}
+    assert peak == {"decode": 42, "(others)": 7}
+    end = {sample.labels["function"] for sample in found if sample.labels["moment"] == "end"}
+    assert end == {f"f{n}" for n in range(300 - openmetrics_sites.MOST_SITES, 300)}
+    path.write_bytes(b"cut short")
+    assert openmetrics_sites.of(record) == {}
