@@ -8,10 +8,10 @@ BIN      := .venv/bin
 STAMP    := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup loadtest test test-kind lint bench accuracy claims clean requirements docs
+.PHONY: help setup loadtest test test-kind lint bench accuracy claims clean requirements docs dashboards-up dashboards-down
 
 help: ## show this help
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python %d.%d; 3.11 or newer is needed: make PYTHON=/path/to/python3.11" % sys.version_info[:2])'
@@ -38,12 +38,19 @@ lint: $(STAMP) ## ruff, mypy, the import contract
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m dashboards --check
 
 bench: setup ## measure the harness itself
 	@$(BIN)/python -m tests.bench
 
 accuracy: setup ## what the harness measures against what is true: docs/accuracy.md
 	@$(BIN)/python -m tests.accuracy
+
+dashboards-up: $(STAMP) ## Prometheus, Grafana and Pyroscope beside the harness, provisioned, on loopback
+	@$(BIN)/harness dashboards up
+
+dashboards-down: $(STAMP) ## end them
+	@$(BIN)/harness dashboards down
 
 claims: setup ## measure published cases: PROFILE=quick|full
 	@$(BIN)/harness claims --profile $(or $(PROFILE),quick)
@@ -52,6 +59,7 @@ docs: $(STAMP) ## write the generated pages and schemas again
 	@$(BIN)/python -m harness.record.schemas
 	@$(BIN)/python -m harness.scenario.schema
 	@$(BIN)/python -m harness.core.metrics > docs/metrics.md
+	@$(BIN)/python -m dashboards
 
 requirements: $(STAMP) ## pin requirements/*.in again, with hashes
 	@for name in main dev inject go controllers; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

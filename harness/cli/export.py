@@ -9,10 +9,13 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.files import write_text
 from harness.cli.show import stored_or_judged
-from harness.core.errors import EnvironmentFault
-from harness.record.reader import RunRecord
-from harness.report import openmetrics
+from harness.record.claims import Claims
+from harness.record.reader import RunRecord, parse_model
+from harness.report import openmetrics, openmetrics_claims
+
+CLAIMS = "claims.json"
 
 
 class Format(StrEnum):
@@ -22,26 +25,34 @@ class Format(StrEnum):
 
 
 def export(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="An id, the unique start or end of one, or a path.")],
+    run: Annotated[
+        str,
+        typer.Argument(metavar="RUN|CLAIMS", help="An id, the unique start or end of one, or a path; claims.json too."),
+    ],
     format_: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.OPENMETRICS,  # noqa: ARG001 # one so far
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; default standard output.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,
 ) -> None:
     """Write a run with its timestamps in a format of other programs: OpenMetrics text for Prometheus.
 
-    Exits 0 if it is written, whatever the verdict.
+    What `harness claims` found is written the same way: name its claims.json or the folder of it. Exits 0 if it is written,
+    whatever the verdict.
 
     Example: harness export k4x7q -o run.om && promtool tsdb create-blocks-from openmetrics run.om data/
     """
-    record = RunRecord.open(run, out)
-    text = openmetrics.render(record, stored_or_judged(record))
+    text = as_openmetrics(run, out)
     if output is None:
         sys.stdout.write(text)
         return
-    try:
-        output.write_text(text)
-    except OSError as error:
-        raise EnvironmentFault(
-            f"cannot be written: {error.strerror or error}", place=str(output), remedy="write it to another place"
-        ) from None
+    write_text(output, text)
     typer.echo(str(output))
+
+
+def as_openmetrics(what: str, out: Path | None) -> str:
+    """A run, or what `harness claims` has written, as text. Raises UsageError where it is neither."""
+    path = Path(what)
+    claims = path if path.name == CLAIMS else path / CLAIMS
+    if claims.is_file():
+        return openmetrics_claims.render(parse_model(claims, Claims))
+    record = RunRecord.open(what, out)
+    return openmetrics.render(record, stored_or_judged(record))

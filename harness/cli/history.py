@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from harness.analysis.history import document
 from harness.cli.console import CliConsole
+from harness.cli.files import write_text
 from harness.core import metrics, paths
 from harness.core.errors import HarnessError, UsageError
 from harness.record import history as store
@@ -117,16 +118,27 @@ def import_(
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .parquet, .csv or .jsonl.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .parquet, .csv, .jsonl or .om.")],
     since: _Since = None,
     scenario: _Scenario = None,
     directory: _Store = None,
 ) -> None:
     """Write the history to one file, a row for each metric of each run; `merge` reads a .parquet one back.
 
+    A file that ends in .om is OpenMetrics text for Prometheus, with the changes of level.
+
     Example: harness history export nightly.csv --since 90d
     """
     history = _open(directory)
+    if file.suffix == ".om":
+        from harness.report import openmetrics_history
+
+        names = [*history.metrics(), None]
+        found = (document(history, name, since=_moment(since), scenario=scenario) for name in names)
+        write_text(file, openmetrics_history.render(found))
+        _warn(history)
+        typer.echo(file)
+        return
     history.export(file, since=_moment(since), scenario=scenario)
     _warn(history)
     typer.echo(file)

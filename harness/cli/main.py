@@ -20,7 +20,7 @@ from harness.core.errors import ExitCode, HarnessError
 
 VERBS = (
     *("run", "show", "report", "compare", "gate", "claims", "capacity", "sweep", "leak", "coldstart", "overhead"),
-    *("history", "export", "profile", "scenarios", "cluster", "doctor", "clean"),
+    *("history", "export", "annotate", "dashboards", "profile", "scenarios", "cluster", "doctor", "clean"),
 )
 """Each is a module of this package with a function, or an `app` of its own, of the same name."""
 

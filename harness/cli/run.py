@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +27,9 @@ from harness.record.models import OnBusy
 from harness.report import terminal
 from harness.scenario.load import load
 from harness.subject import scope
+
+if TYPE_CHECKING:
+    from harness.web.exporter import Exporter
 
 
 def run(
@@ -94,6 +100,14 @@ def run(
     commit: Annotated[
         str | None, typer.Option("--commit", help="Commit the subject was built from; default that of the work tree.")
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port",
+            metavar="N",
+            help="Serve the run's metrics for Prometheus on this port of loopback; 0: any.",
+        ),
+    ] = None,
     history: outputs.HistoryDir = None,
     no_history: outputs.NoHistory = False,
     junit: outputs.JUnit = None,
@@ -132,8 +146,8 @@ def run(
     file = load(scenario)
     scope.enter_if_needed()
     console = CliConsole(stderr=json)
-    with TerminalObserver(console) as observer:
-        outcome = arms.run_scenario(file, options, observer, only=arm)
+    with _served(metrics_port, console) as live, TerminalObserver(console) as observer:
+        outcome = arms.run_scenario(file, replace(options, live=live), observer, only=arm)
     for record in outcome.records:
         if json:
             sys.stdout.write(record.show().model_dump_json(by_alias=True) + "\n")
@@ -150,6 +164,22 @@ def run(
     found = wanted.together([of_run(run, verdict, wanted.known) for run, verdict in verdicts])
     wanted.emit(found, to_stderr=json)
     raise typer.Exit(found.exit_code if found.suites else outcome.exit_code)
+
+
+@contextmanager
+def _served(port: int | None, console: CliConsole) -> Iterator[Exporter | None]:
+    """An exporter on `port` while the runs last, where one is wanted."""
+    if port is None:
+        yield None
+        return
+    from harness.web.exporter import Exporter
+
+    exporter = Exporter(port)
+    console.print(f"metrics  {exporter.url}", markup=False, highlight=False, soft_wrap=True)
+    try:
+        yield exporter
+    finally:
+        exporter.close()
 
 
 def _observation(observe: bool, for_: str | None) -> Observation | None:

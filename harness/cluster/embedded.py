@@ -56,6 +56,8 @@ class EmbeddedCluster:
     """By program: etcd, kube-apiserver, kube-controller-manager."""
     start_again: Callable[[], Awaitable[Child]]
     authority: Authority
+    etcd_socket: Path | None = None
+    """Where etcd answers, its /metrics too; None where it is not told."""
     provider: str = PROVIDER
     audit_reason: str | None = None
     throwaway: bool = True
@@ -175,6 +177,7 @@ async def start(
         children=dict(up.children),
         start_again=up.start_again,
         authority=up.authority,
+        etcd_socket=up.layout.etcd_socket,
     )
 
 

@@ -121,7 +121,10 @@ class ForeignSession:
         self._tell(subject)
         stage.tell_subject(subject)
         stack.push_async_callback(stage.witnesses.detach)
-        await stage.witnesses.attach(self._context(subject))
+        context = self._context(subject)
+        await stage.witnesses.attach(context)
+        if stage.options.live is not None:
+            stage.options.live.attached(context)
         phase = stage.begin_phase("observe", "observe")
         await stage.witnesses.phase_started("observe")
         waiting = [asyncio.ensure_future(observation.wait()), asyncio.ensure_future(subject.wait_ended())]

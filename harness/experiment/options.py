@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.cluster.choice import ClusterChoice
+from harness.core.clock import RunClock
+from harness.core.handles import RunContext
+from harness.core.sinks import Sink
 from harness.experiment.observe import Observation
-from harness.record.models import OnBusy, Verdict
+from harness.record.models import OnBusy, Run, Verdict
 from harness.record.reader import RunRecord
 from harness.scenario.model import Scenario
 
@@ -55,6 +58,24 @@ class RunOptions:
     """The commit the subject was built from; None: that of the working tree."""
     history: Path | None = None
     """The store that each run is added to; None: none."""
+    live: Live | None = None
+    """Who is told what the record is told, while the run goes on."""
+
+
+class Live(Sink, Protocol):
+    """Whoever serves a run while it goes on. All calls come from the run's event loop and must be cheap."""
+
+    def begin(self, facts: Run, clock: RunClock) -> None:
+        """A run begins; `facts` is kept true while it lives."""
+
+    def attached(self, context: RunContext) -> None:
+        """Subject and cluster are there, and the collectors attached."""
+
+    def waiting(self, effects: int | None) -> None:
+        """So many effects of requests are still awaited; None: nobody counts."""
+
+    def end(self, verdict: Verdict) -> None:
+        """The run is sealed and judged; subject and cluster are gone."""
 
 
 class Observer(Protocol):

@@ -94,7 +94,10 @@ async def run_one(
             for e in (fanout.expected(scenario, run_id) if options.observe is None else ())
         ],
     )
-    writer = RecordWriter(directory, clock)
+    live = options.live
+    if live is not None:
+        live.begin(facts, clock)
+    writer = RecordWriter(directory, clock, live)
     writer.save_run(facts)
     writer.start()
     observer.run_started(run_id, scenario, arm, directory)
@@ -110,6 +113,8 @@ async def run_one(
     record = RunRecord(directory)
     verdict = judge(record)
     record.save_verdict(verdict)
+    if live is not None:
+        live.end(verdict)
     if options.report:
         observer.step("writing the report")
         await asyncio.to_thread(oom.write, record)  # first: the report links to it

@@ -106,7 +106,10 @@ class Session:
     ) -> None:
         """From attaching the collectors to taking them off, whether or not the subject lived that long."""
         stage = self._stage
-        await stage.witnesses.attach(await bringup.context(stage, api, cluster, subject))
+        context = await bringup.context(stage, api, cluster, subject)
+        await stage.witnesses.attach(context)
+        if stage.options.live is not None:
+            stage.options.live.attached(context)
         stack.enter_context(no_long_pauses(stage.writer))
         helpers = [
             asyncio.create_task(self._tick_forever(subject), name="ticker"),
@@ -184,7 +187,10 @@ class Session:
             await asyncio.sleep(_TICK_SECONDS)
             done = self._generator.done if self._generator else None
             latency = stage.witnesses.find(LatencyCollector)
-            stage.observer.tick(stage.status(done, subject.memory_limit, latency.missing() if latency else None))
+            missing = latency.missing() if latency else None
+            stage.observer.tick(stage.status(done, subject.memory_limit, missing))
+            if stage.options.live is not None:
+                stage.options.live.waiting(missing)
 
     def _progress(self) -> float | None:
         """A counter that grows while the subject gets work done, None where nobody counts."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from harness.core.clock import RunClock
-from harness.core.sinks import PropagationRow, RequestRow
+from harness.core.sinks import PropagationRow, RequestRow, Sink
 from harness.record.models import Run
 from harness.record.tables import TABLES, PartWriter, Row, writing_database
 
@@ -25,8 +25,10 @@ _MAX_BUFFERED = 2_000_000  # rows kept while the disk refuses; then the oldest a
 class RecordWriter:
     """The `Sink` of a run, and the writer of its `run.json`."""
 
-    def __init__(self, directory: Path, clock: RunClock) -> None:
+    def __init__(self, directory: Path, clock: RunClock, live: Sink | None = None) -> None:
+        """`live` is told the same, except events."""
         self.directory = directory
+        self._live = live
         self.phase = "start"
         self.failure: str | None = None
         """Why facts could not be written, once that has happened."""
@@ -67,15 +69,21 @@ class RecordWriter:
             self._latest[metric] = value
         encoded = json.dumps(labels, sort_keys=True, separators=(",", ":")) if labels else "{}"
         at = self._clock.now_ns() if t_ns is None else t_ns
+        if self._live is not None:
+            self._live.sample(source, metric, value, labels, at)
         self._rows["samples"].append((at, self.phase, source, metric, encoded, float(value)))
 
     def requests(self, rows: Sequence[RequestRow]) -> None:
         """See `Sink.requests`."""
         self._rows["requests"].extend(rows)
+        if self._live is not None:
+            self._live.requests(rows)
 
     def propagation(self, rows: Sequence[PropagationRow]) -> None:
         """See `Sink.propagation`."""
         self._rows["propagation"].extend(rows)
+        if self._live is not None:
+            self._live.propagation(rows)
 
     def event(self, type_: str, /, **fields: object) -> None:
         """See `Sink.event`."""

@@ -10,19 +10,23 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from harness.core import series
-from harness.record.models import Verdict
+from harness.record.models import Phase, Verdict
 from harness.record.reader import RunRecord
+from harness.report import families, openmetrics_sites
+from harness.report.families import BUCKETS_S, Family, bucket, cumulative
+from harness.report.openmetrics_sites import SITES
 
 STEP_S = 5.0
-BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-
-_COMMON = ("run_id", "scenario", "arm")
+INSTANCE = "export"
+"""Value of the label `instance`, where a scraped run has the address that was asked."""
+_DURATIONS = "apiserver.duration"
 
 
 def render(record: RunRecord, verdict: Verdict) -> str:
@@ -38,7 +42,7 @@ class _Families:
         run = record.run
         self._record = record
         self._verdict = verdict
-        self._common = {"run_id": run.run_id, "scenario": run.scenario.name, "arm": run.scenario.arm or ""}
+        self._common = {"job": families.JOB, "instance": INSTANCE} | families.common(run)
         self._began = run.started_at.timestamp()
 
     def collect(self, *_: object) -> Iterator[Metric]:
@@ -46,6 +50,10 @@ class _Families:
         yield self._info()
         yield self._phases()
         yield self._results()
+        yield from self._plan()
+        yield from self._rates()
+        yield self._sites()
+        yield self._completeness()
         yield from self._samples()
         yield from self._requests()
         yield from self._propagation()
@@ -59,31 +67,76 @@ class _Families:
         return max(ends, default=0)
 
     def _info(self) -> Metric:
-        run = self._record.run
-        family = Metric("harness_run", "What ran, on what, and its verdict", "gauge")
-        labels = {
-            "verdict": self._verdict.verdict, "profile": run.profile or "", "provider": str(run.cluster.get("provider", "")),
-            "machine": run.machine.fingerprint, "commit": run.source.commit if run.source else "",
-        }  # fmt: skip
+        family = _metric(families.RUN)
+        labels = self._common | families.about(self._record.run, self._verdict.verdict)
         for t_ns in _steps(0, self._end_ns):
-            family.add_sample("harness_run", self._common | labels, 1, self._at(t_ns))
+            family.add_sample(family.name, labels, 1, self._at(t_ns))
         return family
 
     def _phases(self) -> Metric:
-        family = Metric("harness_phase", "1 while the phase lasts", "gauge")
+        family = _metric(families.PHASE)
         for phase in self._record.run.phases:
             labels = self._common | {"phase": phase.name, "action": phase.action}
-            end = self._end_ns if phase.ended_ns is None else phase.ended_ns
+            end = self._end_of(phase)
             for t_ns in _steps(phase.started_ns, end):
-                family.add_sample("harness_phase", labels, 1 if t_ns < end else 0, self._at(t_ns))
+                family.add_sample(family.name, labels, 1 if t_ns < end else 0, self._at(t_ns))
         return family
 
+    def _end_of(self, phase: Phase) -> int:
+        return self._end_ns if phase.ended_ns is None else phase.ended_ns
+
     def _results(self) -> Metric:
-        family = Metric("harness_result", "A result of the run (docs/metrics.md), told at its end", "gauge")
+        family = _metric(families.RESULT)
         for name, result in self._verdict.results.items():
             if result.value is not None:
                 labels = self._common | {"metric": name, "unit": result.unit}
-                family.add_sample("harness_result", labels, result.value, self._at(self._end_ns))
+                family.add_sample(family.name, labels, result.value, self._at(self._end_ns))
+        return family
+
+    def _plan(self) -> Iterator[Metric]:
+        """What was known beforehand: parameters, objectives, what must exist."""
+        run = self._record.run
+        yield self._constant(families.PARAMETER, [((name,), value) for name, value in families.parameters(run).items()])
+        yield self._constant(families.OBJECTIVE, [((probe, q), value) for probe, q, value in families.objectives(run)])
+        yield self._constant(families.EXPECTED, [((item.kind,), item.count) for item in run.expected])
+
+    def _sites(self) -> Metric:
+        family = _metric(SITES)
+        for labels, size in openmetrics_sites.of(self._record).items():
+            named = self._common | dict(zip(SITES.labels, labels, strict=True))
+            family.add_sample(family.name, named, size, self._at(self._end_ns))
+        return family
+
+    def _constant(self, kind: Family, values: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
+        family = _metric(kind)
+        for labels, value in values:
+            named = self._common | dict(zip(kind.labels, labels, strict=True))
+            for t_ns in _steps(0, self._end_ns):
+                family.add_sample(kind.name, named, value, self._at(t_ns))
+        return family
+
+    def _rates(self) -> Iterator[Metric]:
+        """Of load phases, while they last: what was asked for, and what was achieved over the whole of each."""
+        for kind, name in ((families.REQUESTED_RATE, "requested_per_s"), (families.ACHIEVED_RATE, "achieved_per_s")):
+            family = _metric(kind)
+            for phase in self._record.run.phases:
+                value = getattr(phase, name)
+                for t_ns in _steps(phase.started_ns, self._end_of(phase)) if value is not None else ():
+                    family.add_sample(kind.name, self._common | {"phase": phase.name}, value, self._at(t_ns))
+            yield family
+
+    def _completeness(self) -> Metric:
+        family = _metric(families.COMPLETENESS)
+        counts: dict[str, int] = defaultdict(int)
+        for item in self._record.run.expected:
+            counts[item.kind] += item.count
+        rows = self._record.sql(
+            "SELECT labels, t_ns, value FROM samples WHERE metric = 'objects.matched' ORDER BY labels, t_ns"
+        )
+        for labels, t_ns, value in _one_at_a_time(rows):
+            kind = json.loads(labels or "{}").get("kind")
+            if counts.get(kind):
+                family.add_sample(family.name, self._common | {"kind": kind}, value / counts[kind], self._at(t_ns))
         return family
 
     def _samples(self) -> Iterator[Metric]:
@@ -98,43 +151,36 @@ class _Families:
             if known is not None:
                 family = Metric(known.family, known.meaning, known.type)
                 name = f"{known.family}_total" if known.type == "counter" else known.family
+                points = list(_held(points, self._end_ns)) if known.type == "counter" else points
             else:
                 name = metric.replace(".", "_")
                 family = Metric(name, "From the subject's own /metrics, or a histogram's buckets", "unknown")
+            job = {} if known is not None or metric == _DURATIONS else {"job": families.SUBJECT_JOB}
             for labels, t_ns, value in _one_at_a_time(points):
                 # the run's own labels win: a subject may have some of the same name
-                family.add_sample(name, json.loads(labels or "{}") | self._common, value, self._at(t_ns))
+                family.add_sample(name, json.loads(labels or "{}") | self._common | job, value, self._at(t_ns))
             yield family
 
     def _requests(self) -> Iterator[Metric]:
         rows = self._record.sql(
             "SELECT phase, verb, kind, done_ns, intended_ns, error IS NULL FROM requests WHERE done_ns IS NOT NULL"
         )
-        took = HistogramMetricFamily(
-            "harness_request_duration_seconds",
-            "Requests of the load, from when each was intended",
-            labels=_labels("phase", "verb", "kind"),
-        )
+        took = self._histogram(families.REQUEST_DURATION)
         self._fill(
             took,
             [((phase, verb, kind), done, (done - began) / 1e9) for phase, verb, kind, done, began, ok in rows if ok],
         )
         yield took
-        failures = Metric(
-            "harness_request_failures", "Attempts of the load that were refused or got no answer", "counter"
-        )
+        failures = _metric(families.REQUEST_FAILURES)
         refused = [((phase, verb, kind), done) for phase, verb, kind, done, _, ok in rows if not ok]
         for labels, t_ns, count in _growing(refused):
-            named = self._common | dict(zip(("phase", "verb", "kind"), labels, strict=True))
-            failures.add_sample("harness_request_failures_total", named, count, self._at(t_ns))
+            named = self._common | dict(zip(families.REQUEST_FAILURES.labels, labels, strict=True))
+            failures.add_sample(f"{failures.name}_total", named, count, self._at(t_ns))
         yield failures
 
     def _propagation(self) -> Iterator[Metric]:
         rows = self._record.sql("SELECT probe, seen_ns, intended_ns FROM propagation ORDER BY seen_ns")
-        took = HistogramMetricFamily(
-            "harness_propagation_seconds", "From the intended flip to its effect; what was never seen is in +Inf, at the end",
-            labels=_labels("probe"),
-        )  # fmt: skip
+        took = self._histogram(families.PROPAGATION)
         never = self._end_ns
         self._fill(
             took,
@@ -144,6 +190,9 @@ class _Families:
             ],
         )
         yield took
+
+    def _histogram(self, kind: Family) -> HistogramMetricFamily:
+        return HistogramMetricFamily(kind.name, kind.meaning, labels=(*self._common, *kind.labels))
 
     def _fill(self, family: Any, done: Iterable[tuple[tuple[str, ...], int, float | None]]) -> None:  # noqa: ANN401 # untyped
         by_labels: dict[tuple[str, ...], list[tuple[int, float | None]]] = defaultdict(list)
@@ -156,15 +205,15 @@ class _Families:
                 while index < len(points) and points[index][0] <= t_ns:
                     seconds = points[index][1]
                     total += seconds or 0.0
-                    counts[_bucket(seconds)] += 1
+                    counts[bucket(seconds)] += 1
                     index += 1
                 family.add_metric(
-                    (*self._common.values(), *labels), _cumulative(counts), total, timestamp=self._at(t_ns)
+                    (*self._common.values(), *labels), cumulative(counts), total, timestamp=self._at(t_ns)
                 )
 
 
-def _labels(*names: str) -> tuple[str, ...]:
-    return (*_COMMON, *names)
+def _metric(kind: Family) -> Metric:
+    return Metric(kind.name, kind.meaning, kind.type)
 
 
 def _steps(start_ns: int, end_ns: int) -> Iterator[int]:
@@ -174,23 +223,20 @@ def _steps(start_ns: int, end_ns: int) -> Iterator[int]:
     yield end_ns
 
 
-def _bucket(seconds: float | None) -> int:
-    if seconds is None:
-        return len(BUCKETS_S)
-    return next((index for index, border in enumerate(BUCKETS_S) if seconds <= border), len(BUCKETS_S))
-
-
-def _cumulative(counts: Sequence[int]) -> list[tuple[str, float]]:
-    total, found = 0, []
-    for border, count in zip([*map(str, BUCKETS_S), "+Inf"], counts, strict=True):
-        total += count
-        found.append((border, float(total)))
-    return found
+def _held(points: Sequence[tuple[str, int, float]], end_ns: int) -> Iterator[tuple[str, int, float]]:
+    """The points of counters, and between them, `STEP_S` apart, the value that holds until the next: some are sampled only when
+    they change, and a rate needs two points within its interval.
+    """
+    step = int(STEP_S * 1e9)
+    for (labels, t_ns, value), after in zip_longest(points, points[1:]):
+        yield labels, t_ns, value
+        until = after[1] if after is not None and after[0] == labels else end_ns
+        yield from ((labels, at, value) for at in range(t_ns + step, until, step))
 
 
 def _one_at_a_time(points: Sequence[tuple[str, int, float]]) -> Iterator[tuple[str, int, float]]:
     """Of several samples of a series within a millisecond the last: Prometheus keeps one for each."""
-    for here, after in zip(points, [*points[1:], None], strict=True):
+    for here, after in zip_longest(points, points[1:]):
         if after is None or after[0] != here[0] or after[1] // 1_000_000 != here[1] // 1_000_000:
             yield here
 

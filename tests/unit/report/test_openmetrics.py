@@ -55,7 +55,8 @@ def test_it_ends_as_it_must_and_no_series_goes_back_in_time(text: str) -> None:
 def test_samples_are_under_the_names_of_the_catalogue_with_the_runs_labels(text: str) -> None:
     found = _samples(text)
     rss = found["harness_memory_rss_bytes"]
-    assert rss[0].labels == {"run_id": records.RUN_ID, "scenario": "smoke", "arm": "unprofiled"}
+    run = {"run_id": records.RUN_ID, "scenario": "smoke", "arm": "unprofiled"}
+    assert rss[0].labels == run | {"job": "harness", "instance": "export"}
     assert records.STARTED.timestamp() <= 1000 * (rss[0].timestamp or 0) < records.STARTED.timestamp() + 5
     assert "harness_overhead_cpu_seconds_total" in found
     assert {sample.labels["metric"] for sample in found["harness_result"]} >= {"memory.rss.peak", "latency.flip.p99"}

@@ -1,0 +1,18 @@
+"""Types of profiles as Pyroscope names them, and how those of a run are chosen."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+CPU = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
+HEAP = "memory:inuse_space:bytes:space:bytes"
+
+
+def query(kind: str, run: str) -> str:
+    """Of one run, for an address of Pyroscope's own pages; `run` is a variable of the dashboard."""
+    return f"{quote(kind, safe='')}%7Brun_id%3D%22{run}%22%7D"
+
+
+def selector(scenario: str, run: str) -> str:
+    """Of one run. A server with v2 storage finds new profiles by `service_name` only, which is the scenario."""
+    return f'{{service_name="{scenario}", run_id="{run}"}}'

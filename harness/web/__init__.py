@@ -1,0 +1,1 @@
+"""What a browser or a Prometheus asks the harness for: the live exporter of a run."""
