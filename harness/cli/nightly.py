@@ -67,10 +67,13 @@ def nightly(
     """
     chosen = gates or list(GATES)
     seconds = _seconds(budget)
-    if len({Path(name).stem for name in chosen}) < len(chosen):
-        raise UsageError("a scenario is named twice", remedy="name each once")
+    names: dict[str, str] = {}
     for name in chosen:
-        if resolve(load(name), profile=profile).gate is None:
+        file = load(name)
+        if file.name in names.values():
+            raise UsageError(f"scenario {file.name} is named twice", remedy="name each once")
+        names[name] = file.name
+        if resolve(file, profile=profile).gate is None:
             raise UsageError(f"scenario {name} does not say what decides", remedy="add gate: {primary: …} to it")
     folder = out or nights.default_out()
     try:
@@ -86,7 +89,7 @@ def nightly(
     store = (history or paths.history_dir(paths.runs_dir())).absolute()
     plan = nights.Plan(
         worktree.repository(Path.cwd()), chosen, profile, baseline, fallback, folder.absolute(), store, seconds, options, cluster,
-        again,
+        again, names,
     )  # fmt: skip
     result = asyncio.run(_until_signal(plan))
     found = night_report.together(result.night, result.judged)

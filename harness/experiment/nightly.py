@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +51,8 @@ class Plan:
     cluster: str = "embedded"
     again: bool = False
     """Measure also what an earlier night found good."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Names of the scenarios by what was asked for, where that is a file."""
     program: Sequence[str] = (sys.executable, "-m", "harness.cli.main")
     """What is called with `gate …`."""
 
@@ -74,7 +76,14 @@ async def run(plan: Plan, say: Callable[[str], None], stop: asyncio.Event) -> Re
     gates: list[Entry] = History(plan.history).entries(kind="gate")
     chosen = {
         name: last_good.choose(
-            plan.baseline, plan.fallback, head, gates, Path(name).stem, plan.profile, plan.tree, again=plan.again
+            plan.baseline,
+            plan.fallback,
+            head,
+            gates,
+            plan.names.get(name, name),
+            plan.profile,
+            plan.tree,
+            again=plan.again,
         )
         for name in plan.scenarios
     }
@@ -116,7 +125,7 @@ def _worst(gates: Sequence[NightGate], *, interrupted: bool) -> int:
 async def _gate(
     plan: Plan, name: str, head: str, choice: last_good.Choice, share: float, say: Callable[[str], None], stop: asyncio.Event
 ) -> Judged:  # fmt: skip
-    scenario = Path(name).stem
+    scenario = plan.names.get(name, name)
     nothing = Judged(scenario, choice.commit, choice.why, exit_code=int(ExitCode.PASSED))
     if choice.commit is None:
         say(f"{scenario}: not measured: {choice.why}")

@@ -35,7 +35,8 @@
     const [scale, unit] = highest >= 4 * 2 ** 30 ? [2 ** 30, " GiB"] : [2 ** 20, " MiB"];
     const memory = [line("charged to the cgroup", curves.memory, css("--c1"), scale), line("resident (RSS)", curves.rss, css("--c2"), scale)];
     if (status.limit) memory.push(line("limit", [[0, status.limit], [Math.max(status.until_s, 5), status.limit]], css("--bad"), scale, { dash: "dash" }));
-    Plotly.react(at("chart-memory"), memory, layout(css, status.phases, unit), config);
+    const legend = { showlegend: true, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, margin: { l: 66, r: 12, t: 30, b: 28 } };
+    Plotly.react(at("chart-memory"), memory, { ...layout(css, status.phases, unit), ...legend }, config);
     Plotly.react(at("chart-rate"), [line("requests done", curves.rate, css("--c1"), 1)], layout(css, status.phases, " /s"), config);
     Plotly.react(at("chart-tasks"), [line("tasks", curves.tasks, css("--c3"), 1)], layout(css, status.phases, ""), config);
   };
