@@ -35,7 +35,7 @@ def check(arms: Mapping[ArmName, Arm], options: RunOptions, scenarios: Mapping[A
         name: build(scenarios[name].subject, arm.subject, image=arm.image).in_pod(options_of(arm, options))
         for name, arm in arms.items()
     }
-    if len(set(pods.values())) > 1:
+    if any(arm.image or arm.facts.kind == "git" for arm in arms.values()) and len(set(pods.values())) > 1:
         process = next(name for name, in_pod in pods.items() if not in_pod)
         raise UsageError(
             "it is a process of this machine, and the other one runs in a pod: that alone would be a difference",

@@ -33,6 +33,8 @@ MOST_VIEWERS = 32
 _RUN_COLUMNS = ("started_at", "scenario", "state", "seconds", "peak_bytes", "kills")
 _EXPERIMENT_COLUMNS = ("started_at", "scenario", "kind", "state", "runs", "seconds")
 _SPANS = {"7": "a week", "30": "30 days", "90": "90 days", "365": "a year"}
+_LEFT = ("run.json", "verdict.json", "events.jsonl", "subject.log")
+"""What is offered of a record that cannot be shown."""
 _TEXTS = (".json", ".jsonl", ".md", ".log", ".1", ".txt", ".folded")
 
 
@@ -99,7 +101,10 @@ class Site:
             make = functools.partial(reports.run_page, folder, row.experiment or None)
             return await self._kept(request, ("run", name), reports.run_stamp(folder), make)
         except HarnessError as error:
-            return guard.page(pages.render("broken.html.j2", here="runs", row=row, why=str(error)), status=500)
+            left = [each for each in _LEFT if (folder / each).is_file()]
+            return guard.page(
+                pages.render("broken.html.j2", here="runs", row=row, why=str(error), left=left), status=500
+            )
 
     async def experiment(self, request: web.Request) -> web.Response:
         """One experiment."""
