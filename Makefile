@@ -50,7 +50,7 @@ accuracy: setup ## what the harness measures against what is true: docs/accuracy
 
 nightly: setup ## judge HEAD against the last good commit: CLUSTER=embedded|kind GATES= BASELINE= NIGHTLY='further options'
 	@$(if $(filter kind,$(CLUSTER)),. ./.ci/kind-env &&) $(BIN)/harness nightly $(GATES) --cluster $(CLUSTER) \
-	  $(if $(filter kind,$(CLUSTER)),--kind-name $(or $(KIND_NAME),nightly)) $(if $(BASELINE),--baseline $(BASELINE)) $(NIGHTLY)
+	  $(if $(KIND_NAME),--kind-name $(KIND_NAME)) $(if $(BASELINE),--baseline $(BASELINE)) $(NIGHTLY)
 
 claims: setup ## measure published cases: PROFILE=quick|full
 	@$(BIN)/harness claims --profile $(or $(PROFILE),quick)

@@ -6,12 +6,18 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from harness.cli import cluster_options, outputs
+from harness.cli.console import CliConsole
+from harness.cli.progress import TerminalObserver
+from harness.cluster import kind_kept, provider
+from harness.cluster.choice import KIND, ClusterChoice
 from harness.core import paths, units
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.experiment import nightly as nights
@@ -82,16 +88,17 @@ def nightly(
         raise EnvironmentFault(
             error.strerror or str(error), place=str(folder), remedy="write to another --out"
         ) from None
-    options = _options(
-        pairs=pairs, memray_pairs=memray_pairs or None, build=build, subject=subject, cluster=cluster, kind_name=kind_name,
-        kind_image=kind_image, acks=None if acks is None else acks.absolute(),
+    result = _measured(
+        nights.Plan(
+            tree=worktree.repository(Path.cwd()), scenarios=chosen, profile=profile, baseline=baseline, fallback=fallback,
+            out=folder.absolute(), history=(history or paths.history_dir(paths.runs_dir())).absolute(), budget_s=seconds,
+            cluster=cluster, again=again, names=names,
+        ),
+        kind_name,
+        kind_image,
+        pairs=pairs, memray_pairs=memray_pairs or None, build=build, subject=subject,
+        acks=None if acks is None else acks.absolute(),
     )  # fmt: skip
-    store = (history or paths.history_dir(paths.runs_dir())).absolute()
-    plan = nights.Plan(
-        worktree.repository(Path.cwd()), chosen, profile, baseline, fallback, folder.absolute(), store, seconds, options, cluster,
-        again, names,
-    )  # fmt: skip
-    result = asyncio.run(_until_signal(plan))
     found = night_report.together(result.night, result.judged)
     text = night_report.render(result.night, found)
     _write(folder, result.night, found, text)
@@ -106,6 +113,20 @@ def nightly(
     else:
         _tell(result.night, folder)
     raise typer.Exit(result.night.exit_code)
+
+
+def _measured(plan: nights.Plan, kind_name: str | None, kind_image: str | None, **given: object) -> nights.Result:
+    """The night, on a kind cluster of its own where kind is asked for and none is named: a gate makes one for each run."""
+    with ExitStack() as stack:
+        if plan.cluster == KIND and kind_name is None:
+            choice = ClusterChoice(KIND, kind_image=kind_image)
+            provider.check(choice)
+            name = f"nightly-{os.getpid()}"
+            with TerminalObserver(CliConsole(stderr=True)) as progress:
+                stack.callback(kind_kept.down, kind_kept.up(name, choice, progress))
+            kind_name = kind_kept.kind_name(name)
+        options = _options(cluster=plan.cluster, kind_name=kind_name, kind_image=kind_image, **given)
+        return asyncio.run(_until_signal(replace(plan, options=options)))
 
 
 async def _until_signal(plan: nights.Plan) -> nights.Result:
