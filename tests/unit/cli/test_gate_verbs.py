@@ -37,7 +37,7 @@ _ARMS = ("--baseline", "scenario", "--candidate", "options:workers=5")
         (("gate", "--resume", "zzz"), "no experiment 'zzz' in"),
         (("gate", "--resume", "zzz", "--seed", "3"), "--resume takes all from the experiment"),
         (("gate", "label-flip", *_ARMS, "--retry-within", "20m"), "--retry-within is about the second try of a night"),
-        (("nightly", "smoke"), "smoke does not say what decides"),
+        (("nightly", "smoke", "--profile", "quick"), "smoke does not say what decides"),
         (("nightly", "label-flip", "label-flip"), "scenario label-flip is named twice"),
         (("nightly", "--budget", "43"), "lacks a unit"),
         (("nightly", "--budget", "43s"), "less than a minute"),
