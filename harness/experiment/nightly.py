@@ -20,7 +20,7 @@ from harness.core import paths
 from harness.core.errors import ExitCode, HarnessError
 from harness.experiment import last_good
 from harness.gate.night_report import Judged, to_gate
-from harness.process import PIPE, spawn
+from harness.process import PIPE, STDOUT, spawn
 from harness.process.child import Child
 from harness.record.checks import Checks
 from harness.record.experiments import ExperimentRecord
@@ -178,7 +178,7 @@ def _with_checks(found: Judged, plan: Plan, checks: Path) -> Judged:
 
 async def _measured(command: Sequence[str], log: Path, share: float, stop: asyncio.Event) -> tuple[int, bool]:
     """The exit code of a gate, and whether its time was up; what it prints goes to `log` and to stderr."""
-    child = await spawn(command, name="gate", env=dict(os.environ), stdout=log, stderr=PIPE, kill_grace_s=10.0)
+    child = await spawn(command, name="gate", env=dict(os.environ), stdout=PIPE, stderr=STDOUT, kill_grace_s=10.0)
     told = asyncio.create_task(_relay(child, log))
     waiting = asyncio.create_task(child.wait())
     stopped = asyncio.create_task(stop.wait())
@@ -201,8 +201,8 @@ async def _measured(command: Sequence[str], log: Path, share: float, stop: async
 
 
 async def _relay(child: Child, log: Path) -> None:
-    assert child.stderr is not None
-    while line := await child.stderr.readline():
+    assert child.stdout is not None
+    while line := await child.stdout.readline():
         sys.stderr.buffer.write(line)
         sys.stderr.flush()
         await asyncio.to_thread(_append, log, line)
