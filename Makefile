@@ -8,7 +8,7 @@ BIN      := .venv/bin
 STAMP    := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup loadtest test test-kind lint bench accuracy claims clean requirements docs dashboards-up dashboards-down
+.PHONY: help setup loadtest test test-kind test-browser lint bench accuracy nightly claims clean requirements docs dashboards-up dashboards-down
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: setup ## run the tests: unit, then integration on a real control plane
 test-kind: setup ## run the tests that need a real kind cluster: Docker, kind, and a node image
 	@. ./.ci/kind-env && $(BIN)/python -m pytest tests/kind
 
+test-browser: setup ## run the tests of the pages in a real browser: Chromium
+	@$(BIN)/python -m pytest tests/browser
+
 lint: $(STAMP) ## ruff, mypy, the import contract
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -52,6 +55,10 @@ dashboards-up: $(STAMP) ## Prometheus, Grafana and Pyroscope beside the harness,
 dashboards-down: $(STAMP) ## end them
 	@$(BIN)/harness dashboards down
 
+nightly: setup ## judge HEAD against the last good commit: CLUSTER=embedded|kind GATES= BASELINE= NIGHTLY='further options'
+	@$(if $(filter kind,$(CLUSTER)),. ./.ci/kind-env &&) $(BIN)/harness nightly $(GATES) --cluster $(CLUSTER) \
+	  $(if $(KIND_NAME),--kind-name $(KIND_NAME)) $(if $(BASELINE),--baseline $(BASELINE)) $(NIGHTLY)
+
 claims: setup ## measure published cases: PROFILE=quick|full
 	@$(BIN)/harness claims --profile $(or $(PROFILE),quick)
 
@@ -67,4 +74,4 @@ requirements: $(STAMP) ## pin requirements/*.in again, with hashes
 
 clean: ## remove run output and caches in this folder, and leftovers of runs on this machine
 	@test ! -x $(BIN)/harness || $(BIN)/harness clean
-	@rm -rf runs experiments build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf runs experiments nightly build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

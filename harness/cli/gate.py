@@ -105,6 +105,12 @@ def gate(
     nightly: Annotated[
         bool, typer.Option("--nightly", help="Try an inconclusive gate once more; alert after three such nights.")
     ] = False,
+    retry_within: Annotated[
+        str | None,
+        typer.Option(
+            "--retry-within", metavar="TIME", help="Of --nightly: try again only if that can be over by then."
+        ),
+    ] = None,
     history: outputs.HistoryDir = None,
     no_history: outputs.NoHistory = False,
     junit: outputs.JUnit = None,
@@ -123,6 +129,7 @@ def gate(
     wanted = outputs.parse(junit, markdown, github, checks, acks)
     if nightly and (no_history or resume is not None):
         raise UsageError("--nightly counts nights in the history", remedy="leave out --no-history and --resume")
+    within = night.within(retry_within, nightly=nightly)
     if (rejudge is not None or self_test) and (nightly or acks is not None or wanted.wanted):
         raise UsageError("--rejudge and --self-test write no outputs", remedy="harness report EXPERIMENT writes them")
     options = RunOptions(
@@ -169,7 +176,7 @@ def gate(
             else:
                 kept = stored.find(baseline, options.out)
                 measure = functools.partial(stored_baseline.run_stored, file, options, request, kept, watcher)
-            result, nights = night.judge(measure, store, nightly=nightly)
+            result, nights = night.judge(measure, store, nightly=nightly, within=within)
     written = ExperimentRecord.open(result.experiment_id if resume is None else record.path, options.out)
     page = outputs.write_page(written)
     if json:

@@ -19,8 +19,8 @@ from harness.core import paths
 from harness.core.errors import ExitCode, HarnessError
 
 VERBS = (
-    *("run", "show", "report", "compare", "gate", "claims", "capacity", "sweep", "leak", "coldstart", "overhead"),
-    *("history", "export", "annotate", "dashboards", "profile", "scenarios", "cluster", "doctor", "clean"),
+    *("run", "show", "report", "compare", "gate", "nightly", "claims", "capacity", "sweep", "leak", "coldstart", "overhead"),
+    *("history", "export", "serve", "annotate", "dashboards", "profile", "scenarios", "cluster", "doctor", "clean"),
 )
 """Each is a module of this package with a function, or an `app` of its own, of the same name."""
 

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import typer
 
-from harness.core.errors import HarnessError
+from harness.core import units
+from harness.core.errors import HarnessError, UsageError
 from harness.gate import nights
 from harness.record.gate import Gate
 from harness.record.history import History, of_gate
 
 
-def judge(measure: Callable[[], Gate], directory: Path | None, *, nightly: bool) -> tuple[Gate, int]:
+def within(text: str | None, *, nightly: bool) -> float | None:
+    """`--retry-within` in seconds. Raises UsageError."""
+    if text is None:
+        return None
+    if not nightly:
+        raise UsageError("--retry-within is about the second try of a night", remedy="add --nightly")
+    try:
+        return units.parse(text, "seconds")
+    except ValueError as error:
+        raise UsageError(f"--retry-within: {error}", remedy="write it as --retry-within 20m") from None
+
+
+def judge(
+    measure: Callable[[], Gate], directory: Path | None, *, nightly: bool, within: float | None = None
+) -> tuple[Gate, int]:
     """The gate's result, and for how many nights in a row there has been no conclusion; 0 where nobody asks.
 
     Both gates of a night are in the history. That it cannot be written costs a warning: the gate is in its experiment.
+    With `within` the second begins only if, taking as long as the first, it is over that many seconds after the beginning.
     """
+    began = time.monotonic()
     gate = measure()
-    if nightly and nights.wants_retry(gate):
+    in_time = within is None or 2 * (time.monotonic() - began) <= within
+    if nightly and in_time and nights.wants_retry(gate):
         _remember(gate, directory, retried=True)
         gate = measure()
     _remember(gate, directory, retried=False)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from harness.cluster.choice import EMBEDDED
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.experiment.options import RunOptions
+from harness.experiment.pairs import options_of
 from harness.experiment.specs import Arm
 from harness.experiment.subjects import build
 from harness.record.gate import ArmName
@@ -31,14 +32,15 @@ def check(arms: Mapping[ArmName, Arm], options: RunOptions, scenarios: Mapping[A
                 remedy="use --cluster kind, or --cluster kubeconfig",
             )
     pods = {
-        name: build(scenarios[name].subject, arm.subject, image=arm.image).in_pod(options) for name, arm in arms.items()
+        name: build(scenarios[name].subject, arm.subject, image=arm.image).in_pod(options_of(arm, options))
+        for name, arm in arms.items()
     }
-    if any(arm.image for arm in arms.values()) and len(set(pods.values())) > 1:
+    if any(arm.image or arm.facts.kind == "git" for arm in arms.values()) and len(set(pods.values())) > 1:
         process = next(name for name, in_pod in pods.items() if not in_pod)
         raise UsageError(
             "it is a process of this machine, and the other one runs in a pod: that alone would be a difference",
             place=f"--{process} {arms[process].facts.spec}",
-            remedy="give both as images",
+            remedy="give both as images, or both as git:REVISION",
         )
 
 

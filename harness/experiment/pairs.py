@@ -133,6 +133,8 @@ def options_of(arm: Arm, options: RunOptions) -> RunOptions:
         subject_image=arm.image or options.subject_image,
         subject_env={**options.subject_env, **arm.env},
         commit=arm.facts.revision or options.commit,
+        # a checkout is on this machine; in a pod both arms would run the image of the present tree
+        subject_as="process" if arm.facts.kind == "git" else options.subject_as,
     )
 
 

@@ -16,6 +16,7 @@ from harness.record.gate import Gate
 from harness.record.history_models import HistoryDocument
 from harness.record.leak import Leak
 from harness.record.models import Experiment, Run, Show, Verdict
+from harness.record.night import Night
 from harness.record.overhead import Overhead
 from harness.record.profile_models import Profiled, ProfiledGo, ProfileDiff
 from harness.record.selftest import SelfTest
@@ -33,6 +34,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "gate.v1": Gate,
     "history.v1": HistoryDocument,
     "checks.v1": Checks,
+    "night.v1": Night,
     "compare.v1": Comparison,
     "selftest.v1": SelfTest,
     "leak.v1": Leak,

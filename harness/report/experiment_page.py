@@ -34,10 +34,13 @@ def write(record: ExperimentRecord, path: Path | None = None) -> Path:
     return html.save(target, lambda: render(record, target))
 
 
-def render(record: ExperimentRecord, path: Path) -> str:
-    """The page as text. `path` is where it will lie: links to the runs' pages are relative to it."""
+def render(record: ExperimentRecord, path: Path, links: Mapping[str, str] | None = None) -> str:
+    """The page as text. `path` is where it will lie: links to the runs' pages are relative to it.
+
+    `links` are addresses of the runs' pages by run id, where they are somewhere else.
+    """
     gate = record.gate
-    links = _links(record, path)
+    links = _links(record, path) if links is None else links
     if gate is not None:
         return gate_page.render(gate, links)
     facts = record.experiment

@@ -121,7 +121,7 @@ def assemble(template: str, timeline: Timeline, figures: Sequence[Chart], **cont
         scripts=[script for script, _ in scripts],
         policy=f"default-src 'none'; script-src {' '.join(digest for _, digest in scripts)}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'",
-        payload=_payload(timeline, figures),
+        payload=payload(timeline, figures),
         clean=results.clean,
         **content,
     )  # fmt: skip
@@ -184,7 +184,7 @@ def _charts(record: RunRecord) -> dict[str, list[Chart]]:
     }  # fmt: skip
 
 
-def _payload(timeline: Timeline, drawn: Sequence[Chart]) -> Markup:
+def payload(timeline: Timeline, drawn: Sequence[Chart]) -> Markup:
     """What the page's script draws, as JSON that cannot end its script element."""
     figures: dict[str, Any] = {
         chart.id: {"data": chart.traces, "layout": chart.layout, "timeline": chart.timeline}

@@ -1,1 +1,1 @@
-"""What a browser or a Prometheus asks the harness for: the live exporter of a run."""
+"""What a browser, a Prometheus or a Grafana asks of the harness: pages, the live exporter, annotations, the stack beside it."""

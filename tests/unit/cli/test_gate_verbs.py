@@ -36,13 +36,19 @@ _ARMS = ("--baseline", "scenario", "--candidate", "options:workers=5")
         (("gate", "label-flip", "--rejudge", "zzz"), "--rejudge takes all from the experiment"),
         (("gate", "--resume", "zzz"), "no experiment 'zzz' in"),
         (("gate", "--resume", "zzz", "--seed", "3"), "--resume takes all from the experiment"),
+        (("gate", "label-flip", *_ARMS, "--retry-within", "20m"), "--retry-within is about the second try of a night"),
+        (("nightly", "smoke", "--profile", "quick"), "smoke does not say what decides"),
+        (("nightly", "label-flip", "label-flip"), "scenario label-flip is named twice"),
+        (("nightly", "--budget", "43"), "lacks a unit"),
+        (("nightly", "--budget", "43s"), "less than a minute"),
+        (("nightly", "--profile", "nothing"), "nothing"),
         (("compare", "zzz", "yyy"), "no run 'zzz' here"),
         (("compare", "options:workers=5", "scenario"), "'options:workers=5' is a subject to be measured"),
     ],
 )  # fmt: skip
 def test_bad_usage(arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(command_line(("gate", "compare")), arguments)
+    done = CliRunner().invoke(command_line(("gate", "nightly", "compare")), arguments)
     assert isinstance(done.exception, UsageError), done.output
     assert message in str(done.exception)
     assert not list(tmp_path.glob("**/experiment.json"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.cluster.choice import ClusterChoice
@@ -58,6 +60,20 @@ def test_a_pod_and_a_process_are_not_compared(provider: str, baseline: str) -> N
 
 def test_arms_without_images_are_nobodys_business_here() -> None:
     check(arms("command:sh -c x", "scenario"), "kind")
+
+
+def test_revisions_are_processes_here_on_every_cluster() -> None:
+    """In a pod both would run the image of the present tree, whatever was checked out."""
+    found = arms("git:main", "git:HEAD")
+    for arm in found.values():
+        revision = replace(arm, subject=None)
+        assert options_of(revision, RunOptions(out=FLIP.path, cluster=ClusterChoice("kind"))).subject_as == "process"
+    check(found, "kind")
+    plain = {name: replace(arm, subject=None) for name, arm in found.items()}
+    check(plain, "kind")
+    check({**plain, "candidate": arms("scenario", "scenario")["candidate"]}, "embedded")
+    with pytest.raises(UsageError, match="it is a process of this machine, and the other one runs in a pod"):
+        check({**plain, "candidate": arms("scenario", "scenario")["candidate"]}, "kind")
 
 
 def test_the_id_of_a_local_image_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

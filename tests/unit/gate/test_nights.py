@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from harness.cli import night
+from harness.core.errors import UsageError
 from harness.gate import checks, github, junit, nights
 from harness.gate.acks import NONE
 from harness.record.checks import Checks
@@ -22,7 +26,9 @@ class Nights:
         self.directory = directory
         self.number = 0
 
-    def call(self, *verdicts: str, nightly: bool = True, **facts: Any) -> tuple[Checks, int]:
+    def call(
+        self, *verdicts: str, nightly: bool = True, within: float | None = None, **facts: Any
+    ) -> tuple[Checks, int]:
         """One call of the gate, and how many of the verdicts it took."""
         left = list(verdicts)
 
@@ -32,7 +38,7 @@ class Nights:
                 left.pop(0), experiment_id=f"e{self.number}", started_at=STARTED + timedelta(hours=self.number), **facts
             )
 
-        result, count = night.judge(measure, self.directory, nightly=nightly)
+        result, count = night.judge(measure, self.directory, nightly=nightly, within=within)
         found = checks.together([checks.of_gate(result, NONE)], NONE)
         return nights.apply(found, count), len(verdicts) - len(left)
 
@@ -44,6 +50,21 @@ def test_one_retry_decides_the_night(tmp_path: Path) -> None:
     assert Nights(tmp_path / "b").call("pass", "regress")[1] == 1
     assert Nights(tmp_path / "c").call("inconclusive", "pass", nightly=False)[1] == 1
     assert Nights(tmp_path / "d").call("inconclusive", "pass", interrupted=True, exit_code=130)[1] == 1
+
+
+def test_the_second_try_begins_only_if_it_can_be_over_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((0.0, 601.0, 0.0, 599.0))
+    monkeypatch.setattr(night, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert Nights(tmp_path / "a").call("inconclusive", "pass", within=1200.0)[1] == 1
+    assert Nights(tmp_path / "b").call("inconclusive", "pass", within=1200.0)[1] == 2
+
+
+@pytest.mark.parametrize(("text", "nightly", "says"), [("20", True, "lacks a unit"), ("20m", False, "add --nightly")])
+def test_a_time_for_the_second_try_is_checked(text: str, nightly: bool, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        night.within(text, nightly=nightly)
+    assert night.within("20m", nightly=True) == 1200.0
+    assert night.within(None, nightly=False) is None
 
 
 def test_a_gate_that_can_decide_nothing_is_not_measured_again(tmp_path: Path) -> None:

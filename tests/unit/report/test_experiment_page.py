@@ -10,7 +10,6 @@ from typing import Any
 
 import plotly.graph_objects
 import pytest
-import report_hostile
 from typer.testing import CliRunner
 
 from harness.cli import outputs
@@ -20,7 +19,7 @@ from harness.record.experiments import ExperimentRecord
 from harness.record.gate import Blamed, Difference, Gate, GateEnvironment, GatePair, PairValue, Primary
 from harness.record.models import Experiment, ExperimentArm, ExperimentRun
 from harness.report import experiment_page, pairs_chart
-from tests import ci_gates, records
+from tests import ci_gates, records, report_hostile
 
 MIB = 2**20
 NASTY = f"{report_hostile.SCRIPT}{report_hostile.LINK}{report_hostile.ESCAPE}"

@@ -14,13 +14,12 @@ from typing import Any
 
 import plotly.graph_objects
 import pytest
-import report_hostile
 
 from harness.core.errors import EnvironmentFault
 from harness.record.models import Verdict
 from harness.record.reader import RunRecord
 from harness.report import html as page
-from tests import records
+from tests import records, report_hostile
 
 LOADS = {"src", "srcset", "poster", "data", "background", "action", "formaction"}
 
