@@ -74,13 +74,13 @@ def is_ready(obj: dict[str, Any]) -> bool:
 
 
 async def quiet(run: Running) -> None:
-    """Wait until no queue has handed out anything between looks, and summaries have had their half second."""
+    """Wait until nothing has been queued or done for longer than the half second that summaries wait."""
     last: list[float] = []
 
     async def rested() -> bool:
         numbers = await run.numbers()
         last.append(sum(value for name, value in numbers.items() if name.startswith("workqueue_")))
-        return len(last) > 20 and len(set(last[-20:])) == 1
+        return len(last) > 11 and len(set(last[-11:])) == 1
 
     await until(rested, "it does not come to rest")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from harness.controllers.fleet import names, summary
 from harness.controllers.fleet.caches import BY_BUNDLE, bundle_key_of, repo_key_of
-from harness.controllers.fleet.context import Context, is_deleted, on_change, unless_partial, wants_reconcile
+from harness.controllers.fleet.context import Context, is_deleted, is_gone, on_change, unless_partial, wants_reconcile
 from harness.controllers.fleet.helm import Helm, Release
 from harness.controllers.fleet.manifest import Manifests
 from harness.controllers.fleet.mapping import Mapping
@@ -40,6 +40,8 @@ class BundleController:
         self.controller: Controller = context.controller("bundle", self.reconcile, flow_of=self._flow_of)
         queue = self.controller.queue
         on_change(self._caches.bundles, wants_reconcile, lambda event: queue.add(key_of(event.obj)))
+        # Not only in the reconcile: that may be another shard's, and the selectors are of all Bundles.
+        on_change(self._caches.bundles, is_gone, lambda event: self._selectors.forget_bundle(key_of(event.obj)))
         deployments = self._caches.deployments
         state = unless_partial(_state_differs, whole=deployments.whole)
         on_change(deployments, lambda event: _not_our_own(event) and state(event), self._queue_bundle)

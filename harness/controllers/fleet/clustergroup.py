@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.controllers.fleet import summary
-from harness.controllers.fleet.context import SUMMARY_DELAY_S, Context, is_deleted, on_change, wants_reconcile
+from harness.controllers.fleet.context import SUMMARY_DELAY_S, Context, is_deleted, is_gone, on_change, wants_reconcile
 from harness.controllers.runtime.controller import DONE, Controller, Result
 from harness.controllers.runtime.informer import Event
 from harness.controllers.runtime.resources import key_of, labels_of, namespace_of
@@ -21,6 +21,7 @@ class ClusterGroupController:
         self.controller: Controller = context.controller("clustergroup", self.reconcile)
         queue = self.controller.queue
         on_change(self._groups, wants_reconcile, lambda event: queue.add(key_of(event.obj)))
+        on_change(self._groups, is_gone, lambda event: self._selectors.forget_group(key_of(event.obj)))
         on_change(self._clusters, _counts, self._queue_groups)
 
     def _queue_groups(self, event: Event) -> None:
@@ -35,7 +36,6 @@ class ClusterGroupController:
         """Write the status of one ClusterGroup."""
         group = self._groups.store.get(key)
         if group is None or is_deleted(group):
-            self._selectors.forget_group(key)
             return DONE
         selector = self._selectors.of_group(group)
         inside = [

@@ -61,6 +61,11 @@ def is_deleted(obj: Object | None) -> bool:
     return obj is None or "deletionTimestamp" in obj["metadata"]
 
 
+def is_gone(event: Event) -> bool:
+    """Whether the object is there no more."""
+    return event.new is None
+
+
 def wants_reconcile(event: Event) -> bool:
     """Whether a change concerns more than the status: created, deleted, on its way out, another spec or other labels.
 
