@@ -35,14 +35,18 @@ from tests.integration.fleet_objects import (
 pytestmark = pytest.mark.cluster
 
 PAYLOAD = 20_000
-RANDOM = random.Random(1).randbytes(PAYLOAD // 2).hex()
 BUNDLES = 8
+
+
+def text(seed: int = 0) -> str:
+    """What is compressed to about half and no further, as answers of the API server are."""
+    return random.Random(seed).randbytes(PAYLOAD // 2).hex()
 
 
 async def with_bundles(api: Api, namespace: str) -> None:
     """Bundles that are there when the controller starts, so that they come in its first list."""
     for number in range(BUNDLES):
-        resources = [{"name": "a.yaml", "content": manifest("config", RANDOM)}]
+        resources = [{"name": "a.yaml", "content": manifest("config", text(number))}]
         body = {"apiVersion": BUNDLE.api_version, "kind": "Bundle", "metadata": {"name": f"b{number}"}}
         await api.create(BUNDLE, body | {"spec": {"resources": resources, "targets": [OTHER]}}, namespace)
 
@@ -54,7 +58,7 @@ def reads(run: Running) -> int:
 
 @pytest.mark.parametrize(
     ("mode", "size", "first", "again"),
-    [("full", 100, 0, 0), ("metadata", 100, 1, 1), ("adaptive", 100, 1, 0), ("adaptive", 2, 1, 1)],
+    [("full", 100, 0, 0), ("metadata", 100, 1, 1), ("adaptive", 100, 1, 0)],
 )
 def test_what_is_kept_of_bundles_is_seen_in_bytes_and_reads(
     embedded: EmbeddedCluster, tmp_path: Path, mode: str, size: int, first: int, again: int
@@ -68,15 +72,13 @@ def test_what_is_kept_of_bundles_is_seen_in_bytes_and_reads(
             await quiet(run)
             collection = [seen for seen in run.proxy.of("bundles") if seen.path.endswith("/bundles")]
             lists = [seen for seen in collection if "watch" not in seen.query and "labelSelector" not in seen.query]
-            # Hexadecimal digits are compressed to about half.
             assert (sum(seen.bytes for seen in lists) > BUNDLES * PAYLOAD / 3) == (mode == "full")
             assert {"PartialObjectMetadata" in seen.accept for seen in collection} == {mode != "full"}
             before = reads(run)
             assert before >= first * BUNDLES if first else before == 0
             await label(run, "c", env="still-none")  # every Bundle is queued
             await quiet(run)
-            least = BUNDLES - (size if mode == "adaptive" else 0)  # those it holds may be met first
-            assert reads(run) - before >= least if again else reads(run) == before
+            assert reads(run) - before >= BUNDLES if again else reads(run) == before
             held = (await run.numbers())['fleet_cached_objects{kind="bundles.fleet.cattle.io"}']
             assert held == {"full": BUNDLES, "adaptive": min(size, BUNDLES)}.get(mode, 0)
             await remove_clusters(run)
@@ -132,9 +134,9 @@ def test_a_manifest_is_in_every_copy_or_read_by_name_and_deployed_either_way(
         switches = f"--manifest={place}", "--agent=apply", "--workers.agent=2"
         async with controller(embedded, tmp_path, "fleet", *switches) as run:
             target = await cluster(run, "c", env="prod")
-            await bundle(run, "b", PROD, manifest("one", RANDOM), manifest("two", "first"))
+            await bundle(run, "b", PROD, manifest("one", text()), manifest("two", "first"))
             await until(there_are(run, 1))
-            assert await texts(run, target) == {"one": RANDOM, "two": "first"}
+            assert await texts(run, target) == {"one": text(), "two": "first"}
             (found,) = await deployed(run)
             assert ("fleet.cattle.io/manifest" in (found["metadata"].get("annotations") or {})) == (
                 place == "annotation"
@@ -144,8 +146,8 @@ def test_a_manifest_is_in_every_copy_or_read_by_name_and_deployed_either_way(
             watched = sum(seen.bytes for seen in run.proxy.of("bundledeployments") if "watch" in seen.query)
             assert (watched > PAYLOAD / 3) == (place == "annotation")
             if place == "secret":
-                text = (await run.api.get(SECRET, "b", target))["data"]["manifest"]
-                assert base64.b64decode(text).decode().count("ConfigMap") == 2
+                kept = (await run.api.get(SECRET, "b", target))["data"]["manifest"]
+                assert base64.b64decode(kept).decode().count("ConfigMap") == 2
 
             resources = [{"name": "0.yaml", "content": manifest("two", "second")}]
             await run.api.merge_patch(BUNDLE, "b", {"spec": {"resources": resources}}, run.namespace)
@@ -189,8 +191,8 @@ def test_what_cannot_be_applied_is_said_in_the_status(embedded: EmbeddedCluster,
 
 
 async def with_secrets(api: Api, namespace: str) -> None:
-    payload = base64.b64encode(b"x" * 30_000).decode()
-    for begin in range(0, 600, 20):
+    payload = base64.b64encode(b"x" * 90_000).decode()
+    for begin in range(0, 200, 20):
         await asyncio.gather(
             *(
                 api.create(
@@ -204,13 +206,13 @@ async def with_secrets(api: Api, namespace: str) -> None:
 
 
 def test_trim_returns_to_the_kernel_what_nobody_holds(embedded: EmbeddedCluster, tmp_path: Path) -> None:
-    """24 MB of Secrets are cached, then deleted: without `trim` the C library keeps their memory for later."""
+    """24 MB in 200 Secrets are cached, then deleted: without `trim` the C library keeps their memory for later."""
 
     async def left(mode: str) -> float:
         async with controller(embedded, tmp_path, "fleet", f"--reclaim={mode}", before=with_secrets) as run:
             cached = 'fleet_cached_objects{kind="secrets"}'
             before = await run.numbers()
-            assert before[cached] == 600
+            assert before[cached] == 200
             await run.api.delete_collection(SECRET, namespace=run.namespace)
 
             async def rested() -> bool:

@@ -43,7 +43,7 @@ def test_a_fair_queue_does_not_leave_work_behind_that_which_turns_out_to_be_none
     async def scenario() -> None:
         async with controller(embedded, tmp_path, "fleet", f"--queue={order}", "--workers.bundle=1") as run:
             await cluster(run, "c", env="none")
-            for number in range(25):
+            for number in range(12):
                 await bundle(run, f"idle-{number:02d}", OTHER)
             await bundle(run, "wanted", PROD)
             await quiet(run)
@@ -52,9 +52,9 @@ def test_a_fair_queue_does_not_leave_work_behind_that_which_turns_out_to_be_none
             await until(there_are(run, 1))
             names = [name for method, name, _ in bundles_asked(run, since) if method == "PATCH"]
             before = set(names[: names.index("wanted")])
-            assert len(before) <= 1 if order == "fair" else len(before) == 25, names
+            assert len(before) <= 1 if order == "fair" else len(before) == 12, names
             await quiet(run)  # and the others have had their turn
-            assert len({name for _, name, _ in bundles_asked(run, since)}) == 26
+            assert len({name for _, name, _ in bundles_asked(run, since)}) == 13
             await remove_clusters(run)
 
     asyncio.run(scenario())
