@@ -46,8 +46,11 @@ def _all(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     yield from _startup(facts)
     yield from _load(facts)
     yield from _self_audit(facts)
-    yield from _audit(facts)
-    yield from _subject_metrics(facts)
+    audited = dict(_audit(facts))
+    yield from audited.items()
+    told = list(_subject_metrics(facts))
+    yield from told
+    yield "conflicts.per_reconcile", _per_reconcile(audited["writes.conflict"], dict(told)["reconciles.total"])
     yield from _overhead(facts)
 
 
@@ -353,6 +356,14 @@ def _audit(facts: Facts) -> Iterator[tuple[str, Outcome]]:
 
 def _unjudged(facts: Facts) -> int:
     return sum(int(event.get("unjudged_writes") or 0) for event in facts.record.events("audit"))
+
+
+def _per_reconcile(conflicts: Outcome, reconciles: Outcome) -> Outcome:
+    if conflicts[0] is None or reconciles[0] is None:
+        return None, conflicts[1] if conflicts[0] is None else reconciles[1]
+    if not reconciles[0]:
+        return None, "nothing was reconciled"
+    return conflicts[0] / reconciles[0], None
 
 
 def _subject_metrics(facts: Facts) -> Iterator[tuple[str, Outcome]]:

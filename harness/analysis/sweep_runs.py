@@ -14,6 +14,7 @@ from harness.record.sweep import SweepRun
 THROUGHPUT = "throughput"
 SHOWN = (
     "writes.conflict",
+    "conflicts.per_reconcile",
     "queue.depth.max",
     "tasks.peak",
     "memory.rss.peak",

@@ -32,6 +32,11 @@ _KEPT = (
     b"calibrated_truth_",  # what the reference controller of that name knows of itself: see docs/accuracy.md
     b"kserve_",  # what the reference controllers tell of their switches
     b"watcher_",
+    b"fleet_objects_",  # not those by Bundle: metrics=unbounded makes thousands of them
+    b"fleet_selectors_",
+    b"fleet_reads_",
+    b"fleet_cached_",
+    b"fleet_reclaims_",
     b"tokio_",
 )
 _TOKIO_TASKS = re.compile(r"tokio_(\w+_)?((live|alive|active)_tasks(_count)?|tasks_(live|alive|active))")

@@ -111,6 +111,8 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("writes.total", "count", "writes of the subject, by the API server's audit log", "lower", "audit"),
     Metric("writes.noop", "count", "writes of the subject that changed nothing (same resourceVersion)", "lower", "audit"),
     Metric("writes.conflict", "count", "writes of the subject refused with 409", "lower", "audit"),
+    Metric("conflicts.per_reconcile", "ratio", "writes of the subject refused with 409 over the reconciles it counted", "lower",
+           "audit"),
     Metric("reconciles.total", "count", "reconciles the subject counted", "none", "metrics"),
     Metric("queue.depth.max", "count", "work items waiting over all queues, highest sample", "lower", "metrics"),
     Metric("metrics.series", "count", "series on the subject's /metrics, last scrape", "lower", "metrics"),

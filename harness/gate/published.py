@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.core import metrics
+from harness.gate.published_curves import CURVES, CurveSpec
 from harness.record.gate import Scale
+
+__all__ = ["CASES", "CURVES", "Case", "CurveSpec", "Kind", "Stated", "chosen", "rows", "unit_of"]
 
 Kind = Literal["change", "about", "killed", "alerted"]
 """`change`: a metric falls by so much. `about`: it changes by about so much. `killed`: off is OOM-killed, on is not.
@@ -63,8 +66,18 @@ _FLIP = ("latency.flip.max", "latency.deployed.max", "completeness.BundleDeploym
 _FLEET_1, _FLEET_2 = "row 1: Fleet, cache and memory", "row 2: Fleet, 300 GitRepos"
 _AGENT = "row 3: Fleet agent concurrency"
 _KUBE_RS, _KSERVE = "row 4: kube-rs watcher, 0.91 against 0.92", "row 5: KServe"
-_ALL = {"cache.Secret": "full", "options.index": "off", "status_patch": "always", "event_mapping": "all"}
-_FEWER = {"cache.Secret": "none", "options.index": "on", "status_patch": "changed", "event_mapping": "matching"}
+_ALL = {
+    "cache.Secret": "full", "options.cache.Bundle": "full", "options.index": "off", "options.manifest": "annotation",
+    "options.helm_cache": "leaking", "options.metrics": "unbounded", "options.conflict": "retry",
+    "options.selector_cache": "off", "status_patch": "always", "event_mapping": "all",
+}  # fmt: skip
+_FEWER = {
+    "cache.Secret": "none", "options.cache.Bundle": "metadata", "options.index": "on", "options.manifest": "secret",
+    "options.helm_cache": "bounded", "options.metrics": "bounded", "options.conflict": "requeue",
+    "options.selector_cache": "on", "status_patch": "changed", "event_mapping": "matching",
+}  # fmt: skip
+_FLIP_SCENARIO_HAS = ("options.index", "status_patch", "event_mapping")
+"""What row 2 is about, and what it is measured under when it is not what is measured."""
 _SMOKE_QUICK = {
     "secrets": "1000", "repos": "10", "bundles_per_repo": "5", "clusters": "4", "flips": "4",
 }  # fmt: skip
@@ -79,7 +92,9 @@ _FLIPS = "the published number of objects in the full profile; the limit is far 
 
 def _switch(row: int, scenario: str, name: str, off: str, on: str, *stated: Stated, source: str) -> Case:
     """One switch alone, all others as they are in the headline's `off`."""
-    others = {key: value for key, value in _ALL.items() if key != name and (scenario == "smoke" or "cache" not in key)}
+    others = {
+        key: value for key, value in _ALL.items() if key != name and (scenario == "smoke" or key in _FLIP_SCENARIO_HAS)
+    }
     return Case(
         id=f"{row}-{name}", row=row, scenario=scenario, subject="fleet", off={name: off}, on={name: on}, stated=stated,
         source=source, limit="512Mi", payload="Secrets of 2 to 5 KB" if scenario == "smoke" else "3,000 Bundles",
@@ -102,14 +117,37 @@ CASES: tuple[Case, ...] = (
     _switch(1, "smoke", "cache.Secret", "full", "none",
             Stated("Secrets kept out of the cache take less memory", "no figure for it alone", "memory.rss.settled", None),
             source=_FLEET_1),
+    _switch(1, "smoke", "options.cache.Bundle", "full", "metadata",
+            Stated("a metadata-only watch of Bundles takes less memory", "no figure for it alone", "memory.rss.settled", None),
+            source=_FLEET_1),
+    _switch(1, "smoke", "options.manifest", "annotation", "secret",
+            Stated("manifests in Secrets instead of annotations take less memory", "no figure for it alone",
+                   "memory.rss.settled", None), source=_FLEET_1),
+    _switch(1, "smoke", "options.helm_cache", "leaking", "bounded",
+            Stated("a Helm cache that does not leak takes less memory", "no figure for it alone", "memory.rss.settled", None),
+            source=_FLEET_1),
+    _switch(1, "smoke", "options.metrics", "unbounded", "bounded",
+            Stated("metrics that do not grow without bound are fewer series", "no figure for it alone", "metrics.series", None),
+            source=_FLEET_1),
+    _switch(1, "smoke", "options.conflict", "retry", "requeue",
+            Stated("to requeue after a conflict instead of retrying in place is faster", "no figure for it alone",
+                   "latency.deployed.p99", None), source=_FLEET_1),
+    _switch(1, "smoke", "options.reclaim", "none", "trim",
+            Stated("to reclaim memory at rest takes less of it (the article's outlook)", "no figure", "memory.rss.settled",
+                   None), source=_FLEET_1),
+    _switch(1, "smoke", "options.cache.BundleDeployment", "full", "adaptive",
+            Stated("a cache that keeps what is read often takes less memory (the article's outlook)", "no figure",
+                   "memory.rss.settled", None), source=_FLEET_1),
     _switch(1, "smoke", "options.index", "off", "on",
             Stated("an index instead of a look at all objects is faster", "no figure for it alone", "latency.deployed.p99",
                    None), source=_FLEET_1),
     Case(
         id="2-all", row=2, scenario="label-flip", subject="fleet", quick=_FLIP_QUICK, source=_FLEET_2,
-        off={"status_patch": "always", "event_mapping": "all"}, on={"status_patch": "changed", "event_mapping": "matching"},
+        off={"status_patch": "always", "event_mapping": "all", "options.selector_cache": "off"},
+        on={"status_patch": "changed", "event_mapping": "matching", "options.selector_cache": "on"},
         stated=(
-            Stated("comparing before patching and queueing fewer Bundles brings a flip from 2 minutes to under 1",
+            Stated("comparing before patching, queueing fewer Bundles and keeping parsed selectors bring a flip from 2 minutes "
+                   "to under 1",
                    "2 minutes to under 1", "latency.flip.max", -0.50),
             Stated("most status patches were empty", "many of them empty", "writes.noop", None, scale="absolute"),
         ),
@@ -121,6 +159,12 @@ CASES: tuple[Case, ...] = (
                    "latency.flip.max", None), source=_FLEET_2),
     _switch(2, "label-flip", "event_mapping", "all", "matching",
             Stated("queueing only the Bundles that match makes a flip faster", "no figure for it alone",
+                   "latency.flip.max", None), source=_FLEET_2),
+    _switch(2, "label-flip", "options.selector_cache", "off", "on",
+            Stated("keeping parsed label selectors makes a flip faster", "no figure for it alone", "latency.flip.max", None),
+            source=_FLEET_2),
+    _switch(2, "label-flip", "options.queue", "fifo", "fair",
+            Stated("a fair queue brings a flip to the Bundles it concerns before those it does not", "no figure",
                    "latency.flip.max", None), source=_FLEET_2),
     Case(
         id="3-goroutines", row=3, scenario="native-secrets-8k", subject="native-go", source=_AGENT,
@@ -134,7 +178,10 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         id="3-tasks", row=3, scenario="smoke", subject="fleet", source=_AGENT, off={"workers": "1"}, on={"workers": "401"},
-        common={"secrets": "100", "repos": "5", "bundles_per_repo": "2", "clusters": "2", "flips": "2"},
+        common={
+            "secrets": "100", "repos": "5", "bundles_per_repo": "2", "clusters": "2", "flips": "2",
+            "options.workers.clustergroup": "1", "options.workers.imagescan": "1",
+        },
         stated=(
             Stated("2,000 goroutines that wait take about 4 MB of stack", "2 KB each", "memory.rss.idle", 4e6,
                    kind="about", scale="absolute"),
@@ -142,6 +189,16 @@ CASES: tuple[Case, ...] = (
         limit="512Mi", payload="none: what is compared waits before any load",
         chosen="400 more workers in each of five controllers are 2,000 more asyncio tasks; the limit never matters",
         headline=False, must_have=_FLIP, other_runtime=True,
+    ),
+    Case(
+        id="3-shards", row=3, scenario="label-flip", subject="fleet", source=_AGENT, off={"options.shards": "1"},
+        on={"options.shards": "2"}, common={"status_patch": "always", "event_mapping": "all"},
+        stated=(
+            Stated("to scale out beside the workers makes a flip faster", "no figure", "latency.flip.max", None),
+        ),
+        limit="512Mi", payload="300 GitRepos of 10 Bundles, one of them selects the label",
+        chosen="two shards for the two cores that the project measures on; the limit is far above what both together need",
+        headline=False, must_have=_FLIP,
     ),
     Case(
         id="4-native", row=4, scenario="native-watcher-init", subject="native-rust", source=_KUBE_RS,
@@ -255,78 +312,6 @@ CASES: tuple[Case, ...] = (
         ),
         limit="512Mi", payload="Secrets of 2 to 5 KB", chosen="as above, with a controller of Secrets in the one arm",
         headline=False,
-    ),
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class CurveSpec:
-    """One metric over one parameter; for each line its settings. One run for each point."""
-
-    id: str
-    row: int
-    title: str
-    scenario: str
-    x: str
-    points: tuple[int, ...]
-    metric: str
-    lines: Mapping[str, Mapping[str, str]]
-    common: Mapping[str, str] = field(default_factory=dict)
-    also: Mapping[str, int] = field(default_factory=dict)
-    """Parameters that follow x, and their factor: `handed_on` is twice `secrets`."""
-
-    def sets(self, line: str, x: int) -> dict[str, str]:
-        """All values of one point."""
-        follow = {name: str(factor * x) for name, factor in self.also.items()}
-        return {**self.common, **self.lines[line], self.x: str(x), **follow}
-
-
-CURVES: tuple[CurveSpec, ...] = (
-    CurveSpec(
-        "2-repos", 2, "Latency of a flip over the number of GitRepos", "label-flip", "repos", (1, 30, 100, 300),
-        "latency.flip.max",
-        {
-            "always, all": {"status_patch": "always", "event_mapping": "all"},
-            "changed, matching": {"status_patch": "changed", "event_mapping": "matching"},
-        },
-    ),
-    CurveSpec(
-        "3-latency", 3, "Latency of a flip over the number of workers", "label-flip", "workers",
-        (1, 5, 10, 50, 100, 200, 500), "latency.flip.max",
-        {"status_patch=always, event_mapping=all": {"status_patch": "always", "event_mapping": "all"}},
-        common={"repos": "100"},
-    ),
-    CurveSpec(
-        "3-memory", 3, "Resident memory over the number of workers of each of five controllers", "label-flip", "workers",
-        (1, 50, 100, 200, 500), "memory.rss.settled", {"asyncio": {}}, common={"repos": "30"},
-    ),
-    CurveSpec(
-        "4-peak", 4, "Peak memory over the number of Secrets that are there at the start", "watcher-init", "secrets",
-        (2000, 8000, 20000), "memory.cgroup.peak",
-        {
-            "buffered": {}, "streaming": {"initial_list": "streaming"},
-            "watch_list": {"initial_list": "streaming", "watch_list": "on"},
-        },
-        also={"handed_on": 2},
-    ),
-    CurveSpec(
-        "4-native-peak", 4, "Peak memory over the number of Secrets that are there at the start, in Rust",
-        "native-watcher-init", "secrets", (2000, 8000, 20000), "memory.cgroup.peak",
-        {"0.91": {"kube": "0.91"}, "current": {}, "current, watch_list": {"watch_list": "on"}}, also={"handed_on": 2},
-    ),
-    CurveSpec(
-        "5-native-go", 5, "Memory over the number of Secrets, in Go", "native-secrets-8k", "secrets",
-        (0, 1000, 4000, 8000, 16000), "memory.cgroup.settled",
-        {"cache=all": {}, "DisableFor": _GO_BY_NAME},
-    ),
-    CurveSpec(
-        "5-native-rust", 5, "Memory over the number of Secrets, in Rust", "native-watcher-init", "secrets",
-        (1000, 4000, 8000, 16000), "memory.cgroup.settled", {"reflector": {"store": "on"}}, also={"handed_on": 2},
-    ),
-    CurveSpec(
-        "5-memory", 5, "Memory over the number of Secrets, by access mode", "kserve-secrets-8k", "secrets",
-        (0, 1000, 4000, 8000, 16000), "memory.cgroup.settled",
-        {"cache": {"mode": "cache"}, "get": {"mode": "get"}, "auto": {"mode": "auto"}}, common={"memory_limit": "1Gi"},
     ),
 )  # fmt: skip
 

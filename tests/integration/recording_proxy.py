@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,8 @@ class Seen:
     status: int = 0
     bytes: int = 0
     at: float = field(default_factory=time.monotonic)
+    agent: str = ""
+    """What the client calls itself."""
 
 
 class RecordingProxy:
@@ -43,6 +45,8 @@ class RecordingProxy:
         config = yaml.safe_load(kubeconfig.read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         self.requests: list[Seen] = []
+        self.before: Callable[[Seen], Awaitable[None]] | None = None
+        """Called with each request before it is passed on."""
         self._config = config
         self._server = cluster["server"]
         self._ssl = ssl.create_default_context(cafile=cluster["certificate-authority"])
@@ -75,7 +79,10 @@ class RecordingProxy:
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         seen = Seen(request.method, request.path, dict(request.query), request.headers.get("Accept", ""))
+        seen.agent = request.headers.get("User-Agent", "")
         self.requests.append(seen)
+        if self.before is not None:
+            await self.before(seen)
         for name, event in self._hold.items():
             if name in seen.query:
                 await event.wait()

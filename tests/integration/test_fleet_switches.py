@@ -64,11 +64,11 @@ def test_qps_and_burst_bound_what_it_asks_for(embedded: EmbeddedCluster, tmp_pat
         async with controller(embedded, tmp_path, "fleet", "--qps=2", "--burst=1") as run:
 
             async def all_watches() -> bool:
-                return sum("watch" in seen.query for seen in run.proxy.requests) == 7
+                return sum("watch" in seen.query for seen in run.proxy.requests) == 9
 
             await until(all_watches)
             requests = run.proxy.requests
-            assert len(requests) >= 14  # a list and a watch of each of seven kinds
+            assert len(requests) >= 18  # a list and a watch of each of nine kinds
             late_s = 3.0  # that the first request may come after the first token was there
             for number, seen in enumerate(requests, 1):
                 assert number <= 1 + 2 * (seen.at - requests[0].at + late_s)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from harness.controllers.fleet import names, summary
 from harness.controllers.fleet.caches import BY_CLUSTER, cluster_key_of
-from harness.controllers.fleet.context import SUMMARY_DELAY_S, Context, is_deleted, on_change, wants_reconcile
+from harness.controllers.fleet.context import (
+    SUMMARY_DELAY_S,
+    Context,
+    is_deleted,
+    on_change,
+    unless_partial,
+    wants_reconcile,
+)
 from harness.controllers.runtime.client import ApiError
 from harness.controllers.runtime.controller import DONE, Controller, Result
 from harness.controllers.runtime.informer import Event
@@ -21,7 +28,8 @@ class ClusterController:
         self.controller: Controller = context.controller("cluster", self.reconcile)
         queue = self.controller.queue
         on_change(self._caches.clusters, wants_reconcile, lambda event: queue.add(key_of(event.obj)))
-        on_change(self._caches.deployments, _counts, self._queue_summary)
+        counts = unless_partial(_counts, whole=self._caches.deployments.whole)
+        on_change(self._caches.deployments, counts, self._queue_summary)
         on_change(self._caches.namespaces, lambda event: event.new is None, self._queue_owner)
 
     def _queue_summary(self, event: Event) -> None:
@@ -43,7 +51,7 @@ class ClusterController:
         namespace = status.get("namespace") or names.cluster_namespace(str(namespace_of(cluster)), name_of(cluster))
         if self._caches.namespaces.store.get(namespace) is None:
             await self._create_namespace(namespace, cluster)
-        total = summary.of_deployments(self._caches.deployments.store.by_index(BY_CLUSTER, key))
+        total = summary.of_deployments(await self._caches.deployments.find(BY_CLUSTER, key))
         fields = summary.status_fields(status, total, "readyBundles")
         await self._status.write(cluster, {"namespace": namespace, **fields})
         return DONE

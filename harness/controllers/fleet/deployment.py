@@ -15,7 +15,7 @@ class DeploymentController:
     """Keys are those of BundleDeployments."""
 
     def __init__(self, context: Context) -> None:
-        self._store = context.caches.deployments.store
+        self._deployments = context.caches.deployments
         self._status = context.status_writer(context.caches.deployments)
         self.controller: Controller = context.controller("bundledeployment", self.reconcile)
         queue = self.controller.queue
@@ -23,7 +23,7 @@ class DeploymentController:
 
     async def reconcile(self, key: str) -> Result:
         """Report the wanted deployment as applied and ready."""
-        deployment = self._store.get(key)
+        deployment = await self._deployments.get(key)
         if deployment is None or is_deleted(deployment):
             return DONE
         await self._status.write(deployment, applied(self._status.latest(deployment)))

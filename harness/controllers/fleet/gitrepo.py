@@ -10,7 +10,15 @@ import logging
 
 from harness.controllers.fleet import names, summary
 from harness.controllers.fleet.caches import BY_CREDENTIALS, BY_REPO, repo_key_of, secret_key_of
-from harness.controllers.fleet.context import SUMMARY_DELAY_S, Context, is_deleted, now, on_change, wants_reconcile
+from harness.controllers.fleet.context import (
+    SUMMARY_DELAY_S,
+    Context,
+    is_deleted,
+    now,
+    on_change,
+    unless_partial,
+    wants_reconcile,
+)
 from harness.controllers.runtime.client import ApiError
 from harness.controllers.runtime.controller import AGAIN, DONE, Controller, Result
 from harness.controllers.runtime.creations import Creations
@@ -25,7 +33,10 @@ class GitRepoController:
     def __init__(self, context: Context) -> None:
         self._caches = context.caches
         self._api = context.api
-        self._bundles = Creations(context.caches.bundles, BY_REPO)
+        assert context.caches.bundles.informer is not None
+        self._bundles = Creations(context.caches.bundles.informer, BY_REPO)
+        self._users: dict[str, set[str]] = {}
+        self._used: dict[str, str] = {}
         self._log = logging.getLogger("fleet.gitrepo")
         self._status = context.status_writer(context.caches.gitrepos)
         self.controller: Controller = context.controller("gitrepo", self.reconcile)
@@ -34,9 +45,9 @@ class GitRepoController:
         on_change(
             self._caches.bundles, lambda event: event.old is not None and wants_reconcile(event), self._queue_owner
         )
-        on_change(self._caches.bundles, _sums_differ, self._queue_summary)
-        if self._caches.secrets:
-            on_change(self._caches.secrets, lambda event: event.old is None or event.new is None, self._queue_users)
+        sums = unless_partial(_sums_differ, whole=self._caches.bundles.whole)
+        on_change(self._caches.bundles, sums, self._queue_summary)
+        on_change(self._caches.secrets, lambda event: event.old is None or event.new is None, self._queue_users)
 
     def _queue_owner(self, event: Event) -> None:
         if key := repo_key_of(event.obj):
@@ -47,13 +58,28 @@ class GitRepoController:
             self.controller.queue.add_after(key, SUMMARY_DELAY_S)
 
     def _queue_users(self, event: Event) -> None:
-        for gitrepo in self._caches.gitrepos.store.by_index(BY_CREDENTIALS, key_of(event.obj)):
-            self.controller.queue.add(key_of(gitrepo))
+        """With the specs at hand by the index; without them those that have been seen to use it."""
+        key = key_of(event.obj)
+        users = self._caches.gitrepos.known_by(BY_CREDENTIALS, key)
+        for user in (*map(key_of, users), *self._users.get(key, ())):
+            self.controller.queue.add(user)
+
+    def _note_user(self, gitrepo: str, secret: str | None) -> None:
+        before = self._used.pop(gitrepo, None)
+        if before is not None:
+            self._users[before].discard(gitrepo)
+            if not self._users[before]:
+                del self._users[before]
+        if secret is not None:
+            self._used[gitrepo] = secret
+            self._users.setdefault(secret, set()).add(gitrepo)
 
     async def reconcile(self, key: str) -> Result:
         """Create, change and delete the Bundles of one GitRepo, then write its status."""
-        gitrepo = self._caches.gitrepos.store.get(key)
-        present = self._bundles.find(key)
+        gitrepo = await self._caches.gitrepos.get(key)
+        present = self._bundles.with_unseen(key, await self._caches.bundles.find(BY_REPO, key))
+        if not self._caches.gitrepos.whole:
+            self._note_user(key, None if gitrepo is None else secret_key_of(gitrepo))
         if gitrepo is None or is_deleted(gitrepo):
             await self._delete(present)
             return DONE
@@ -85,21 +111,17 @@ class GitRepoController:
         key = secret_key_of(gitrepo)
         if key is None:
             return True
-        if self._caches.secrets:
-            return self._caches.secrets.store.get(key) is not None
-        path = names.SECRETS.path(namespace_of(gitrepo), gitrepo["spec"]["clientSecretName"])
-        try:
-            await self._api.get(path)
-        except ApiError as error:
-            if error.status == 404:
-                return False
-            raise
-        return True
+        secrets = self._caches.secrets
+        if secrets.metadata_suffices:
+            return secrets.known(key) is not None
+        return await secrets.get(key) is not None
 
     async def _create(self, wanted: Object) -> bool:
         """Whether the Bundle was made; False where one of its name is there that is not this GitRepo's."""
         try:
-            self._bundles.add(await self._api.create(names.BUNDLES.path(namespace_of(wanted)), wanted))
+            made = await self._api.create(names.BUNDLES.path(namespace_of(wanted)), wanted)
+            self._bundles.add(made)
+            self._caches.bundles.learn(made)
         except ApiError as error:
             if error.status != 409:
                 raise
@@ -125,9 +147,11 @@ class GitRepoController:
 
 
 def commit_of(gitrepo: Object) -> str:
-    """What stands for the commit: it changes with repository, branch and revision."""
+    """What stands for the commit: it changes with repository, branch, revision, and the images that ImageScans have set."""
     spec = gitrepo["spec"]
-    return names.digest(f"{spec['repo']} {spec.get('branch', '')} {spec.get('revision', '')}")[:40]
+    text = f"{spec['repo']} {spec.get('branch', '')} {spec.get('revision', '')}"
+    images = spec.get("images") or {}
+    return names.digest(" ".join((text, *(f"{key}={images[key]}" for key in sorted(images)))))[:40]
 
 
 def make_bundle(gitrepo: Object, path: str) -> Object:
@@ -141,15 +165,7 @@ def make_bundle(gitrepo: Object, path: str) -> Object:
             "name": name,
             "namespace": namespace_of(gitrepo),
             "labels": {**labels_of(gitrepo), names.REPO_LABEL: name_of(gitrepo), names.COMMIT_LABEL: commit},
-            "ownerReferences": [
-                {
-                    "apiVersion": names.GITREPOS.api_version,
-                    "kind": names.GITREPOS.kind,
-                    "name": name_of(gitrepo),
-                    "uid": gitrepo["metadata"]["uid"],
-                    "controller": True,
-                }
-            ],
+            "ownerReferences": [names.owner_reference(gitrepo, names.GITREPOS)],
         },
         "spec": {
             "targets": gitrepo["spec"].get("targets") or [],

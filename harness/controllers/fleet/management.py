@@ -35,7 +35,7 @@ class ManagementController:
 
     async def reconcile(self, name: str) -> Result:
         """Make the Fleet Cluster of the management Cluster `name`, bring its labels up to date, or delete it."""
-        cluster = self._caches.management.store.get(name)
+        cluster = await self._caches.management.get(name)
         workspace = None if cluster is None or is_deleted(cluster) else cluster["spec"].get("fleetWorkspaceName")
         made = self._clusters.find(name)
         for fleet in made.values():

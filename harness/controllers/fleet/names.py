@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from harness.controllers.runtime.resources import Object, Resource, labels_of
+from harness.controllers.runtime.resources import Object, Resource, labels_of, name_of
 
 _FLEET = ("fleet.cattle.io", "v1alpha1")
 
@@ -16,6 +16,9 @@ CLUSTERS = Resource(*_FLEET, "Cluster", "clusters")
 GITREPOS = Resource(*_FLEET, "GitRepo", "gitrepos")
 BUNDLES = Resource(*_FLEET, "Bundle", "bundles")
 DEPLOYMENTS = Resource(*_FLEET, "BundleDeployment", "bundledeployments")
+CLUSTER_GROUPS = Resource(*_FLEET, "ClusterGroup", "clustergroups")
+IMAGE_SCANS = Resource(*_FLEET, "ImageScan", "imagescans")
+CONFIG_MAPS = Resource("", "v1", "ConfigMap", "configmaps")
 
 REPO_LABEL = "fleet.cattle.io/repo-name"
 COMMIT_LABEL = "fleet.cattle.io/commit"
@@ -28,6 +31,8 @@ MANAGEMENT_NAME_LABEL = "management.cattle.io/cluster-name"
 DISPLAY_NAME_LABEL = "management.cattle.io/cluster-display-name"
 COPIED_LABELS = "harness.dev/copied-labels"
 """Annotation of a Fleet Cluster: the labels that came from the management Cluster, so that they can go with it."""
+MANIFEST_ANNOTATION = "fleet.cattle.io/manifest"
+"""Of a BundleDeployment: what is to be deployed."""
 OWN_PREFIX = "harness.dev/"
 """Labels that mark the objects of a run; they are handed on to everything made because of such an object."""
 
@@ -60,6 +65,17 @@ def bundle_name(gitrepo: str, path: str) -> str:
 def is_label_value(text: str) -> bool:
     """Whether `text` may be the value of a label."""
     return _LABEL_VALUE.fullmatch(text) is not None
+
+
+def owner_reference(owner: Object, resource: Resource) -> Object:
+    """What makes an object go when `owner` does."""
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "name": name_of(owner),
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+    }
 
 
 def own_labels(obj: Object) -> dict[str, str]:

@@ -29,6 +29,8 @@ REQUEST_TIMEOUT_S = 30.0
 READ_BUFFER_BYTES = 2**16
 """Of one connection: a watch that lags must hold back the server, not fill our memory."""
 MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+"""What is sent under it is JSON, which is YAML."""
 THROTTLED_TRIES = 10
 """client-go's: how often an answer 429 or 503 with Retry-After is waited for before it becomes an error."""
 
@@ -50,6 +52,10 @@ class ApiError(Exception):
 
 class ObjectGoneError(Exception):
     """The object that was to be written is not there any more; its deletion will be, or was, an event of its own."""
+
+
+class ConflictError(Exception):
+    """Somebody else wrote the object since it was read; what is to be written must be made anew."""
 
 
 class Api:
@@ -89,6 +95,10 @@ class Api:
         client.user_agent = "controller-harness-reference"
         return cls(client)
 
+    def call_itself(self, part: str) -> None:
+        """Tell the server, in each request, which part of a program this is."""
+        self._client.user_agent = f"controller-harness-reference/{part}"
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -110,6 +120,11 @@ class Api:
     async def merge_patch(self, path: str, patch: Mapping[str, Any]) -> Object:
         """JSON merge patch; the object afterwards. An empty patch is sent too. Raises as `get`."""
         return await self._request("PATCH", path, body=patch, content_type=MERGE_PATCH)
+
+    async def apply(self, path: str, obj: Object, manager: str) -> Object:
+        """Server-side apply as `manager`, which takes over fields of others; the object afterwards. Raises as `get`."""
+        query = {"fieldManager": manager, "force": "true"}
+        return await self._request("PATCH", path, query=query, body=obj, content_type=APPLY_PATCH)
 
     async def delete(self, path: str, *, uid: str | None = None) -> None:
         """DELETE; an object that is gone already, or is another one by now (`uid`), is a success. Raises as `get`."""

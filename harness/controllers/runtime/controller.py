@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from harness.controllers.runtime.client import ApiError, ObjectGoneError
+from harness.controllers.runtime.client import ApiError, ConflictError, ObjectGoneError
 from harness.controllers.runtime.metrics import ControllerSeries, Metrics, QueueSeries
+from harness.controllers.runtime.order import Order
 from harness.controllers.runtime.tasks import named
 from harness.controllers.runtime.workqueue import WorkQueue
 
@@ -34,11 +35,13 @@ Reconcile = Callable[[str], Awaitable[Result]]
 class Controller:
     """Runs `reconcile` on queued keys with `workers` tasks."""
 
-    def __init__(self, name: str, reconcile: Reconcile, *, workers: int, metrics: Metrics) -> None:
+    def __init__(
+        self, name: str, reconcile: Reconcile, *, workers: int, metrics: Metrics, order: Order | None = None
+    ) -> None:
         self.name = name
         self.workers = workers
         self._queue_series = QueueSeries(metrics, name)
-        self.queue = WorkQueue(metrics=self._queue_series)
+        self.queue = WorkQueue(metrics=self._queue_series, order=order)
         self._reconcile = reconcile
         self._series = ControllerSeries(metrics, name, workers)
         self._stopping = False
@@ -74,6 +77,9 @@ class Controller:
         except ObjectGoneError:
             self.queue.forget(key)
             return "success"
+        except ConflictError:
+            self.queue.add_rate_limited(key)
+            return "requeue"
         except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
             self._log.warning("reconcile of %s failed: %s: %s", key, type(error).__name__, error)
         except Exception:  # noqa: BLE001 - a bug at one object must not end the work on all others; it is retried and seen

@@ -8,6 +8,7 @@ or, when it is not wanted any more, would not find it to delete: it would stay f
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from harness.controllers.runtime.informer import Event, Informer
 from harness.controllers.runtime.resources import Object, key_of
@@ -34,7 +35,11 @@ class Creations:
 
     def find(self, value: str) -> dict[str, Object]:
         """Objects by key that are indexed under `value`."""
-        found = {key_of(obj): obj for obj in self._store.by_index(self._index, value)}
+        return self.with_unseen(value, self._store.by_index(self._index, value))
+
+    def with_unseen(self, value: str, known: Iterable[Object]) -> dict[str, Object]:
+        """By key the objects that are `known` to be indexed under `value`, and those that the store has yet to see."""
+        found = {key_of(obj): obj for obj in known}
         for key, (since, obj) in list(self._unseen.get(value, {}).items()):
             if time.monotonic() - since > FORGET_S:
                 self._drop(value, key)

@@ -83,6 +83,8 @@ class Informer:
         self.synced = asyncio.Event()
         self.lists = 0
         """How often everything was listed: more than once means that a watch could not be resumed."""
+        self.changes = 0
+        """Events so far."""
         self._api = api
         self._path = resource.path(namespace)
         self._selector = {"labelSelector": label_selector} if label_selector else {}
@@ -98,6 +100,13 @@ class Informer:
     def on_event(self, handler: Handler) -> None:
         """Call `handler` with every change from now on. To be called before `run`."""
         self._handlers.append(handler)
+
+    def kept(self, key: str) -> Object | None:
+        """The object as the store has it."""
+        return self.store.get(key)
+
+    def learn(self, obj: Object) -> None:
+        """`obj` is the answer to a write of ours: nothing to be done, its watch event will come."""
 
     async def run(self) -> None:
         """List, then watch, for ever. Ends only by cancellation."""
@@ -202,5 +211,6 @@ class Informer:
             self._tell(Event(last or old, None))
 
     def _tell(self, event: Event) -> None:
+        self.changes += 1
         for handler in self._handlers:
             handler(event)

@@ -26,7 +26,7 @@ class StartError(Exception):
     """The process cannot do its work, or not any more; the text is one sentence for people."""
 
 
-async def serve(name: str, kubeconfig: Path, metrics_address: tuple[str, int] | None, build: Build) -> None:
+async def serve(name: str, kubeconfig: Path, metrics_address: tuple[str, int] | Path | None, build: Build) -> None:
     """Run what `build` makes until SIGTERM or SIGINT. Raises ConfigError for the kubeconfig, StartError for the
     address or a lost Lease.
     """
@@ -40,11 +40,11 @@ async def serve(name: str, kubeconfig: Path, metrics_address: tuple[str, int] | 
         api.on_response = metrics.request_counter(api.host)
         manager = build(api, metrics)
         if metrics_address:
-            host, port = metrics_address
             try:
-                await stack.enter_async_context(Server(host, port, metrics, lambda: manager.informers))
+                await stack.enter_async_context(Server(metrics_address, metrics, lambda: manager.informers))
             except OSError as error:
-                raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+                where = metrics_address if isinstance(metrics_address, Path) else "{}:{}".format(*metrics_address)
+                raise StartError(f"cannot listen on {where}: {error.strerror or error}") from error
         try:
             await manager.run(stop)
         except LeadershipLostError as error:

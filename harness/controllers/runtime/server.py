@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Self
 
 from aiohttp import web
@@ -13,10 +14,12 @@ from harness.controllers.runtime.metrics import Metrics
 
 
 class Server:
-    """Serves on `host:port` while the context lasts. Raises OSError where the address cannot be bound."""
+    """Serves on host and port, or on a Unix socket, while the context lasts. Raises OSError where that cannot be bound."""
 
-    def __init__(self, host: str, port: int, metrics: Metrics, informers: Callable[[], Sequence[Follower]]) -> None:
-        self._host, self._port = host, port
+    def __init__(
+        self, address: tuple[str, int] | Path, metrics: Metrics, informers: Callable[[], Sequence[Follower]]
+    ) -> None:
+        self._address = address
         self._metrics, self._informers = metrics, informers
         self._runner: web.AppRunner | None = None
 
@@ -27,7 +30,10 @@ class Server:
         app.router.add_get("/readyz", self._serve_ready)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        if isinstance(self._address, Path):
+            await web.UnixSite(self._runner, str(self._address)).start()
+        else:
+            await web.TCPSite(self._runner, *self._address).start()
         return self
 
     async def __aexit__(self, *exc: object) -> None:

@@ -7,6 +7,7 @@
 
 The one limiter is per key, 5 ms doubling to 1000 s. client-go's second limiter (10 retries a second over all keys) is
 left out: it protects a server from this client, and here the load on the server is what is measured.
+Which of the waiting keys comes next is the business of `order`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
+
+from harness.controllers.runtime.order import Fifo, Order, Work
 
 Clock = Callable[[], float]
 
@@ -65,20 +68,24 @@ class WorkQueue:
     """Deduplicating queue of keys. All methods belong to one event loop; none but `get` waits."""
 
     def __init__(
-        self, *, limiter: RateLimiter | None = None, metrics: QueueMetrics | None = None, clock: Clock = time.monotonic
-    ) -> None:
+        self, *, limiter: RateLimiter | None = None, metrics: QueueMetrics | None = None, clock: Clock = time.monotonic,
+        order: Order | None = None,
+    ) -> None:  # fmt: skip
         self._limiter = limiter or RateLimiter()
         self._metrics = metrics
         self._clock = clock
-        self._ready: deque[str] = deque()
-        self._dirty: set[str] = set()
+        self._ready: Order = Fifo() if order is None else order
+        self._dirty: dict[str, Work] = {}
+        self._accepts: Callable[[str], bool] | None = None
         self._processing: dict[str, float] = {}  # key -> when work on it began
         self._queued_at: dict[str, float] = {}
         self._waiters: deque[asyncio.Future[None]] = deque()
-        self._delayed: dict[str, float] = {}  # key -> when it is due; the truth, of which the heap is an index
+        self._delayed: dict[str, tuple[float, Work]] = {}  # when it is due; the truth, of which the heap is an index
         self._heap: list[tuple[float, str]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._shutting_down = False
+        self.handed_out = 0
+        """Keys that workers have got so far."""
 
     def __len__(self) -> int:
         """Keys that wait for a worker now (delayed ones are not counted)."""
@@ -90,15 +97,31 @@ class WorkQueue:
         return len(self._delayed)
 
     @property
+    def processing(self) -> int:
+        """Keys that workers are at."""
+        return len(self._processing)
+
+    @property
     def shutting_down(self) -> bool:
         """Whether `shut_down` was called."""
         return self._shutting_down
 
-    def add(self, key: str) -> None:
-        """Queue `key` unless it waits already."""
-        if self._shutting_down or key in self._dirty:
+    def keep_to(self, accepts: Callable[[str], bool]) -> None:
+        """Take in no other keys than those that `accepts`: the others are another process's."""
+        self._accepts = accepts
+
+    def add(self, key: str, work: Work = Work.CHANGED) -> None:
+        """Queue `key` unless it waits already; then it may come earlier for it."""
+        if self._shutting_down or (self._accepts is not None and not self._accepts(key)):
             return
-        self._dirty.add(key)
+        waiting = self._dirty.get(key)
+        if waiting is not None:
+            if work < waiting:
+                self._dirty[key] = work
+                if key not in self._processing:
+                    self._ready.promote(key, work)
+            return
+        self._dirty[key] = work
         self._queued_at[key] = self._clock()
         if key not in self._processing:
             self._push(key)
@@ -120,10 +143,11 @@ class WorkQueue:
                 elif waiter in self._waiters:
                     self._waiters.remove(waiter)
                 raise
-        key = self._ready.popleft()
+        key = self._ready.pop()
         now = self._clock()
-        self._dirty.discard(key)
+        self._dirty.pop(key, None)
         self._processing[key] = now
+        self.handed_out += 1
         waited = now - self._queued_at.pop(key, now)
         if self._metrics:
             self._metrics.taken(waited)
@@ -137,17 +161,21 @@ class WorkQueue:
         if key in self._dirty:
             self._push(key)
 
-    def add_after(self, key: str, delay_s: float) -> None:
+    def add_after(self, key: str, delay_s: float, work: Work = Work.CHANGED) -> None:
         """Queue `key` in `delay_s` seconds, or at the earlier time it is waiting for already."""
-        if self._shutting_down:
+        if self._shutting_down or (self._accepts is not None and not self._accepts(key)):
             return
         if delay_s <= 0:
-            self.add(key)
+            self.add(key, work)
             return
         due = self._clock() + delay_s
-        if self._delayed.get(key, float("inf")) <= due:
-            return
-        self._delayed[key] = due
+        before = self._delayed.get(key)
+        if before is not None:
+            work = min(work, before[1])
+            if before[0] <= due:
+                self._delayed[key] = before[0], work
+                return
+        self._delayed[key] = due, work
         heapq.heappush(self._heap, (due, key))
         if self._heap[0] == (due, key):
             self._arm()
@@ -156,7 +184,7 @@ class WorkQueue:
         """Queue `key` after a delay that doubles with each call until `forget(key)`."""
         if self._metrics:
             self._metrics.retried()
-        self.add_after(key, self._limiter.when(key))
+        self.add_after(key, self._limiter.when(key), Work.RETRY)
 
     def forget(self, key: str) -> None:
         """`key` succeeded: its next rate-limited delay starts small again."""
@@ -178,7 +206,7 @@ class WorkQueue:
             self._wake_one()
 
     def _push(self, key: str) -> None:
-        self._ready.append(key)
+        self._ready.push(key, self._dirty[key])
         self._wake_one()
 
     def _wake_one(self) -> None:
@@ -199,8 +227,9 @@ class WorkQueue:
         now = self._clock()
         while self._heap and self._heap[0][0] <= now:
             due, key = heapq.heappop(self._heap)
-            if self._delayed.get(key) == due:  # else an earlier deadline has superseded this entry
+            waiting = self._delayed.get(key)
+            if waiting is not None and waiting[0] == due:  # else an earlier deadline has superseded this entry
                 del self._delayed[key]
-                self.add(key)
+                self.add(key, waiting[1])
         if self._heap:
             self._arm()

@@ -10,7 +10,7 @@ import pytest
 from controllers_fake_api import CONFIG_MAPS, serving
 
 from harness.controllers.runtime import creations
-from harness.controllers.runtime.client import ObjectGoneError
+from harness.controllers.runtime.client import ConflictError, ObjectGoneError
 from harness.controllers.runtime.controller import DONE, Controller, Result
 from harness.controllers.runtime.creations import Creations
 from harness.controllers.runtime.informer import Informer
@@ -106,6 +106,7 @@ def test_a_status_write_to_an_object_that_is_gone_ends_the_reconcile_without_an_
         (OSError("unreachable"), "error", 1),
         (KeyError("a bug"), "error", 1),
         (ObjectGoneError("gone"), "success", 0),
+        (ConflictError("somebody else was first"), "requeue", 1),
     ],
 )
 def test_what_a_reconcile_asks_for_is_done_and_counted(outcome: Result | Exception, result: str, delayed: int) -> None:

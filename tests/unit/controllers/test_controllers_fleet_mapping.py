@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 
 from harness.controllers.fleet import names
-from harness.controllers.fleet.bundle import _retargets, _state_differs, concerned, make_deployment
+from harness.controllers.fleet.bundle import _not_our_own, _retargets, _state_differs, make_deployment
 from harness.controllers.fleet.context import wants_reconcile
 from harness.controllers.fleet.deployment import applied
 from harness.controllers.fleet.gitrepo import make_bundle
+from harness.controllers.fleet.helm import Release
 from harness.controllers.fleet.management import label_patch, wanted_labels
-from harness.controllers.fleet.options import EventMapping
-from harness.controllers.fleet.selectors import bundle_matches, selector_matches, target_matches
+from harness.controllers.fleet.mapping import difference
+from harness.controllers.fleet.selectors import Candidate, Selectors, parse_selector, parse_targets
 from harness.controllers.fleet.summary import is_ready, of_deployments, of_summaries
 from harness.controllers.runtime.informer import Event
+from harness.controllers.runtime.order import Work
 
 
 def obj(name: str, labels: dict[str, str] | None = None, **fields: Any) -> dict[str, Any]:
@@ -48,10 +50,11 @@ PROD = {"matchLabels": {"env": "prod"}}
         ({"matchExpressions": [{"key": "env", "operator": "DoesNotExist"}]}, {"env": "x"}, False),
         ({"matchExpressions": [{"key": "env", "operator": "Like", "values": ["x"]}]}, {"env": "x"}, False),
         ({**PROD, "matchExpressions": [{"key": "a", "operator": "Exists"}]}, {"env": "prod"}, False),
+        ({"matchLabels": {"no key!": "x"}}, {"no key!": "x"}, False),
     ],
 )
 def test_label_selectors(selector: dict[str, Any], labels: dict[str, str], matches: bool) -> None:
-    assert selector_matches(selector, labels) is matches
+    assert parse_selector(selector).matches(labels) is matches
 
 
 @pytest.mark.parametrize(
@@ -65,17 +68,48 @@ def test_label_selectors(selector: dict[str, Any], labels: dict[str, str], match
         ({"clusterSelector": {}}, True),
         ({"clusterSelector": None}, False),
         ({"clusterName": "c1", "clusterSelector": {"matchLabels": {"env": "dev"}}}, False),
-        ({"clusterGroup": "g", "clusterSelector": {}}, False),
-        ({"clusterGroupSelector": {}, "clusterName": "c1"}, False),
+        ({"clusterGroup": "other", "clusterSelector": {}}, False),
+        ({"clusterGroup": "g"}, True),
+        ({"clusterGroup": "g", "clusterName": "c2"}, False),
+        ({"clusterGroupSelector": {"matchLabels": {"tier": "gold"}}, "clusterName": "c1"}, True),
+        ({"clusterGroupSelector": {"matchLabels": {"tier": "none"}}}, False),
     ],
 )
 def test_all_criteria_of_a_target_must_hold(target: dict[str, Any], matches: bool) -> None:
-    assert target_matches(target, "c1", {"env": "prod", names.DISPLAY_NAME_LABEL: "shown"}) is matches
+    labels = {"env": "prod", names.DISPLAY_NAME_LABEL: "shown"}
+    cluster = Candidate("c1", labels, (("g", {"tier": "gold"}),))
+    assert parse_targets([target]).match(cluster) is matches
 
 
-def test_a_bundle_matches_by_any_of_its_targets() -> None:
-    assert bundle_matches(bundle("b", {"matchLabels": {"x": "y"}}, PROD), "c", {"env": "prod"})
-    assert not bundle_matches(bundle("b"), "c", {"env": "prod"})
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_bundle_matches_by_any_of_its_targets(cached: bool) -> None:
+    selectors, prod = Selectors(cached=cached), Candidate("c", {"env": "prod"})
+    assert selectors.bundle_matches(bundle("b", {"matchLabels": {"x": "y"}}, PROD), prod)
+    assert not selectors.bundle_matches(bundle("other"), prod)
+    assert selectors.bundle_matches({"metadata": bundle("unseen")["metadata"]}, prod) is None
+
+
+def test_a_cluster_is_in_the_groups_that_select_it() -> None:
+    groups = [obj("g", {"tier": "gold"}, spec={"selector": PROD}), obj("none"), obj("all", spec={"selector": {}})]
+    found = Selectors(cached=True).candidate(obj("c", {"env": "prod"}), groups)
+    assert found.groups == (("g", {"tier": "gold"}), ("all", {}))
+
+
+@pytest.mark.parametrize(("cached", "parsed"), [(True, 2), (False, 40)])
+def test_selectors_are_parsed_once_for_each_content_or_for_each_match(cached: bool, parsed: int) -> None:
+    selectors = Selectors(cached=cached)
+    bundles = [bundle("a", PROD), bundle("b", PROD), bundle("c", {}), bundle("d", PROD)]
+    for number in range(10):
+        for each in bundles:
+            selectors.bundle_matches(each, Candidate(f"c{number}", {"env": "prod"}))
+    assert selectors.parsed == parsed
+    changed = {**bundle("a", {}), "metadata": {**bundle("a")["metadata"], "generation": 2}}
+    assert selectors.bundle_matches(changed, Candidate("c", {}))  # another generation is parsed anew
+    for each in bundles:
+        selectors.forget_bundle(f"ns/{each['metadata']['name']}")
+    assert not selectors._bundles
+    del changed
+    assert not selectors._shared
 
 
 @pytest.mark.parametrize(
@@ -90,11 +124,17 @@ def test_a_bundle_matches_by_any_of_its_targets() -> None:
 )
 def test_event_mapping(old: dict[str, str] | None, new: dict[str, str] | None, queued: list[str]) -> None:
     bundles = [bundle("prod", PROD), bundle("dev", {"matchLabels": {"env": "dev"}}), bundle("any", {})]
-    before, after = (None if labels is None else obj("c", labels) for labels in (old, new))
-    event = Event(before, after)
-    matching = [item["metadata"]["name"] for item in concerned(event, bundles, EventMapping.MATCHING)]
-    assert sorted(matching) == sorted(queued)
-    assert list(concerned(event, bundles, EventMapping.ALL)) == bundles
+    before, after = (None if labels is None else Candidate("c", labels) for labels in (old, new))
+    found = {each["metadata"]["name"]: difference(Selectors(cached=True), each, before, after) for each in bundles}
+    assert sorted(name for name, work in found.items() if work is not None) == sorted(queued)
+    both = old is not None and new is not None
+    assert found["any"] is (Work.MAYBE if both else Work.CHANGED)  # it selects the Cluster before and after
+    assert all(work is Work.CHANGED for name, work in found.items() if name != "any" and work is not None)
+
+
+def test_a_bundle_whose_selectors_are_unknown_may_be_concerned() -> None:
+    partial = {"metadata": bundle("b")["metadata"]}
+    assert difference(Selectors(cached=True), partial, Candidate("c", {}), Candidate("c", {"env": "x"})) is Work.MAYBE
 
 
 def test_status_alone_wants_no_reconcile() -> None:
@@ -116,7 +156,10 @@ def test_a_cluster_that_gets_its_namespace_is_a_new_target() -> None:
 def test_a_new_deployment_concerns_its_bundle_only_when_found_at_the_start() -> None:
     waiting = obj("d", spec={"deploymentID": "1"})
     ready = {**waiting, "status": applied(waiting)}
-    assert not _state_differs(Event(None, waiting))
+    assert not _not_our_own(Event(None, waiting))
+    assert _not_our_own(Event(None, waiting, initial=True))
+    assert _not_our_own(Event(waiting, ready))
+    assert _not_our_own(Event(ready, None))
     assert _state_differs(Event(None, waiting, initial=True))
     assert _state_differs(Event(waiting, ready))
     assert _state_differs(Event(ready, None))
@@ -161,7 +204,8 @@ def test_bundles_and_deployments_carry_what_they_are_found_by() -> None:
     assert made["spec"]["targets"] == [PROD]
     assert made == make_bundle(repo, "b0")
     cluster = obj("c", status={"namespace": "cluster-c"})
-    deployment = make_deployment(made, cluster, "sum")
+    deployment = make_deployment(made, cluster, Release(b"", "sum"), {"a": "b"})
+    assert deployment["metadata"]["annotations"] == {"a": "b"}
     assert (deployment["metadata"]["namespace"], deployment["metadata"]["name"]) == ("cluster-c", "repo-1-b0")
     assert (
         deployment["metadata"]["labels"].items()

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.controllers.fleet.options import CONTROLLERS, DEFAULT_WORKERS, EventMapping, SecretCache, parse
+from harness.controllers.fleet.manifest import ManifestPlace
+from harness.controllers.fleet.options import CACHED_KINDS, CONTROLLERS, DEFAULT_WORKERS, Agent, EventMapping, parse
+from harness.controllers.runtime.cache import CacheMode
 from harness.controllers.runtime.client import Api, ConfigError
-from harness.controllers.runtime.status import StatusPatch
+from harness.controllers.runtime.order import QueueOrder
+from harness.controllers.runtime.reclaim import Reclaim
+from harness.controllers.runtime.status import Conflict, StatusPatch
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -27,7 +31,12 @@ def test_defaults_are_the_published_baseline() -> None:
     options = parse(["--kubeconfig", "k"])
     assert options.workers == dict.fromkeys(CONTROLLERS, DEFAULT_WORKERS)
     assert (options.status_patch, options.event_mapping) == (StatusPatch.ALWAYS, EventMapping.ALL)
-    assert options.cache_secret is SecretCache.FULL
+    assert options.caches == dict.fromkeys(CACHED_KINDS, CacheMode.FULL)
+    assert (options.conflict, options.queue, options.selector_cache) == (Conflict.RETRY, QueueOrder.FIFO, False)
+    assert (options.manifest, options.reclaim, options.agent) == (
+        ManifestPlace.ANNOTATION, Reclaim.NONE, Agent.REPORT
+    )  # fmt: skip
+    assert (options.shards, options.shard) == (1, None)
     assert (options.namespace, options.metrics) == (None, None)
 
 
@@ -39,10 +48,16 @@ def test_workers_for_all_and_for_one() -> None:
 
 def test_switches() -> None:
     options = parse(
-        ["--kubeconfig", "k", "--status_patch=changed", "--event_mapping=matching", "--cache.Secret=none"]
+        ["--kubeconfig", "k", "--status_patch=changed", "--event_mapping=matching", "--cache.Secret=none",
+         "--cache.Bundle=adaptive", "--cache.Cluster.management.cattle.io=metadata", "--cache_size=7", "--queue=fair",
+         "--selector_cache=on", "--conflict=requeue", "--manifest=secret", "--agent=apply", "--reclaim=trim",
+         "--shards=3", "--registry=http://127.0.0.1:5000/"]
     )  # fmt: skip
+    assert (options.queue, options.selector_cache, options.conflict) == (QueueOrder.FAIR, True, Conflict.REQUEUE)
+    assert (options.manifest, options.agent, options.reclaim) == (ManifestPlace.SECRET, Agent.APPLY, Reclaim.TRIM)
+    assert (options.shards, options.cache_size, options.registry) == (3, 7, "http://127.0.0.1:5000")
+    assert [mode.value for mode in options.caches.values()] == ["none", "full", "adaptive", "full", "metadata"]
     assert (options.status_patch, options.event_mapping) == (StatusPatch.CHANGED, EventMapping.MATCHING)
-    assert options.cache_secret is SecretCache.NONE
 
 
 @pytest.mark.parametrize(
@@ -50,7 +65,11 @@ def test_switches() -> None:
     [
         ("--status-patch=always", ("unknown switch '--status-patch'", "'--status_patch'")),
         ("--status_patch=sometimes", ("'sometimes' is not one of always, changed",)),
-        ("--cache.Bundle=full", ("unknown switch '--cache.Bundle'",)),
+        ("--cache.Cluster=full", ("unknown switch '--cache.Cluster'",)),
+        ("--cache.Bundle=half", ("'half' is not one of full, metadata, adaptive, none",)),
+        ("--registry=localhost", ("'localhost' is not an address",)),
+        ("--shards=0", ("'0' is not a whole number of 1 or more",)),
+        ("--shard=1", ("shard 1 is none of 1",)),
         ("--worker=3", ("unknown switch '--worker'", "'--workers'")),
         ("--workers=0", ("'0' is not a whole number of 1 or more",)),
         ("--workers.bundles=3", ("unknown switch '--workers.bundles'", "'--workers.bundle'")),

@@ -50,8 +50,15 @@ def test_the_role_has_the_name_the_runner_binds_and_no_wildcards() -> None:
         resource for rule in role["rules"] if {"create", "patch", "update", "delete"} & set(rule["verbs"])
         for resource in rule["resources"]
     }  # fmt: skip
-    assert "secrets" not in writes
-    assert "gitrepos" not in writes
+    assert writes == {
+        "gitrepos", "clusters", "bundles", "bundledeployments", "secrets", "configmaps", "leases", "namespaces",
+        *(f"{kind}/status" for kind in (
+            "gitrepos", "clusters", "clustergroups", "imagescans", "bundles", "bundledeployments"
+        )),
+    }  # fmt: skip
+    # What users make is not taken away.
+    deletes = {word for rule in role["rules"] if "delete" in rule["verbs"] for word in rule["resources"]}
+    assert deletes == {"clusters", "bundles", "bundledeployments", "configmaps"}
 
 
 @pytest.mark.parametrize(
