@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.core import paths, stacks
 from harness.core.errors import UsageError
 from harness.record.models import Experiment
-from harness.record.reader import RunRecord
+from harness.record.reader import RunRecord, parse_model
 
 _HEAPS = ("heap-*.pprof", "heap-*.pb.gz")
 _ANY = (f"*{stacks.SUFFIX}", "*.bin", "*.pprof", "*.pb.gz")
@@ -26,7 +26,7 @@ def find(name: str, runs_dir: Path | None = None) -> list[Path]:
     root = runs_dir or paths.runs_dir()
     experiment, colon, arm = name.rpartition(":")
     if colon and (found := paths.experiments_dir(root) / experiment / "experiment.json").is_file():
-        runs = [run for run in Experiment.model_validate_json(found.read_text()).runs if run.arm == arm]
+        runs = [run for run in parse_model(found, Experiment).runs if run.arm == arm]
         if not runs:
             raise UsageError(f"experiment {experiment} has no runs of arm {arm!r}")
         return [of_run(RunRecord.open(root / run.run_id)) for run in runs]

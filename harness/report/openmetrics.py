@@ -7,7 +7,6 @@ taken over any part of the run.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -16,10 +15,14 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from harness.core import series
+from harness.core.errors import UsageError
 from harness.record.models import Verdict
 from harness.record.reader import RunRecord
+from harness.record.tables import labels_of
 
 STEP_S = 5.0
+_LONGEST_S = 60 * 86400.0
+"""Of a record whose times are to be believed."""
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 _COMMON = ("run_id", "scenario", "arm")
@@ -103,7 +106,7 @@ class _Families:
                 family = Metric(name, "From the subject's own /metrics, or a histogram's buckets", "unknown")
             for labels, t_ns, value in _one_at_a_time(points):
                 # the run's own labels win: a subject may have some of the same name
-                family.add_sample(name, json.loads(labels or "{}") | self._common, value, self._at(t_ns))
+                family.add_sample(name, labels_of(labels) | self._common, value, self._at(t_ns))
             yield family
 
     def _requests(self) -> Iterator[Metric]:
@@ -170,6 +173,11 @@ def _labels(*names: str) -> tuple[str, ...]:
 def _steps(start_ns: int, end_ns: int) -> Iterator[int]:
     """Times of a series from start to end, `STEP_S` apart, both ends included."""
     step = int(STEP_S * 1e9)
+    if end_ns - start_ns > _LONGEST_S * 1e9:
+        days = _LONGEST_S / 86400
+        raise UsageError(
+            f"its times span more than {days:.0f} days", remedy="is the record damaged? harness show tells"
+        )
     yield from range(start_ns, end_ns, step)
     yield end_ns
 
