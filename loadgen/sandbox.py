@@ -24,7 +24,7 @@ _MOST_ROUNDS = 1_000_000
 _WIDTH = re.compile(r"[%:][^%{}\s]*\d{7}")
 _WIDTH_GIVEN = re.compile(r"%[^a-zA-Z%]*\*|\{[^{}]*\{")
 """Of a format whose width is one of its arguments."""
-_WIDE_METHODS = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs", "format"})
+_WIDE_METHODS = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs"})
 _WIDE_FILTERS = frozenset({"center", "indent", "batch", "slice", "format"})
 
 
@@ -62,6 +62,18 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if name in _WIDE_METHODS:
             _check_widths(name, getattr(__obj, "__self__", None), [*args, *kwargs.values()])
         return super().call(__context, __obj, *args, **kwargs)
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:  # noqa: ANN401 # as Jinja2's
+        """See Jinja2's; `str.format` gets no width that is larger than an object may be."""
+        formatting = super().wrap_str_format(value)
+        if formatting is None:
+            return None
+
+        def checked(*args: Any, **kwargs: Any) -> str:  # noqa: ANN401 # what is to be formatted
+            _check_widths("format", value.__self__, [*args, *kwargs.values()])
+            return formatting(*args, **kwargs)
+
+        return checked
 
 
 def rounds() -> Callable[..., range]:

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from jinja2 import TemplateError
 
+from loadgen.depth import DEEPEST, too_deep
 from loadgen.sandbox import MOST_RENDERED, Sandbox, rounds
 
 JSONObject = dict[str, Any]
@@ -71,6 +72,8 @@ class ObjectTemplate:
         if len(text) > MOST_RENDERED:
             raise TemplateFault(f"{self.name}:1", f"renders to {len(text)} characters with i={index}")
         try:
+            if too_deep(text):
+                raise TemplateFault(f"{self.name}:1", f"renders to YAML that is nested more than {DEEPEST} deep")
             documents = [item for item in yaml.load_all(text, Loader=_Loader) if item is not None]  # a safe loader
         except (yaml.YAMLError, *_NO_YAML) as error:
             raise self._bad_yaml(text, error, index) from None

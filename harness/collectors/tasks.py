@@ -185,10 +185,11 @@ class TasksCollector(Collector):
                 self._connected.set()
             case "report":
                 if "tasks" in message:
-                    process.tasks, process.names = message["tasks"], message.get("names", {})
+                    names = {str(name): int(count) for name, count in message.get("names", {}).items()}
+                    process.tasks, process.names = int(message["tasks"]), names
                     if message.get("rest"):
-                        process.names["(rest)"] = message["rest"]
-                process.cpu_ns = message["cpu_ns"]
+                        process.names["(rest)"] = int(message["rest"])
+                process.cpu_ns = int(message["cpu_ns"])
                 if self._context is not None:
                     self._write(self._context, process, message)
             case "collect":

@@ -12,9 +12,10 @@ from typing import Any
 import yaml
 
 from harness.core.errors import UsageError
+from loadgen.depth import too_deep
 
-MOST_BYTES = 16 << 20
-"""A hundred times what a kubeconfig with many contexts has."""
+MOST_BYTES = 4 << 20
+"""Tens of times what a kubeconfig with many contexts has."""
 NO_YAML = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 """What PyYAML raises beside its own errors for values that are not what their tag says, and for what is nested too deep."""
 
@@ -30,7 +31,8 @@ def read_mapping(path: Path, what: str) -> dict[str, Any]:
     if len(content) > MOST_BYTES:
         raise UsageError(f"this is no {what}: it is larger than {MOST_BYTES >> 20} MiB", place=str(path))
     try:
-        document = yaml.safe_load(content.decode())
+        text = content.decode()
+        document = None if too_deep(text) else yaml.load(text, Loader=yaml.CSafeLoader)  # a safe loader
     except UnicodeDecodeError:
         raise UsageError(f"this {what} cannot be read: it is not UTF-8 text", place=str(path)) from None
     except yaml.MarkedYAMLError as error:

@@ -16,6 +16,7 @@ from harness.kube.api import Api
 from harness.kube.discovery import CRD
 from harness.kube.document import NO_YAML
 from harness.kube.errors import ApiError
+from loadgen.depth import DEEPEST, too_deep
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _NOT_FOUND = 404
@@ -31,7 +32,10 @@ def load_manifests(paths: Sequence[Path]) -> list[dict[str, Any]]:
     for path in paths:
         for file in _files(path):
             try:
-                loaded = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+                text = file.read_text(encoding="utf-8")
+                if too_deep(text):
+                    raise UsageError(f"nested more than {DEEPEST} deep", place=str(file))
+                loaded = list(yaml.load_all(text, Loader=yaml.CSafeLoader))  # a safe loader
             except (OSError, UnicodeDecodeError) as error:
                 raise UsageError(f"cannot be read: {error}", place=str(file)) from error
             except (yaml.YAMLError, *NO_YAML) as error:

@@ -17,7 +17,7 @@ _LONGEST_NS = 2**62
 
 
 def _time(value: object) -> bool:
-    return type(value) is int and 0 <= value <= _LONGEST_NS
+    return type(value) is int and abs(value) <= _LONGEST_NS
 
 
 def _number(value: object) -> bool:
@@ -44,21 +44,21 @@ def _or_null(check: _Check) -> _Check:
     return lambda value: value is None or check(value)
 
 
-def _rows(**fields: _Check) -> _Check:
-    """A list of mappings with these fields, those that are there."""
-    return lambda value: isinstance(value, list) and all(isinstance(row, dict) and _fit(row, fields) for row in value)
-
-
-def _census_rows(value: object) -> bool:
-    fit = _rows(sort=_text, name=_text, count=_count, state=_or_null(_text), frame=_or_null(_text))(value)
-    return (
-        fit
-        and isinstance(value, list)
-        and all(row.keys() >= {"sort", "name", "count", "state", "frame"} for row in value)
+def _census(value: object) -> bool:
+    keys = {"sort", "name", "count", "state", "frame"}
+    return isinstance(value, list) and all(
+        isinstance(row, dict) and row.keys() >= keys and _count(row["count"]) and _fit(row, _NAMED) for row in value
     )
 
 
-_SITES = _rows(bytes=_or_null(_number), allocations=_or_null(_number), stack=_texts)
+def _sites(value: object) -> bool:
+    """What is no list of mappings is nothing to readers; figures in one are added up."""
+    rows = value if isinstance(value, list) else []
+    return all(_fit(row, _FIGURES) for row in rows if isinstance(row, dict))
+
+
+_NAMED = {"state": _or_null(_text), "frame": _or_null(_text)}
+_FIGURES = {"bytes": _or_null(_number), "allocations": _or_null(_number)}
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     "census": ("rows",),
     "failover": ("killed_ns", "lease_ns", "reconcile_ns"),
@@ -85,10 +85,10 @@ _FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "restart": {"started_ns": _or_null(_time), "ready_ns": _or_null(_time)},
     "failover": dict.fromkeys(("started_ns", "killed_ns", "ready_ns", "lease_ns", "reconcile_ns"), _or_null(_time)),
     "apiserver_restarted": {"killed_ns": _time, "ready_ns": _time},
-    "census": {"rows": _census_rows, "reasons": _or_null(_mapping)},
+    "census": {"rows": _census, "reasons": _or_null(_mapping)},
     "undeleted": {"kind": _text, "name": _text, "finalizers": _texts},
     "trim": {"since_ns": _time},
-    "memray": {"top": _SITES, "left": _SITES, "peak_bytes": _or_null(_number), "left_bytes": _or_null(_number)},
+    "memray": {"top": _sites, "left": _sites, "peak_bytes": _or_null(_number), "left_bytes": _or_null(_number)},
     "oom_kill": {"peak_bytes": _or_null(_number)},
     "audit": {"unjudged_writes": _or_null(_count)},
     "pyroscope": {"links": _or_null(_mapping)},

@@ -15,6 +15,7 @@ import yaml
 
 from harness.core.errors import ScenarioError
 from harness.core.kinds import KINDS, Kind
+from loadgen.depth import DEEPEST, too_deep
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_MANIFEST_BYTES = 16 * 2**20
@@ -82,8 +83,10 @@ def _content(file: Path) -> bytes:
 def _documents(content: bytes, place: str) -> Iterator[tuple[dict[str, Any], int]]:
     """Every manifest with its line; the items of a List have that of the List."""
     try:
+        if too_deep(content):
+            raise ScenarioError(f"nested more than {DEEPEST} deep", place=place)
         nodes = list(yaml.compose_all(content, Loader=yaml.CSafeLoader))
-        documents = list(yaml.safe_load_all(content))
+        documents = list(yaml.load_all(content, Loader=yaml.CSafeLoader))
     except (yaml.YAMLError, *_NO_YAML) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{place}:{mark.line + 1}:{mark.column + 1}" if mark else place

@@ -233,7 +233,7 @@ TARGETS = (
             mutated((as_json(_PUSH), b"\n\x0e\n\x04\n\x01a\x12\x01b\x12\x06\n\x04" + _RAW[:4])),
         ),
         _uploads,
-        (ValueError, KeyError, TypeError),
+        (ValueError, KeyError, TypeError, AttributeError, RecursionError),
         1,
         (as_json(_PUSH),),
     ),
