@@ -108,7 +108,8 @@ class ObjectTemplate:
         problem = getattr(error, "problem", None) or str(error)
         if text.count("\n") == self._lines:
             return TemplateFault(f"{self.name}:{line + 1}", f"not valid YAML: {problem} (i={index})")
-        shown = (text.splitlines() or [""])[min(line, text.count("\n"))].strip()[:_LONGEST_LINE]
+        lines = text.splitlines() or [""]  # YAML may see an end one line further
+        shown = lines[min(line, len(lines) - 1)].strip()[:_LONGEST_LINE]
         return TemplateFault(
             f"{self.name}:1", f"not valid YAML: {problem}, in rendered line {line + 1}: {shown!r} (i={index})"
         )

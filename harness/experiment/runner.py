@@ -30,7 +30,7 @@ from harness.scenario import fanout
 from harness.scenario.load import ScenarioFile
 from harness.scenario.model import Scenario
 from harness.subject.process import SubjectNotReady
-from harness.subject.redact import redact
+from harness.subject.redact import redact, redact_document
 
 
 async def run_one(
@@ -59,8 +59,8 @@ async def run_one(
             path=str(file.path),
             sha256=file.sha256,
             arm=arm,
-            sets=dict(options.sets),
-            resolved=scenario.model_dump(mode="json"),
+            sets=redact_document(dict(options.sets)),
+            resolved=redact_document(scenario.model_dump(mode="json")),
         ),
         seed=scenario.seed,
         profile=options.profile,

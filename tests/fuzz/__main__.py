@@ -67,7 +67,8 @@ def guided(target: Target, first: int, runs: int) -> tuple[int, str | None]:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_GUIDED_S * 10)
     found = _DONE.findall(done.stderr)
     if done.returncode or not found:
-        return int(found[-1]) if found else 0, done.stderr[-3000:]
+        at = done.stderr.find("Uncaught Python exception")
+        return int(found[-1]) if found else 0, done.stderr[max(at, 0) :][:3000]
     return int(found[-1]), None
 
 

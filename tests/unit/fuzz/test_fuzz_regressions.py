@@ -50,6 +50,7 @@ _AUDIT = b'{"user": {"username": "harness:subject:x"}, "verb": "patch", "stage":
         ("manifests", _DEEP, "ScenarioError"),
         ("manifests", b"- " * 100_000, "ScenarioError"),
         ("templates", "[" * 100_000, "TemplateFault"),
+        ("templates", '{% if i > 9 %}x{% endif %}\na: "b\n', "TemplateFault"),
         ("templates", "apiVersion: !!timestamp x\n", "TemplateFault"),
         ("record-names", "x" * 5000, "UsageError"),
     ],
