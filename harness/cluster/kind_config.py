@@ -47,6 +47,12 @@ def load(name: str | None) -> dict[str, Any]:
     nodes = document.setdefault("nodes", [{"role": _CONTROL_PLANE}])
     if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
         raise UsageError("nodes must be a list of nodes", place=str(file))
+    for holder, key, sort in (
+        (document, "networking", dict), (document, "kubeadmConfigPatches", list),
+        *((node, "extraMounts", list) for node in nodes),
+    ):  # fmt: skip
+        if not isinstance(holder.get(key) or sort(), sort):
+            raise UsageError(f"{key} must be a {'mapping' if sort is dict else 'list'}", place=str(file))
     planes = sum(node.get("role", _CONTROL_PLANE) == _CONTROL_PLANE for node in nodes)
     if planes != 1:
         raise UsageError(f"it has {planes} control planes", place=str(file), remedy="the audit log needs exactly one")

@@ -45,6 +45,8 @@ _AUDIT = b'{"user": {"username": "harness:subject:x"}, "verb": "patch", "stage":
         ("manifests", b"a: 2026-99-99\n", "ScenarioError"),
         ("manifests", b"a: !!timestamp x\n", "ScenarioError"),
         ("manifests", b"apiVersion: v1\nkind: List\nmetadata: {name: a}\nitems: 3\n", "ScenarioError"),
+        ("kind-configs", b"kind: Cluster\nnetworking: x\n", "UsageError"),
+        ("kind-configs", b"kind: Cluster\nnodes: [{role: control-plane, extraMounts: x}]\n", "UsageError"),
         ("kubeconfigs", b"!!int ''", "UsageError"),
         ("kubeconfigs", _DEEP, "UsageError"),
         ("manifests", _DEEP, "ScenarioError"),
