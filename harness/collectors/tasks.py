@@ -186,7 +186,8 @@ class TasksCollector(Collector):
             case "report":
                 if "tasks" in message:
                     names = {str(name): int(count) for name, count in message.get("names", {}).items()}
-                    process.tasks, process.names = int(message["tasks"]), names
+                    process.tasks = None if message["tasks"] is None else int(message["tasks"])  # null: no asyncio
+                    process.names = names
                     if message.get("rest"):
                         process.names["(rest)"] = int(message["rest"])
                 process.cpu_ns = int(message["cpu_ns"])

@@ -111,6 +111,7 @@ _REPORTS = (
         "seconds": 0.1,
         "census": [["task", "f", None, None, 2]],
     },
+    {"type": "report", "t_ns": 6, "cpu_ns": 9, "tasks": None, "lags": []},
     {"type": "census"},
     {"type": "trim", "trimmed": True},
 )

