@@ -3,12 +3,14 @@ PYTHON   ?= python3
 PROFILE  ?=
 CLUSTER  ?= embedded
 CONTEXT  ?=
+FUZZ     ?=
 SCENARIO ?= smoke
 BIN      := .venv/bin
 STAMP    := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup loadtest test test-kind test-browser lint bench accuracy nightly claims clean requirements docs dashboards-up dashboards-down
+.PHONY: help setup loadtest test test-kind test-browser lint fuzz audit bench accuracy nightly claims clean requirements docs \
+  dashboards-up dashboards-down
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +45,16 @@ lint: $(STAMP) ## ruff, mypy, the import contract
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m dashboards --check
 
+fuzz: $(STAMP) ## bad input to every parser: 100,000 cases and more, FUZZ='--cases N --only NAME --seed N'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt \
+	  || echo "no atheris for this machine: property-based cases only"
+	@$(BIN)/python -m tests.fuzz $(FUZZ)
+
+audit: $(STAMP) ## known vulnerabilities of the pinned packages; asks the data source of pip-audit on the network
+	@test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/python -m pip install --quiet \
+	  --disable-pip-version-check --require-hashes -r requirements/audit.txt; }
+	@for name in main dev inject controllers; do .venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements/$$name.txt || exit 1; done
+
 bench: setup ## measure the harness itself
 	@$(BIN)/python -m tests.bench
 
@@ -69,9 +81,9 @@ docs: $(STAMP) ## write the generated pages and schemas again
 	@$(BIN)/python -m dashboards
 
 requirements: $(STAMP) ## pin requirements/*.in again, with hashes
-	@for name in main dev inject go controllers; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	@for name in main dev inject go controllers fuzz audit; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-emit-index-url --no-emit-find-links --no-annotate requirements/$$name.in --output-file requirements/$$name.txt; done
 
 clean: ## remove run output and caches in this folder, and leftovers of runs on this machine
 	@test ! -x $(BIN)/harness || $(BIN)/harness clean
-	@rm -rf runs experiments nightly build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf runs experiments nightly build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .venv-audit

@@ -16,14 +16,16 @@ from types import TracebackType
 from typing import Any
 
 import yaml
-from jinja2 import StrictUndefined, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateError
+
+from loadgen.depth import DEEPEST, too_deep
+from loadgen.sandbox import MOST_RENDERED, Sandbox, rounds
 
 JSONObject = dict[str, Any]
 
-MOST_RENDERED = 2 * 2**20
-"""Characters of a rendered object; the API server takes 1.5 MiB at most."""
 MOST_RANDOM = 2**20
+_NO_YAML = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What PyYAML raises beside its own errors for values that are not what their tag says, and for what is nested too deep."""
 _FRAME = "<template>"
 _LONGEST_LINE = 80
 
@@ -53,17 +55,8 @@ class ObjectTemplate:
     def __init__(self, name: str, text: str) -> None:
         self.name = name
         self._lines = text.count("\n")
-        environment = ImmutableSandboxedEnvironment(
-            undefined=StrictUndefined,
-            autoescape=False,  # the output is YAML, not HTML
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-            finalize=_no_bytes,
-        )
-        environment.globals = {"range": environment.globals["range"], "b64": b64}
-        environment.filters.pop("random")
-        environment.filters["b64"] = b64
+        environment = Sandbox(_no_bytes)
+        environment.globals["b64"] = environment.filters["b64"] = b64
         try:
             self._template = environment.from_string(text)
         except TemplateError as error:
@@ -72,14 +65,17 @@ class ObjectTemplate:
     def render(self, index: int, variables: Mapping[str, object], source: random.Random) -> JSONObject:
         """The object that the template gives for one index: a mapping with apiVersion and kind. Raises TemplateFault."""
         try:
-            text = self._template.render(**variables, i=index, rand_bytes=_rand_bytes(source))
+            given = {**variables, "i": index, "rand_bytes": _rand_bytes(source), "range": rounds()}
+            text = self._template.render(given)
         except Exception as error:  # noqa: BLE001  # whatever an expression in a template may raise
             raise TemplateFault(f"{self.name}:{_line_of(error)}", f"{_words(error)} (i={index})") from None
         if len(text) > MOST_RENDERED:
             raise TemplateFault(f"{self.name}:1", f"renders to {len(text)} characters with i={index}")
         try:
+            if too_deep(text):
+                raise TemplateFault(f"{self.name}:1", f"renders to YAML that is nested more than {DEEPEST} deep")
             documents = [item for item in yaml.load_all(text, Loader=_Loader) if item is not None]  # a safe loader
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+        except (yaml.YAMLError, *_NO_YAML) as error:
             raise self._bad_yaml(text, error, index) from None
         if len(documents) != 1 or not isinstance(documents[0], dict):
             got = f"{len(documents)} documents" if len(documents) != 1 else type(documents[0]).__name__
@@ -112,7 +108,8 @@ class ObjectTemplate:
         problem = getattr(error, "problem", None) or str(error)
         if text.count("\n") == self._lines:
             return TemplateFault(f"{self.name}:{line + 1}", f"not valid YAML: {problem} (i={index})")
-        shown = (text.splitlines() or [""])[min(line, text.count("\n"))].strip()[:_LONGEST_LINE]
+        lines = text.splitlines() or [""]  # YAML may see an end one line further
+        shown = lines[min(line, len(lines) - 1)].strip()[:_LONGEST_LINE]
         return TemplateFault(
             f"{self.name}:1", f"not valid YAML: {problem}, in rendered line {line + 1}: {shown!r} (i={index})"
         )

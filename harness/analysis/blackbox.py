@@ -6,13 +6,13 @@ Everything is as of the kill: a sample or an answered request that came later is
 from __future__ import annotations
 
 import bisect
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.handles import EndKind
 from harness.record.reader import RunRecord
+from harness.record.tables import labels_of
 from harness.record.windows import windows
 
 _OOM: frozenset[EndKind] = frozenset({"oom_limit", "oom_node"})
@@ -155,7 +155,7 @@ def _heap(record: RunRecord, t_ns: int) -> tuple[dict[str, float], int | None]:
         "SELECT labels, arg_max(value, t_ns), max(t_ns) FROM samples WHERE metric = 'memory.heap' AND t_ns <= ? GROUP BY labels",
         [t_ns],
     )
-    heap = {json.loads(labels).get("part", "sum"): float(value) for labels, value, _ in rows}
+    heap = {labels_of(labels).get("part", "sum"): float(value) for labels, value, _ in rows}
     return heap, max((int(t) for _, _, t in rows), default=None)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,10 @@ from harness.core.units import format_value
 from harness.record.coldstart import ColdStart, Coldstarts, MemoryUse
 from harness.record.models import Phase, Verdict
 from harness.record.reader import RunRecord
+from harness.record.tables import labels_of
+
+_LE = re.compile(r"[0-9.e+-]+|\+Inf")
+"""The border of a bucket, as an API server writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ def _windows(facts: Facts) -> Iterator[_Window]:
             yield _Window("growth", 1, first.started_ns, None, first, point)
             continue
         inside = [(e["killed_ns"], e["ready_ns"], "storm") for e in storms] + [
-            (e["started_ns"], e["ready_ns"], "restart") for e in restarts if e["ready_ns"] is not None
+            (e["started_ns"], e["ready_ns"], "restart") for e in restarts if e.get("ready_ns") is not None
         ]
         for begin, ready, sort in inside:
             if last.started_ns <= begin <= point.started_ns:
@@ -149,7 +153,7 @@ def _used(facts: Facts, metric: str, window: _Window) -> float | None:
 
 def _listed(facts: Facts, window: _Window) -> dict[str, float]:
     sums = {
-        str(json.loads(labels).get("resource")): _grown(values if window.sort == "restart" else [0.0, values[-1]])
+        labels_of(labels).get("resource", "?"): _grown(values if window.sort == "restart" else [0.0, values[-1]])
         for labels, values in _cumulative(facts, "apiserver.listed", window).items()
     }
     return dict(sorted(((n, v) for n, v in sums.items() if v > 0), key=lambda item: -item[1]))
@@ -159,8 +163,8 @@ def _list_p99(facts: Facts, window: _Window) -> float | None:
     """The border below which 99 % of the lists in the window were answered, by the server's own histogram."""
     borders: dict[float, float] = {}
     for labels, values in _cumulative(facts, "apiserver.duration", window).items():
-        named = json.loads(labels)
-        if named.get("verb") == "list":
+        named = labels_of(labels)
+        if named.get("verb") == "list" and _LE.fullmatch(named.get("le", "")):
             grown = _grown(values if window.sort != "storm" else [0.0, values[-1]])
             borders[float(named["le"].replace("+Inf", "inf"))] = grown
     total = borders.get(float("inf"), 0.0)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from pydantic import ValidationError
+
+from harness.core.errors import UsageError
 from harness.core.handles import EndKind
 from harness.record.models import LOAD_ACTIONS, Phase
 from harness.record.reader import RunRecord
@@ -20,7 +23,7 @@ class Facts:
     def __init__(self, record: RunRecord) -> None:
         self.record = record
         self.run = record.run
-        self.scenario = Scenario.model_validate(record.run.scenario.resolved)
+        self.scenario = _scenario(record)
 
     def scalar(self, query: str, *parameters: object) -> float | None:
         """The single value of a query, None where it is null."""
@@ -107,8 +110,9 @@ class Facts:
         ending = self.run.ending
         if ending is None:
             return 0
-        log = ending.evidence.get("kernel_log") or []
-        return sum(kill["limit_of"] != kill["killed_in"] for kill in log) or int(ending.kind == "oom_node")
+        log = ending.evidence.get("kernel_log")
+        kills = [kill for kill in log if isinstance(kill, dict)] if isinstance(log, list) else []
+        return sum(kill.get("limit_of") != kill.get("killed_in") for kill in kills) or int(ending.kind == "oom_node")
 
     @functools.cached_property
     def cut_short(self) -> str | None:
@@ -123,3 +127,17 @@ class Facts:
             "thrashing": "thrashing",
         }
         return f"cut short by {names[ending.kind]} at {ending.t_ns / 1e9:.1f} s"
+
+
+def _scenario(record: RunRecord) -> Scenario:
+    """What the run's scenario resolved to. Raises UsageError for one that this version does not know."""
+    try:
+        return Scenario.model_validate(record.run.scenario.resolved)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in ("scenario", "resolved", *first["loc"]))
+        raise UsageError(
+            f"its scenario is none that this version can read ({where}: {first['msg']})",
+            place=str(record.path / "run.json"),
+            remedy="was it written by another version of the harness?",
+        ) from None

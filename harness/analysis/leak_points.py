@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +9,7 @@ from typing import Literal
 from harness.analysis.facts import Facts
 from harness.record.leak import Trim
 from harness.record.models import Phase
+from harness.record.tables import labels_of
 
 How = Literal["last", "median", "least"]
 
@@ -102,7 +102,7 @@ def grown(facts: Facts, quantity: Quantity, points: Sequence[Phase], warm_up: in
 
 
 def _name(labels: str, label: str) -> str:
-    return str(json.loads(labels).get(label, ""))
+    return labels_of(labels).get(label, "")
 
 
 def trimmed(facts: Facts, points: Sequence[Phase]) -> Trim | None:

@@ -253,7 +253,8 @@ def _warnings(facts: Facts) -> Iterator[str]:
     for item in facts.run.collectors:
         if item.state == "failed":
             yield f"collector {item.name}: {item.reason}"
-    yield from (f"{reason} (accepted by --on-busy warn)" for reason in accepted(facts))
+    if damaged := facts.record.damaged_events:
+        yield f"{damaged} lines of events.jsonl are damaged, or of another version, and are left out"
     for event in facts.record.events("warning"):
         yield str(event.get("message", "a warning without words"))
     for phase in facts.load_phases:

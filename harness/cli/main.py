@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 
 import harness
 from harness.core import paths
-from harness.core.errors import ExitCode, HarnessError
+from harness.core.errors import ExitCode, HarnessError, one_line
 
 VERBS = (
     *("run", "show", "report", "compare", "gate", "nightly", "claims", "capacity", "sweep", "leak", "coldstart", "overhead"),
@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def _say(line: str) -> None:
-    Console(stderr=True, soft_wrap=True).print(line, style="red", markup=False, highlight=False)
+    Console(stderr=True, soft_wrap=True).print(one_line(line), style="red", markup=False, highlight=False)
 
 
 def _keep_traceback() -> str:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
 from harness.core.errors import UsageError
+from harness.kube.document import read_mapping
 
 OVERRIDE = "--i-know-what-i-am-doing"
 _PRODUCTION = re.compile(r"(?<![a-z])(prod|prd|production|live)(?![a-z])")
@@ -36,7 +35,7 @@ def default_kubeconfig() -> Path:
 
 def check(kubeconfig: Path, context: str, *, allowed: bool) -> None:
     """Raises UsageError where the file has no such context, or the context looks like production and is not `allowed`."""
-    document = _read(kubeconfig)
+    document = read_mapping(kubeconfig, "kubeconfig")
     contexts = _named(document, "contexts", "context")
     if context not in contexts:
         known = ", ".join(sorted(contexts)) or "none"
@@ -58,17 +57,6 @@ def check(kubeconfig: Path, context: str, *, allowed: bool) -> None:
                 place=str(kubeconfig),
                 remedy=f"choose another, or add {OVERRIDE}",
             )
-
-
-def _read(kubeconfig: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"this kubeconfig cannot be read: {reason}", place=str(kubeconfig)) from error
-    if not isinstance(document, dict):
-        raise UsageError("this is not a kubeconfig", place=str(kubeconfig))
-    return document
 
 
 def _named(document: dict[str, Any], plural: str, singular: str) -> dict[str, dict[str, Any]]:

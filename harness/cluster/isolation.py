@@ -7,7 +7,6 @@ current context meanwhile.
 from __future__ import annotations
 
 import base64
-import binascii
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ from typing import Any
 import yaml
 
 from harness.core.errors import UsageError
-from harness.kube.kubeconfig import write_private
+from harness.kube.document import read_mapping
+from harness.kube.kubeconfig import lacks, write_private
 
 KUBECONFIG = "context.kubeconfig"
 _PATHS = ("client-certificate", "client-key", "tokenFile")
@@ -39,19 +39,16 @@ class Isolated:
 
 def isolate(source: Path, context: str | None, directory: Path) -> Isolated:
     """Copy a context (None: the current one) into `directory`; UsageError for a file that cannot be used."""
+    document = read_mapping(source, "kubeconfig")
     try:
-        document: dict[str, Any] = yaml.safe_load(source.read_text(encoding="utf-8"))
         named = context or str(document["current-context"])
         chosen = _entry(document, "contexts", named)["context"]
         cluster = dict(_entry(document, "clusters", chosen["cluster"])["cluster"])
         user = dict(_entry(document, "users", chosen["user"]).get("user") or {})
         server = str(cluster["server"]).rstrip("/")
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"this kubeconfig cannot be read: {reason}", place=str(source)) from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UsageError(
-            f"this kubeconfig has no {error}", place=str(source), remedy="check it with kubectl"
+            f"this kubeconfig {lacks(error)}", place=str(source), remedy="check it with kubectl"
         ) from error
     for key, what in _CANNOT.items():
         if cluster.get(key):
@@ -96,5 +93,5 @@ def _authority(cluster: dict[str, Any], base: Path, source: Path) -> bytes:
             return Path(base / name).read_bytes()
         trusted = ssl.get_default_verify_paths().openssl_cafile  # not what SSL_CERT_FILE says
         return Path(trusted).read_bytes()
-    except (OSError, binascii.Error) as error:
+    except (OSError, ValueError) as error:  # not base64, or a path that is none
         raise UsageError(f"its certificate authority cannot be read: {error}", place=str(source)) from error

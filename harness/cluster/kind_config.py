@@ -14,6 +14,7 @@ import yaml
 
 from harness.core.errors import UsageError
 from harness.core.paths import data_dir
+from harness.kube.document import read_mapping
 
 DEFAULT = "one-node"
 POLICY_FILE, LOG_FILE = "audit-policy.json", "audit.log"
@@ -35,17 +36,23 @@ def load(name: str | None) -> dict[str, Any]:
     name = name or DEFAULT
     file = data_dir("manifests") / "kind" / f"{name}.yaml" if name in shipped() else Path(name)
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        document = read_mapping(file, "kind configuration")
+    except UsageError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
         known = ", ".join(shipped())
         raise UsageError(f"there is no kind configuration {name!r}", remedy=f"use {known}, or a file's path") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"this kind configuration cannot be read: {error}", place=str(file)) from error
-    if not isinstance(document, dict) or document.get("kind") != "Cluster":
+    if document.get("kind") != "Cluster":
         raise UsageError("this is not a kind configuration (kind: Cluster)", place=str(file))
     nodes = document.setdefault("nodes", [{"role": _CONTROL_PLANE}])
     if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
         raise UsageError("nodes must be a list of nodes", place=str(file))
+    for holder, key, sort in (
+        (document, "networking", dict), (document, "kubeadmConfigPatches", list),
+        *((node, "extraMounts", list) for node in nodes),
+    ):  # fmt: skip
+        if not isinstance(holder.get(key) or sort(), sort):
+            raise UsageError(f"{key} must be a {'mapping' if sort is dict else 'list'}", place=str(file))
     planes = sum(node.get("role", _CONTROL_PLANE) == _CONTROL_PLANE for node in nodes)
     if planes != 1:
         raise UsageError(f"it has {planes} control planes", place=str(file), remedy="the audit log needs exactly one")

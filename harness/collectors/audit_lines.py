@@ -21,6 +21,8 @@ _REFUSED = 400
 
 _MOST_LISTS = 20_000
 """List requests that are kept one by one."""
+_NO_EVENT = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What a line brings about that is JSON of another form, or none."""
 
 
 class Series(NamedTuple):
@@ -71,7 +73,7 @@ class AuditLedger:
             event = json.loads(line)
             own = event["user"]["username"] == self._user
             self._take(event, own)
-        except (ValueError, KeyError, TypeError):
+        except _NO_EVENT:
             self.broken += 1
 
     def changed(self) -> Iterator[tuple[Series, int]]:

@@ -57,7 +57,7 @@ class IngestServer:
         is_json = request.content_type == "application/json"
         try:
             uploads = from_json(body) if is_json else from_protobuf(body)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             return web.json_response({"code": "invalid_argument", "message": str(error)}, status=400)
         for upload in uploads:
             self._take(upload)
@@ -100,7 +100,7 @@ def from_protobuf(body: bytes) -> list[Upload]:
 
 
 def from_json(body: bytes) -> list[Upload]:
-    """Uploads of a push in JSON. Raises ValueError, KeyError or TypeError where it is none."""
+    """Uploads of a push in JSON. Raises ValueError, KeyError, TypeError, AttributeError or RecursionError where it is none."""
     uploads = []
     for series in json.loads(body)["series"]:
         labels = {str(pair["name"]): str(pair["value"]) for pair in series.get("labels", [])}

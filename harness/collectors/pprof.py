@@ -6,6 +6,7 @@ Only what stacks need is decoded, straight from the wire format; there is no gen
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _GZIP = b"\x1f\x8b"
+MOST_BYTES = 256 << 20
+"""Of a profile that is unpacked: a thousand times what a controller's heap profile has. A few KiB can unpack to gigabytes."""
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
@@ -108,12 +111,18 @@ def unpacked(raw: bytes) -> bytes:
         raise ValueError("not a profile but a web page")
     if not raw:
         raise ValueError("not a profile: it is empty")
+    if not raw.startswith(_GZIP):
+        return raw
     try:
-        return gzip.decompress(raw) if raw.startswith(_GZIP) else raw
+        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
+            message = file.read(MOST_BYTES + 1)
     except EOFError as error:
         raise ValueError("not a whole profile: it was cut short") from error
     except (OSError, zlib.error) as error:
         raise ValueError(f"not a profile: {error}") from error
+    if len(message) > MOST_BYTES:
+        raise ValueError(f"not a profile: it unpacks to more than {MOST_BYTES >> 20} MiB")
+    return message
 
 
 def decode(raw: bytes) -> Profile:

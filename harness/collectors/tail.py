@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+LONGEST_LINE = 16 << 20
+"""Bytes of a line: ten times the largest object that an API server takes."""
+
 
 class Tail:
     """Follows one file by name. Reads are of bounded size, so the caller decides how long it works at a time."""
@@ -14,7 +17,7 @@ class Tail:
         """Start up to `history_bytes` before the file's present end, at the beginning of a line. Raises OSError."""
         self._path = path
         self._file: BinaryIO = path.open("rb")
-        self._partial = b""
+        self._partial = bytearray()
         size = os.fstat(self._file.fileno()).st_size
         if size > history_bytes:
             self._file.seek(size - history_bytes)
@@ -22,16 +25,25 @@ class Tail:
 
     def read(self, max_bytes: int = 1 << 18) -> list[bytes]:
         """The next complete lines, without their ends; empty where there are none yet."""
-        chunk = self._file.read(max_bytes)
-        if not chunk:
-            if not self._moved_on():
-                return []
+        while True:
             chunk = self._file.read(max_bytes)
-        lines = (self._partial + chunk).split(b"\n")
-        self._partial = lines.pop()
-        if not lines and chunk:
-            return self.read(max_bytes)  # one very long line: its end may be there already
-        return lines
+            if not chunk:
+                if not self._moved_on():
+                    return []
+                chunk = self._file.read(max_bytes)
+            first, *rest = chunk.split(b"\n")
+            self._take(first)
+            if rest:
+                lines = [bytes(self._partial), *rest[:-1]]
+                self._partial[:] = rest[-1]
+                return lines
+            if not chunk:
+                return []
+            # one very long line: its end may be there already
+
+    def _take(self, part: bytes) -> None:
+        """More of a line. What is longer than any line of a log is kept up to that: it is told as one broken line."""
+        self._partial += part[: max(0, LONGEST_LINE - len(self._partial))]
 
     def close(self) -> None:
         """Close the file; idempotent."""
@@ -42,7 +54,7 @@ class Tail:
         here = os.fstat(self._file.fileno())
         if here.st_size < self._file.tell():
             self._file.seek(0)
-            self._partial = b""
+            self._partial.clear()
             return True
         try:
             there = self._path.stat()
@@ -52,5 +64,5 @@ class Tail:
             return False
         self._file.close()
         self._file = self._path.open("rb")
-        self._partial = b""
+        self._partial.clear()
         return True

@@ -29,6 +29,8 @@ _TRIM_S = 10.0
 _LINE_LIMIT = 1 << 20
 _SUN_PATH = 108
 _MAX_BACKFILL = 600
+_NO_REPORT = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What a line brings about that is none of the agent's."""
 
 
 @dataclass(slots=True, eq=False)
@@ -171,8 +173,10 @@ class TasksCollector(Collector):
         try:
             while line := await reader.readline():
                 self._take(process, json.loads(line))
-        except (OSError, ValueError, asyncio.CancelledError):
+        except (OSError, asyncio.CancelledError):
             pass  # a process killed in the middle of a line, or the end of the run
+        except _NO_REPORT:
+            pass  # the same, or no agent of ours: whoever it is, it is not listened to any longer
         finally:
             self._handlers.discard(handler)
             self._processes.remove(process)
@@ -189,10 +193,12 @@ class TasksCollector(Collector):
                 self._connected.set()
             case "report":
                 if "tasks" in message:
-                    process.tasks, process.names = message["tasks"], message.get("names", {})
+                    names = {str(name): int(count) for name, count in message.get("names", {}).items()}
+                    process.tasks = None if message["tasks"] is None else int(message["tasks"])  # null: no asyncio
+                    process.names = names
                     if message.get("rest"):
-                        process.names["(rest)"] = message["rest"]
-                process.cpu_ns = message["cpu_ns"]
+                        process.names["(rest)"] = int(message["rest"])
+                process.cpu_ns = int(message["cpu_ns"])
                 if self._context is not None:
                     self._write(self._context, process, message)
             case "collect":

@@ -21,11 +21,15 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+LONGEST = 2000
+"""Characters of an error: a path may have most of them, what a file holds is not repeated whole."""
+
+
 class HarnessError(Exception):
     """An error the user can act on.
 
     `cause` says what is wrong, `place` where (file:line:column, object name, port), `remedy` what to do about it.
-    `str(error)` is always a single line.
+    `str(error)` is always a single line of at most `LONGEST` characters, with nothing in it that steers a terminal.
     """
 
     exit_code = ExitCode.BUG
@@ -37,7 +41,15 @@ class HarnessError(Exception):
         text = f"{place}: {cause}" if place else cause
         if remedy:
             text = f"{text.rstrip('.')}; {remedy}"
-        super().__init__(" ".join(text.split()))
+        super().__init__(one_line(text))
+
+
+def one_line(text: str) -> str:
+    """Text from anywhere as a line for people: what cannot be printed is shown as its escape, a long middle is left out."""
+    line = " ".join(text.split())
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[3 - LONGEST // 2 :]}"
 
 
 class UsageError(HarnessError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,18 @@ SCHEMA = "harness.stacks/v1"
 SUFFIX = ".stacks.json.gz"
 MOST_STACKS = 20_000
 _MOST_BYTES = 512 * 2**20
+_NO_PROFILE = (
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+)
+"""What a file brings about that is none, or cut short, or of another form."""
 
 Kind = Literal["memray", "go-heap"]
 
@@ -92,7 +105,7 @@ def load(path: Path) -> StackProfile:
         if len(data) > _MOST_BYTES:
             raise ValueError("too large for a profile")
         return _profile(json.loads(data))
-    except (gzip.BadGzipFile, EOFError, KeyError, IndexError, TypeError, ValueError) as error:
+    except _NO_PROFILE as error:
         raise ValueError(f"not a profile of the harness ({SCHEMA}): {error}") from error
 
 

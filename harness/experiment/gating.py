@@ -24,7 +24,7 @@ from harness.scenario.gating import DEFAULT_PAIRS, MAX_PRIMARY, PrimaryMetric, p
 from harness.scenario.load import ScenarioFile
 from harness.scenario.model import Scenario
 from harness.scenario.resolve import resolve
-from harness.subject.redact import redact_text
+from harness.subject.redact import redact_document, redact_text
 
 MOST_SPOILED = 4
 """Pairs that are measured again because the machine was too busy; then the gate gives up."""
@@ -100,7 +100,7 @@ def _asked(
             name: str(value) if isinstance(value, Path) else value for name, value in asdict(options.cluster).items()
         },
         "subject_role": options.subject_role,
-        "sets": {name: redact_text(value) for name, value in options.sets.items()},
+        "sets": redact_document(dict(options.sets)),
         "primary": {item.metric: item.text for item in primary},
         "build": redact_text(request.build) if request.build else None,
         "subject": redact_text(request.subject) if request.subject else None,

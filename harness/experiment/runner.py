@@ -7,14 +7,16 @@ in reverse order and the record is sealed; where even that is denied (SIGKILL) t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import traceback
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 
 from harness.analysis.verdict import judge
 from harness.core import ids
 from harness.core.clock import RunClock
-from harness.core.errors import ExitCode, HarnessError
+from harness.core.errors import EnvironmentFault, ExitCode, HarnessError
 from harness.experiment import machine, pinning, source, subjects
 from harness.experiment.foreign import ForeignSession
 from harness.experiment.options import Observer, RunOptions
@@ -22,7 +24,7 @@ from harness.experiment.session import Session
 from harness.experiment.stage import SetupRefused
 from harness.experiment.subjects import SubjectCommand
 from harness.record import owner
-from harness.record.models import ExpectedObjects, Outcome, Run, ScenarioFacts, SubjectFacts
+from harness.record.models import ExpectedObjects, Outcome, Run, ScenarioFacts, SubjectFacts, Verdict
 from harness.record.reader import RunRecord
 from harness.record.writer import RecordWriter
 from harness.report import html, oom
@@ -30,7 +32,7 @@ from harness.scenario import fanout
 from harness.scenario.load import ScenarioFile
 from harness.scenario.model import Scenario
 from harness.subject.process import SubjectNotReady
-from harness.subject.redact import redact
+from harness.subject.redact import redact, redact_document
 
 
 async def run_one(
@@ -59,8 +61,8 @@ async def run_one(
             path=str(file.path),
             sha256=file.sha256,
             arm=arm,
-            sets=dict(options.sets),
-            resolved=scenario.model_dump(mode="json"),
+            sets=redact_document(dict(options.sets)),
+            resolved=redact_document(scenario.model_dump(mode="json")),
         ),
         seed=scenario.seed,
         profile=options.profile,
@@ -110,6 +112,20 @@ async def run_one(
     if writer.failure is not None and facts.outcome.state == "completed":
         facts.outcome = Outcome(state="error", message=writer.failure, exit_code=ExitCode.ENVIRONMENT)
     writer.save_run(facts)
+    try:
+        record, verdict = await _derived(directory, options, observer)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"the record cannot be written to its end: {error.strerror or error}",
+            place=str(directory),
+            remedy=f"what was recorded is there: make room, then harness report {directory} --recompute",
+        ) from error
+    observer.run_ended(record, verdict)
+    return record
+
+
+async def _derived(directory: Path, options: RunOptions, observer: Observer) -> tuple[RunRecord, Verdict]:
+    """The verdict of a run and its pages, written beside its facts."""
     record = RunRecord(directory)
     verdict = judge(record)
     record.save_verdict(verdict)
@@ -119,8 +135,7 @@ async def run_one(
         observer.step("writing the report")
         await asyncio.to_thread(oom.write, record)  # first: the report links to it
         await asyncio.to_thread(html.write, record, verdict, directory / "report.html")
-    observer.run_ended(record, verdict)
-    return record
+    return record, verdict
 
 
 def _lease(scenario: Scenario, command: SubjectCommand, run_id: str) -> str | None:
@@ -148,7 +163,8 @@ async def _outcome(session: Session | ForeignSession, writer: RecordWriter) -> O
         return Outcome(state="error", message=str(error), exit_code=error.exit_code)
     except Exception as error:  # noqa: BLE001 # a bug of ours must still leave a sealed record that says so
         trace = session.directory / "traceback.txt"
-        trace.write_text(traceback.format_exc())
+        with contextlib.suppress(OSError):
+            trace.write_text(traceback.format_exc())
         message = f"a bug of the harness: {type(error).__name__}: {error}; the traceback is in {trace}"
         writer.event("error", message=message)
         return Outcome(state="error", message=message, exit_code=ExitCode.BUG)

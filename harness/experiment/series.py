@@ -23,7 +23,7 @@ from harness.record.models import Experiment, ExperimentRun, SeriesKind
 from harness.record.reader import RunRecord
 from harness.scenario.load import ScenarioFile, load
 from harness.scenario.model import Scenario
-from harness.subject.redact import HIDDEN, redact_text
+from harness.subject.redact import HIDDEN, redact_document, redact_text
 
 
 class Interrupted(Exception):
@@ -117,7 +117,7 @@ def begin(
         exit_code=int(ExitCode.INVALID), kind=kind, state="running", owner=owner.this_process(), profile=options.profile,
         seed=seed, asked={
             **asked, "scenario": str(file.path.absolute()), "sha256": file.sha256, "cluster": options.cluster.provider,
-            "sets": {name: redact_text(value) for name, value in options.sets.items()},
+            "sets": redact_document(dict(options.sets)),
             "subject": redact_text(options.subject) if options.subject else None,
         },
     )  # fmt: skip

@@ -16,7 +16,7 @@ from harness.record.models import ExperimentArm
 from harness.scenario.controllers import known as controllers
 from harness.scenario.file import OPTION_PREFIX, ScenarioFile
 from harness.scenario.resolve import resolve
-from harness.subject.redact import redact, redact_text
+from harness.subject.redact import redact, redact_document, redact_text
 
 _FORMS = "scenario, options:KEY=VALUE, set:KEY=VALUE, command:'PROGRAM ARGUMENTS', git:REVISION, or image:REFERENCE"
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}")
@@ -160,7 +160,7 @@ def _facts(
             "spec": redact_text(spec),
             "kind": kind,
             "words": redact_text(words),
-            "sets": sets or {},
+            "sets": redact_document(sets or {}),
             "command": command,
             "build": build,
         }

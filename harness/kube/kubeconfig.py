@@ -9,11 +9,11 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from harness.core.errors import UsageError
+from harness.kube.document import read_mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ def client_files(kubeconfig: Path) -> ClientFiles:
 
     Raises UsageError where these are not files (an exec plugin or inline data): the load generator speaks plain HTTPS.
     """
+    document = read_mapping(kubeconfig, "kubeconfig")
     try:
-        document: dict[str, Any] = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
         contexts = {entry["name"]: entry["context"] for entry in document["contexts"]}
         context = contexts[document["current-context"]]
         cluster = {entry["name"]: entry["cluster"] for entry in document["clusters"]}[context["cluster"]]
@@ -82,9 +82,12 @@ def client_files(kubeconfig: Path) -> ClientFiles:
             key_file=None if token else base / user["client-key"],
             token_file=base / token if token else None,
         )
-    except (OSError, yaml.YAMLError) as error:
-        raise UsageError(f"this kubeconfig cannot be read: {error}", place=str(kubeconfig)) from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UsageError(
-            f"this kubeconfig has no {error}", place=str(kubeconfig), remedy="name CA, certificate and key by file"
+            f"this kubeconfig {lacks(error)}", place=str(kubeconfig), remedy="name CA, certificate and key by file"
         ) from error
+
+
+def lacks(error: Exception) -> str:
+    """What is wrong with a kubeconfig that was taken for a whole one: the key that is missing, never a value."""
+    return f"has no {error}" if isinstance(error, KeyError) else "is malformed: a value is not of the sort it must be"

@@ -14,7 +14,9 @@ from harness.core.errors import RunFault, UsageError
 from harness.core.kinds import Kind
 from harness.kube.api import Api
 from harness.kube.discovery import CRD
+from harness.kube.document import NO_YAML
 from harness.kube.errors import ApiError
+from loadgen.depth import DEEPEST, too_deep
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _NOT_FOUND = 404
@@ -30,13 +32,18 @@ def load_manifests(paths: Sequence[Path]) -> list[dict[str, Any]]:
     for path in paths:
         for file in _files(path):
             try:
-                loaded = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+                text = file.read_text(encoding="utf-8")
+                if too_deep(text):
+                    raise UsageError(f"nested more than {DEEPEST} deep", place=str(file))
+                loaded = list(yaml.load_all(text, Loader=yaml.CSafeLoader))  # a safe loader
             except (OSError, UnicodeDecodeError) as error:
                 raise UsageError(f"cannot be read: {error}", place=str(file)) from error
-            except yaml.YAMLError as error:
+            except (yaml.YAMLError, *NO_YAML) as error:
                 mark = getattr(error, "problem_mark", None)
                 place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else str(file)
-                raise UsageError(f"this is not YAML: {getattr(error, 'problem', error)}", place=place) from error
+                raise UsageError(
+                    f"this is not YAML: {getattr(error, 'problem', None) or error}", place=place
+                ) from error
             for document in loaded:
                 if document is not None:
                     documents.extend(_manifests(document, file))
@@ -143,7 +150,10 @@ def _files(path: Path) -> list[Path]:
 
 def _manifests(document: object, file: Path) -> list[dict[str, Any]]:
     if isinstance(document, dict) and document.get("kind") == "List":
-        return [manifest for item in document.get("items") or [] for manifest in _manifests(item, file)]
+        items = document.get("items") or []
+        if not isinstance(items, list):
+            raise UsageError("the items of a List are a list", place=str(file))
+        return [manifest for item in items for manifest in _manifests(item, file)]
     complete = (
         isinstance(document, dict)
         and isinstance(document.get("apiVersion"), str)

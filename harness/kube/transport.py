@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import urlencode
 
 import aiohttp
-import yaml
 
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.kube.client import Client, FilesClient, OfficialClient, by_files
+from harness.kube.document import read_mapping
 from harness.kube.errors import ApiError, ApiUnreachable
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Transport:
     @classmethod
     async def connect(cls, kubeconfig: Path, context: str | None = None) -> Transport:
         """Read the kubeconfig and make a pool; sends nothing yet. Raises UsageError for a file that cannot be used."""
-        document = _read(kubeconfig)
+        document = read_mapping(kubeconfig, "kubeconfig")
         files = by_files(document, kubeconfig.parent) if context is None else None
         if files is not None:
             try:
@@ -192,16 +192,6 @@ def _retry_after(headers: Mapping[str, str]) -> float:
 
 def _unusable(kubeconfig: Path, error: Exception) -> UsageError:
     return UsageError(f"this kubeconfig cannot be used: {error}", place=str(kubeconfig), remedy="check it with kubectl")
-
-
-def _read(kubeconfig: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UsageError(f"this kubeconfig cannot be read: {error}", place=str(kubeconfig)) from error
-    if not isinstance(document, dict):
-        raise UsageError("this is not a kubeconfig", place=str(kubeconfig))
-    return document
 
 
 async def _load(document: dict[str, Any], kubeconfig: Path, context: str | None, configuration: Configuration) -> None:

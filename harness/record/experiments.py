@@ -10,7 +10,7 @@ from harness.core.errors import UsageError
 from harness.record import owner
 from harness.record.gate import Gate
 from harness.record.models import Experiment
-from harness.record.reader import RunRecord, parse_model
+from harness.record.reader import RunRecord, is_there, parse_model
 from harness.record.selftest import SelfTest
 from harness.record.writer import write_atomically
 
@@ -32,7 +32,7 @@ class ExperimentRecord:
         Raises UsageError where several fit, or where it cannot be read.
         """
         path = Path(name)
-        if not (path / EXPERIMENT_FILE).is_file():
+        if not is_there(path / EXPERIMENT_FILE):
             root = paths.experiments_dir(runs_dir or paths.runs_dir())
             known = sorted(p.parent.name for p in root.glob(f"*/{EXPERIMENT_FILE}"))
             text = str(name)

@@ -9,7 +9,7 @@ from typing import Any
 from harness.core import paths, stacks
 from harness.core.errors import UsageError
 from harness.record.models import Experiment
-from harness.record.reader import RunRecord
+from harness.record.reader import RunRecord, parse_model
 
 HEAP = "heap_profile"
 """The event of a heap profile of a Go subject."""
@@ -30,7 +30,7 @@ def find(name: str, runs_dir: Path | None = None) -> list[Path]:
     root = runs_dir or paths.runs_dir()
     experiment, colon, arm = name.rpartition(":")
     if colon and (found := paths.experiments_dir(root) / experiment / "experiment.json").is_file():
-        runs = [run for run in Experiment.model_validate_json(found.read_text()).runs if run.arm == arm]
+        runs = [run for run in parse_model(found, Experiment).runs if run.arm == arm]
         if not runs:
             raise UsageError(f"experiment {experiment} has no runs of arm {arm!r}")
         return [of_run(RunRecord.open(root / run.run_id)) for run in runs]

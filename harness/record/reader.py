@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from harness.core import paths
 from harness.core.errors import ExitCode, UsageError
 from harness.record import owner
+from harness.record.event_fields import event_of
 from harness.record.models import Run, Show, Verdict, VerdictName
 from harness.record.tables import connect
 from harness.record.writer import write_atomically
@@ -35,7 +35,7 @@ class RunRecord:
         """
         path = Path(run)
         root = runs_dir or paths.runs_dir()
-        if not (path / "run.json").is_file():
+        if not is_there(path / "run.json"):
             known = sorted(p.parent.name for p in root.glob("*/run.json"))
             hits = [name for name in known if name == str(run)] or [
                 name for name in known if str(run) and (name.startswith(str(run)) or name.endswith(str(run)))
@@ -73,18 +73,26 @@ class RunRecord:
         write_atomically(self.path / "verdict.json", verdict.model_dump_json(by_alias=True, indent=1) + "\n")
 
     def events(self, type_: str | None = None) -> Iterator[dict[str, Any]]:
-        """The events in order; a last line that a kill cut short is left out."""
+        """The events in order; a last line that a kill cut short, and what is no event, are left out."""
+        for _, event in self._lines():
+            if event is not None and type_ in (None, event["type"]):
+                yield event
+
+    @functools.cached_property
+    def damaged_events(self) -> int:
+        """Lines that are no events of this version, beside a last one that a kill cut short."""
+        return sum(event is None and line.endswith(b"\n") for line, event in self._lines())
+
+    def _lines(self) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
         path = self.path / "events.jsonl"
         if not path.is_file():
             return
-        with path.open() as lines:
-            for line in lines:
-                try:
-                    event = json.loads(line)
-                except ValueError:
-                    continue
-                if type_ is None or event.get("type") == type_:
-                    yield event
+        try:
+            with path.open("rb") as lines:
+                for line in lines:
+                    yield line, event_of(line)
+        except OSError as error:
+            raise UsageError(error.strerror or str(error), place=str(path)) from error
 
     @functools.cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
@@ -111,6 +119,14 @@ class RunRecord:
         verdict: VerdictName = "interrupted" if self.interrupted else "error"
         code = ExitCode.INTERRUPTED if self.interrupted else ExitCode.INVALID
         return Show(**facts, path=str(self.path), verdict=verdict, exit_code=int(code), reasons=[reason])
+
+
+def is_there(path: Path) -> bool:
+    """Whether a path that somebody typed is a file; one that is too long to be any is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def parse_model(path: Path, model: type[_M]) -> _M:

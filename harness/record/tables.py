@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import threading
 from collections.abc import Sequence
@@ -69,6 +70,15 @@ class PartWriter:
             self._connection.close()
 
 
+def labels_of(encoded: str) -> dict[str, str]:
+    """The labels of a series from their column; of what is no object of JSON, the text itself under `labels`."""
+    try:
+        labels = json.loads(encoded)
+    except (ValueError, RecursionError):
+        return {"labels": encoded}
+    return {str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {"labels": encoded}
+
+
 def writing_database() -> duckdb.DuckDBPyConnection:
     """An instance of DuckDB that only turns rows into Parquet."""
     return duckdb.connect(":memory:", config={"threads": 1})
@@ -83,14 +93,27 @@ def _array(values: Sequence[Any], type_: str) -> np.ndarray[Any, Any] | np.ma.Ma
     return np.array(values, dtype=_NUMPY[type_])
 
 
+_ALWAYS: dict[str, tuple[str, ...]] = {
+    "samples": ("t_ns", "phase", "source", "metric", "labels", "value"),
+    "requests": ("phase", "intended_ns", "sent_ns", "done_ns", "verb", "kind", "name", "status"),
+    "propagation": ("probe", "cause_id", "intended_ns"),
+}
+"""Columns that are never null. A row of a foreign part in which one is, is left out: readers add them up without asking."""
+
+
 def connect(directory: Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with a view per table over the parts of a record; a table without parts is empty."""
+    """A DuckDB connection with a view per table over the parts of a record; a table without parts is empty.
+
+    Whatever a foreign part holds, columns are of their types: a query raises duckdb.Error where a value cannot be.
+    """
     connection = duckdb.connect(":memory:", config={"threads": os.cpu_count() or 1})
     for table, columns in TABLES.items():
         parts = sorted((directory / table).glob("part-*.parquet"))
         if parts:
             names = ", ".join("'" + str(part).replace("'", "''") + "'" for part in parts)
-            connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{names}])")
+            typed = ", ".join(f'CAST("{name}" AS {type_}) AS "{name}"' for name, type_ in columns.items())
+            whole = " AND ".join(f'"{name}" IS NOT NULL' for name in _ALWAYS[table])
+            connection.execute(f"CREATE VIEW {table} AS SELECT {typed} FROM read_parquet([{names}]) WHERE {whole}")
         else:
             typed = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in columns.items())
             connection.execute(f"CREATE VIEW {table} AS SELECT {typed} WHERE false")

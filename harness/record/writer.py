@@ -54,7 +54,10 @@ class RecordWriter:
                 await self._flusher
             self._flusher = None
         await asyncio.to_thread(self._flush)
-        self._events.close()
+        try:
+            self._events.close()
+        except OSError as error:
+            self._fail(f"events.jsonl: {error}")
         for parts in self._parts.values():
             parts.close()
         self._database.close()
@@ -131,5 +134,10 @@ class RecordWriter:
 def write_atomically(path: Path, text: str) -> None:
     """Replace `path` by `text` in one step, so that a reader or a kill never sees half a file."""
     temporary = path.with_name(f".{path.name}.{time.monotonic_ns()}")
-    temporary.write_text(text)
-    temporary.replace(path)
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()  # half of it would take the room that the next one needs
+        raise

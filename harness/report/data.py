@@ -5,13 +5,13 @@ A series is cut into bins of time and keeps the lowest and the highest sample of
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
 from harness.record.models import Phase
 from harness.record.reader import RunRecord
+from harness.record.tables import labels_of
 from harness.record.windows import windows
 
 _MARKED_WINDOWS = 6  # lines of more would hide the chart
@@ -178,15 +178,6 @@ def rates(record: RunRecord, metrics: Sequence[str], *, bins: int = BINS) -> lis
             line.values.append(rate if rate >= 0 else None)
     order = {metric: index for index, metric in enumerate(metrics)}
     return sorted(found.values(), key=lambda line: (order[line.metric], sorted(line.labels.items())))
-
-
-def labels_of(encoded: str) -> Mapping[str, str]:
-    """The labels of a series from their column."""
-    try:
-        labels = json.loads(encoded)
-    except ValueError:
-        return {"labels": encoded}
-    return {str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {"labels": encoded}
 
 
 def _break_gaps(line: Series) -> None:

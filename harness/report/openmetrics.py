@@ -7,7 +7,6 @@ taken over any part of the run.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
@@ -17,13 +16,17 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from harness.core import series
+from harness.core.errors import UsageError
 from harness.record.models import Phase, Verdict
 from harness.record.reader import RunRecord
+from harness.record.tables import labels_of
 from harness.report import families, openmetrics_sites
 from harness.report.families import BUCKETS_S, Family, bucket, cumulative
 from harness.report.openmetrics_sites import SITES
 
 STEP_S = 5.0
+_LONGEST_S = 60 * 86400.0
+"""Of a record whose times are to be believed."""
 INSTANCE = "export"
 """Value of the label `instance`, where a scraped run has the address that was asked."""
 _DURATIONS = "apiserver.duration"
@@ -158,7 +161,7 @@ class _Families:
             job = {} if known is not None or metric == _DURATIONS else {"job": families.SUBJECT_JOB}
             for labels, t_ns, value in _one_at_a_time(points):
                 # the run's own labels win: a subject may have some of the same name
-                family.add_sample(name, json.loads(labels or "{}") | self._common | job, value, self._at(t_ns))
+                family.add_sample(name, labels_of(labels) | self._common | job, value, self._at(t_ns))
             yield family
 
     def _requests(self) -> Iterator[Metric]:
@@ -219,6 +222,11 @@ def _metric(kind: Family) -> Metric:
 def _steps(start_ns: int, end_ns: int) -> Iterator[int]:
     """Times of a series from start to end, `STEP_S` apart, both ends included."""
     step = int(STEP_S * 1e9)
+    if end_ns - start_ns > _LONGEST_S * 1e9:
+        days = _LONGEST_S / 86400
+        raise UsageError(
+            f"its times span more than {days:.0f} days", remedy="is the record damaged? harness show tells"
+        )
     yield from range(start_ns, end_ns, step)
     yield end_ns
 

@@ -135,7 +135,7 @@ def _read_stacks(record: RunRecord, name: str) -> Stacks | None:
     with path.open(errors="replace") as lines:
         for line in lines:
             stack, _, count = line.rstrip("\n").rpartition(" ")
-            if stack and count.isdigit():  # a kill may have cut the last line short
+            if stack and count.isascii() and count.isdigit():  # a kill may have cut the last line short
                 found[tuple(stack.split(";"))] += int(count)
     return Stacks(found.total(), found) if found.total() else None
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.record.reader import RunRecord
-from harness.report.data import BINS, end_s, labels_of
+from harness.record.tables import labels_of
+from harness.report.data import BINS, end_s
 
 _POINTS = 2000  # propagation points kept per probe
 _CURVE = 400  # points of a distribution curve

@@ -107,10 +107,11 @@ class _Builder:
             where = (mark.line + 1, mark.column + 1) if mark else (1, 1)
             raise self._error(where, f"not valid YAML: {error.problem or error.context}", None) from None
         except yaml.reader.ReaderError as error:
-            before = text[: error.position]
+            # its position counts bytes or characters, by which of PyYAML's readers it is: the character itself is looked for
+            wrong = chr(error.character) if isinstance(error.character, int) else str(error.character)
+            before = text[: max(0, text.find(wrong))]
             where = (before.count("\n") + 1, len(before) - before.rfind("\n"))
-            cause = f"character U+{ord(text[error.position]):04X} is not allowed in YAML"
-            raise self._error(where, cause, None) from None
+            raise self._error(where, f"character U+{ord(wrong[:1] or '?'):04X} is not allowed in YAML", None) from None
         return value
 
     def _value(self, event: yaml.Event, events: Iterator[yaml.Event], path: Path) -> Plain:

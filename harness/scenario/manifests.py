@@ -15,10 +15,13 @@ import yaml
 
 from harness.core.errors import ScenarioError
 from harness.core.kinds import KINDS, Kind
+from loadgen.depth import DEEPEST, too_deep
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_MANIFEST_BYTES = 16 * 2**20
 _CRD = "CustomResourceDefinition"
+_NO_YAML = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What PyYAML raises beside its own errors for values that are not what their tag says, and for what is nested too deep."""
 
 
 class Unusable(Exception):
@@ -80,9 +83,11 @@ def _content(file: Path) -> bytes:
 def _documents(content: bytes, place: str) -> Iterator[tuple[dict[str, Any], int]]:
     """Every manifest with its line; the items of a List have that of the List."""
     try:
+        if too_deep(content):
+            raise ScenarioError(f"nested more than {DEEPEST} deep", place=place)
         nodes = list(yaml.compose_all(content, Loader=yaml.CSafeLoader))
-        documents = list(yaml.safe_load_all(content))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        documents = list(yaml.load_all(content, Loader=yaml.CSafeLoader))
+    except (yaml.YAMLError, *_NO_YAML) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{place}:{mark.line + 1}:{mark.column + 1}" if mark else place
         raise ScenarioError(f"this is not YAML: {getattr(error, 'problem', None) or error}", place=where) from None
@@ -91,7 +96,10 @@ def _documents(content: bytes, place: str) -> Iterator[tuple[dict[str, Any], int
             continue
         line = node.start_mark.line + 1
         is_list = isinstance(document, dict) and document.get("kind") == "List"
-        for item in (document.get("items") or []) if is_list else [document]:
+        items = (document.get("items") or []) if is_list else [document]
+        if not isinstance(items, list):
+            raise ScenarioError("the items of a List are a list", place=f"{place}:{line}")
+        for item in items:
             yield _manifest(item, f"{place}:{line}"), line
 
 

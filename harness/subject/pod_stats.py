@@ -42,7 +42,11 @@ class KubeletStats:
             self.failure = str(error)
             return None
         self.failure = None
-        found = parse(summary, self._namespace, self._pod)
+        try:
+            found = parse(summary, self._namespace, self._pod)
+        except ValueError as error:
+            self.failure = f"{path}: {error}"
+            return None
         if found is None or (self._newest is not None and found.at <= self._newest):
             return None
         self._newest = found.at
@@ -50,7 +54,14 @@ class KubeletStats:
 
 
 def parse(summary: dict[str, Any], namespace: str, name: str) -> ContainerStats | None:
-    """The subject's container in a kubelet's summary; None where it has not looked at it yet."""
+    """The subject's container in a kubelet's summary; None where it has not looked yet. Raises ValueError for another answer."""
+    try:
+        return _container(summary, namespace, name)
+    except (LookupError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError("the kubelet's answer is no summary") from error
+
+
+def _container(summary: dict[str, Any], namespace: str, name: str) -> ContainerStats | None:
     for pod in summary.get("pods") or []:
         reference = pod.get("podRef") or {}
         if (reference.get("namespace"), reference.get("name")) != (namespace, name):

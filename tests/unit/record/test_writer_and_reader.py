@@ -71,7 +71,7 @@ def test_a_refusing_disk_is_remembered_and_rows_are_kept(tmp_path: Path, monkeyp
 
 
 def test_an_event_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "events.jsonl").write_text('{"type": "phase"}\n{"type": "oom_ki')
+    (tmp_path / "events.jsonl").write_text('{"t_ns": 1, "type": "phase", "name": "idle"}\n{"type": "oom_ki')
     assert [event["type"] for event in RunRecord(tmp_path).events()] == ["phase"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.subject.redact import HIDDEN, redact, redact_text
+from harness.subject.redact import HIDDEN, redact, redact_document, redact_text
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,32 @@ def test_tokens_in_text() -> None:
     jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
     assert redact_text(f"GET / Authorization: Bearer {jwt}") == f"GET / Authorization: Bearer {HIDDEN}"
     assert jwt not in redact_text(f"got {jwt}.")
+
+
+def test_a_scenario_is_kept_without_its_secrets_and_otherwise_as_it_is() -> None:
+    resolved = {
+        "subject": {
+            "command": ["./manager", "--token", "abc", "--workers=5"],
+            "env": {"GITHUB_TOKEN": "abc", "GOMEMLIMIT": "1GiB"},
+            "options": {"cache.Secret": "full", "password": "abc", "retries": 3},
+        },
+        "load": [
+            {"create": {"kind": "Secret", "count": 5}},
+            {"hook": {"command": ["sh", "-c", "curl -H 'Authorization: Bearer abcdefgh9'"]}},
+        ],
+        "expect": ["completeness.Secret == 1"],
+        "templates": {"a.yaml": "stringData: {clientSecret: abc}\n"},
+        "secrets": 500,
+        "token": None,
+    }
+    kept = redact_document(resolved)
+    assert "abc" not in str(kept)
+    assert kept["subject"]["env"] == {"GITHUB_TOKEN": HIDDEN, "GOMEMLIMIT": "1GiB"}
+    assert kept["subject"]["command"] == ["./manager", "--token", HIDDEN, "--workers=5"]
+    assert kept["subject"]["options"] == {"cache.Secret": "full", "password": HIDDEN, "retries": 3}
+    assert {key: kept[key] for key in ("expect", "secrets", "token")} == {
+        key: resolved[key] for key in ("expect", "secrets", "token")
+    }
+    assert redact_document({"options.token": "x", "options.cache.Secret": "full"}) == {
+        "options.token": HIDDEN, "options.cache.Secret": "full",
+    }  # fmt: skip
