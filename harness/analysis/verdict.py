@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from harness.analysis.disturbed import Disturbance
 from harness.analysis.facts import Facts
 from harness.analysis.results import compute
-from harness.analysis.trust import accepted, distrust
+from harness.analysis.trust import distrust, forgiven
 from harness.core import metrics
 from harness.core.errors import ExitCode
 from harness.core.handles import EndKind
@@ -58,7 +58,7 @@ def judge(record: RunRecord) -> Verdict:
         results=results,
         expectations=expectations,
         reasons=reasons,
-        warnings=[*filter(None, [disturbance.sentence()]), *_warnings(facts)],
+        warnings=[*filter(None, [disturbance.sentence()]), *forgiven(facts, expectations), *_warnings(facts)],
     )
 
 
@@ -89,7 +89,7 @@ def _verdict(
         *_idle(facts),
         *_coverage(facts, results),
         *_not_engaged(facts, results),
-        *distrust(facts),
+        *distrust(facts, expectations),
     ]:
         return "invalid", short
     return _by_expectations(expectations)

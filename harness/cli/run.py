@@ -93,9 +93,11 @@ def run(
     on_busy: Annotated[
         OnBusy,
         typer.Option(
-            "--on-busy", envvar="HARNESS_ON_BUSY", help="What a machine too busy to judge times makes of the run."
+            "--on-busy",
+            envvar="HARNESS_ON_BUSY",
+            help="What a machine too busy to judge times makes of the run; bounds: invalid unless every bound on a time held.",
         ),
-    ] = "invalid",
+    ] = "bounds",
     out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
     commit: Annotated[
         str | None, typer.Option("--commit", help="Commit the subject was built from; default that of the work tree.")
