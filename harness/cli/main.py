@@ -19,7 +19,20 @@ from harness.core import paths
 from harness.core.errors import ExitCode, HarnessError, one_line
 
 VERBS = (
-    *("run", "show", "report", "compare", "gate", "nightly", "claims", "capacity", "sweep", "leak", "coldstart", "overhead"),
+    *(
+        "run",
+        "show",
+        "report",
+        "compare",
+        "gate",
+        "nightly",
+        "claims",
+        "capacity",
+        "sweep",
+        "leak",
+        "coldstart",
+        "overhead",
+    ),
     *("history", "export", "serve", "annotate", "dashboards", "profile", "scenarios", "cluster", "doctor", "clean"),
 )
 """Each is a module of this package with a function, or an `app` of its own, of the same name."""

@@ -129,8 +129,8 @@ async def _derived(directory: Path, options: RunOptions, observer: Observer) -> 
     record = RunRecord(directory)
     verdict = judge(record)
     record.save_verdict(verdict)
-    if live is not None:
-        live.end(verdict)
+    if options.live is not None:
+        options.live.end(verdict)
     if options.report:
         observer.step("writing the report")
         await asyncio.to_thread(oom.write, record)  # first: the report links to it
