@@ -137,7 +137,7 @@ class _Families:
             "SELECT labels, t_ns, value FROM samples WHERE metric = 'objects.matched' ORDER BY labels, t_ns"
         )
         for labels, t_ns, value in _one_at_a_time(rows):
-            kind = labels_of(labels).get("kind")
+            kind = labels_of(labels).get("kind", "")
             if counts.get(kind):
                 family.add_sample(family.name, self._common | {"kind": kind}, value / counts[kind], self._at(t_ns))
         return family
