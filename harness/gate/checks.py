@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from harness.core import metrics
@@ -9,7 +10,7 @@ from harness.core.errors import ExitCode
 from harness.core.units import format_value
 from harness.gate.acks import Acks
 from harness.record.checks import Check, Checks, CheckState, CheckSuite
-from harness.record.gate import Effect, Gate, Primary
+from harness.record.gate import Blamed, Effect, Gate, Primary
 from harness.record.models import ExpectationResult, Run, Verdict
 
 WHOLE = "verdict"
@@ -63,7 +64,7 @@ def of_gate(gate: Gate, acks: Acks) -> CheckSuite:
         title=" · ".join(filter(None, (f"gate {gate.scenario}", gate.profile or ""))), started_at=gate.started_at,
         seconds=seconds, verdict=gate.verdict, exit_code=code, checks=checks, warnings=gate.warnings,
         table=[_GATE_HEAD, *(_row(item) for item in [*gate.primary, *gate.secondary] if item.effect is not None)],
-        blame=[f"{item.rank}. {item.sentence}" for item in gate.blame],
+        blame=[_blamed(item) for item in gate.blame],
         facts=_facts(
             baseline=gate.baseline.words, candidate=gate.candidate.words, commit=gate.candidate.revision or "",
             pairs=f"{gate.pairs_valid} valid of {gate.pairs_planned} planned", machine=gate.environment.machine,
@@ -71,6 +72,15 @@ def of_gate(gate: Gate, acks: Acks) -> CheckSuite:
     )  # fmt: skip
 
 
+def _blamed(item: Blamed) -> str:
+    """What grew, and, of an allocation site, the lines that called it: the site itself is often one of a library."""
+    called = " ← ".join(_CHECKOUT.sub("", caller) for caller in item.callers[:_CALLERS])
+    return f"{item.rank}. {item.sentence}{f'; called from {called}' if called else ''}"
+
+
+_CALLERS = 4
+_CHECKOUT = re.compile(r"(?<![^\s(])/\S*/hng-[^/]+/tree/")
+"""Where a revision was checked out: gone by now, and another place each time."""
 _GATE_HEAD = ["metric", "baseline", "candidate", "effect", "interval", "verdict"]
 
 

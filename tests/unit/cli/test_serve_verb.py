@@ -49,7 +49,7 @@ def test_a_taken_port_is_one_line_with_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"), [(("--out", "nothing"), "no such folder"), (("--port", "65536"), "65536")]
+    ("arguments", "says"), [(("--out", "nothing"), "no such folder"), (("--port", "65536"), "65535")]
 )
 def test_bad_usage(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
     done = _ended(*arguments, cwd=tmp_path)

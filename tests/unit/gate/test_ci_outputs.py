@@ -16,6 +16,7 @@ from harness.gate import acks, checks, github, junit, markdown
 from harness.gate.acks import NONE, Acks
 from harness.record import schemas
 from harness.record.checks import Checks
+from harness.record.gate import Blamed
 from harness.record.models import ExpectationResult, Verdict
 from tests import records
 from tests.ci_gates import HEAP, HOSTILE, LATENCY, gate, primary
@@ -246,3 +247,13 @@ def test_a_long_result_stays_within_what_a_comment_holds() -> None:
     text = markdown.render(_gate("pass", lines=[primary(HEAP, "pass")], secondary=many))
     assert "441 more are in the record" in text
     assert len(text) < 64 * 1024
+
+
+def test_an_allocation_site_comes_with_the_lines_that_called_it() -> None:
+    site = Blamed(
+        rank=1, kind="allocation", name="iterencode (json/encoder.py:258)", unit="B", baseline=0, candidate=9, growth=9,
+        pairs_grown=2, pairs=2, sentence="iterencode grew",
+        callers=["dumps (json/__init__.py:231)", "put (/tmp/hng-568wt00s/tree/app/store.py:70)", "a", "b", "c"],
+    )  # fmt: skip
+    (line,) = checks.of_gate(gate("regress", blame=[site]), NONE).blame
+    assert line == "1. iterencode grew; called from dumps (json/__init__.py:231) ← put (app/store.py:70) ← a ← b"
