@@ -75,11 +75,11 @@ def nightly(
     seconds = _seconds(budget)
     names: dict[str, str] = {}
     for name in chosen:
-        file = load(name)
-        if file.name in names.values():
-            raise UsageError(f"scenario {file.name} is named twice", remedy="name each once")
-        names[name] = file.name
-        if resolve(file, profile=profile).gate is None:
+        named = load(name)
+        if named.name in names.values():
+            raise UsageError(f"scenario {named.name} is named twice", remedy="name each once")
+        names[name] = named.name
+        if resolve(named, profile=profile).gate is None:
             raise UsageError(f"scenario {name} does not say what decides", remedy="add gate: {primary: …} to it")
     folder = out or nights.default_out()
     try:
