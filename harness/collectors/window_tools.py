@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.collectors import fold
+from harness.collectors.attach import entry
 from harness.collectors.attach.session import Attachment
-from harness.collectors.attach.target import examine
 from harness.collectors.gopull import CPU, GoPuller, Pulled
-from harness.collectors.memray import python_of
-from harness.collectors.memray_report import captures_folder, publish
+from harness.collectors.memray_report import publish
 from harness.core.errors import EnvironmentFault, HarnessError, UsageError
 from harness.core.handles import Launch, Progress, RunContext, Subject
-from harness.toolchain import inject
 
 _READ_S = 200.0
 """For reading all captures of a run; the runner gives a collector 240 s."""
@@ -59,11 +57,7 @@ def refusal(launch: Launch) -> HarnessError | None:
             place=launch.command[0],
             remedy="write profile: continuous for this subject",
         )
-    if launch.in_pod:  # a debugger from outside its namespaces ends the container (memray #846)
-        return EnvironmentFault(
-            "memray cannot be attached to a subject in a pod from outside", remedy="use --subject-as process"
-        )
-    return None
+    return entry.refusal(launch)
 
 
 @dataclass(slots=True)
@@ -101,9 +95,7 @@ class Memray:
         self._taken: list[_Capture] = []
 
     async def prepare(self) -> None:
-        assert self._launch.python is not None
-        await inject.ensure(self._launch.python, self._progress)
-        self._folder = captures_folder(self._folder, self._launch.sink)
+        self._folder = await entry.prepare(self._launch, self._progress)
 
     def attach(self, context: RunContext) -> None:
         self._context = context
@@ -134,14 +126,13 @@ class Memray:
     async def _look_into(self, replica: Subject, which: int | None, number: int, phase: str) -> dict[str, Any]:
         name = f"memray-{phase}-{number}" + ("" if which is None else f"-replica-{which}")
         capture = _Capture(number, self._folder / f"{name}.bin", phase, which)
-        target = await examine(python_of(replica.pids()), self._folder, self._progress)
-        attachment = await Attachment.attach(target, capture.path)
+        attachment = await entry.enter(self._launch, replica.pids(), capture.path, self._progress)
         self._attached.append((attachment, capture, replica))
         self._taken.append(capture)
         proof = attachment.proof
         return {
             **({} if which is None else {"replica": which}),
-            "pid": target.pid, "how": attachment.how, "stopped_s": attachment.stopped_s,
+            "pid": attachment.target.pid, "how": attachment.how, "stopped_s": attachment.stopped_s,
             "answered_s": proof.seconds if proof else None, "main": proof.main if proof else None,
         }  # fmt: skip
 
@@ -174,8 +165,9 @@ class Memray:
         for capture in reversed(self._taken):
             try:
                 async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                    path = await asyncio.to_thread(entry.into_record, capture.path, self._launch.run_dir)
                     event = await publish(
-                        capture.path, self._launch.run_dir, _Deaf(problems), killed=capture.killed,
+                        path, self._launch.run_dir, _Deaf(problems), killed=capture.killed,
                         graph=capture.window in newest, **capture.facts,
                     )  # fmt: skip
                     told.append((capture, event))

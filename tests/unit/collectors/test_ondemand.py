@@ -225,22 +225,18 @@ class Replicas:
         for number, replica in enumerate(self.replicas):
             replica.pid = 11 + number
         self.published: list[dict[str, Any]] = []
-        monkeypatch.setattr(window_tools, "examine", self._examine)
-        monkeypatch.setattr(window_tools, "python_of", lambda pids: pids[0])
-        monkeypatch.setattr(window_tools.Attachment, "attach", self._attach)
+        monkeypatch.setattr(window_tools.entry, "enter", self._enter)
         monkeypatch.setattr(window_tools, "publish", self._publish)
         self.refused: set[int] = set()
         self.tool = Memray(launch(["python"], self.sink, directory), _Silent())
         self.tool.attach(context(self.sink, ProcessSubject(replicas=self.replicas), directory))
 
-    async def _examine(self, pid: int, *_: object) -> SimpleNamespace:
+    async def _enter(self, _plan: object, pids: list[int], *_: object) -> _Attached:
+        (pid,) = pids
         if pid in self.refused:
             raise RunFault("has ended already", place=f"process {pid}")
         self.targets[pid] = SimpleNamespace(pid=pid, gone=False)
-        return self.targets[pid]
-
-    async def _attach(self, target: SimpleNamespace, _: Path) -> _Attached:
-        return _Attached(target)
+        return _Attached(self.targets[pid])
 
     async def _publish(self, capture: Path, *_: object, **facts: Any) -> dict[str, Any]:
         return {"capture": capture.name, **facts}
