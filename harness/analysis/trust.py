@@ -6,13 +6,13 @@ have is said in the table of the report and costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.facts import Facts
 from harness.analysis.selfaudit import PhaseAudit, SelfAudit
 from harness.core.units import format_value
-from harness.record.models import Verdict
+from harness.record.models import ExpectationResult, Verdict
 from harness.scenario.names import causing
 
 GENERATOR_CORES = 0.90
@@ -31,6 +31,8 @@ SLIP_NOTED_S, OTHERS_NOTED = 0.1, 0.25
 
 TOO_BUSY = "the machine was too busy to judge"
 """How reasons begin that have nothing to do with the subject: the same run may well be sound an hour later."""
+
+HELD = "every bound on a time held all the same"
 
 _TIMED = ("latency.", "api.", "startup.", "loop.lag", "cpu.total")
 """Results that a machine which is away for a while makes worse than they are."""
@@ -58,8 +60,12 @@ def trust(facts: Facts, verdict: Verdict) -> Trust:
     remarks = [*_spoiled(facts, audit), *remarks]
     if verdict.verdict in ("error", "interrupted"):
         answer = "No: it did not come to its end."
-    elif accepted(facts):
-        answer = "Not its times: the machine was too busy to judge them, which was accepted (--on-busy warn)."
+    elif forgiven(facts, verdict.expectations):
+        answer = (
+            "Not its times: the machine was too busy to judge them, which was accepted (--on-busy warn)."
+            if facts.run.on_busy == "warn"
+            else f"Yes, but quote none of its times: the machine was too busy to measure them, though {HELD}."
+        )
     elif not phases:
         answer = "There was no load that could have fallen short."
     elif remarks or any(said for _, said in phases):
@@ -69,20 +75,53 @@ def trust(facts: Facts, verdict: Verdict) -> Trust:
     return Trust(answer, [], remarks, phases)
 
 
-def distrust(facts: Facts) -> list[str]:
+def distrust(facts: Facts, judged: Sequence[ExpectationResult]) -> list[str]:
     """Why the run is invalid, by its own account; empty where it is not."""
-    return [reason for reason in _spoiled(facts, SelfAudit(facts)) if not _accepted(facts, reason)]
+    forgiven = _forgiving(facts, judged) is not None
+    return [reason for reason in _spoiled(facts, SelfAudit(facts)) if not (forgiven and reason.startswith(TOO_BUSY))]
 
 
-def accepted(facts: Facts) -> list[str]:
-    """What would have made the run invalid, had its user not asked for a warning only."""
-    if facts.run.on_busy != "warn":
+def forgiven(facts: Facts, judged: Sequence[ExpectationResult]) -> list[str]:
+    """What a busy machine did to the run, and why it is not invalid for that."""
+    why = _forgiving(facts, judged)
+    if why is None:
         return []  # the audit has been made once, by `distrust`
-    return [reason for reason in _spoiled(facts, SelfAudit(facts)) if _accepted(facts, reason)]
+    return [f"{reason} ({why})" for reason in _spoiled(facts, SelfAudit(facts)) if reason.startswith(TOO_BUSY)]
 
 
-def _accepted(facts: Facts, reason: str) -> bool:
-    return facts.run.on_busy == "warn" and reason.startswith(TOO_BUSY)
+def _forgiving(facts: Facts, judged: Sequence[ExpectationResult]) -> str | None:
+    """Why a busy machine does not make the run invalid; None: it does."""
+    if facts.run.on_busy == "warn":
+        return "accepted by --on-busy warn"
+    if facts.run.on_busy == "bounds" and _all_held(facts, judged):
+        return HELD
+    return None
+
+
+def _all_held(facts: Facts, judged: Sequence[ExpectationResult]) -> bool:
+    """Whether all that is expected of times are upper bounds that held: on a quieter machine they would have held too.
+
+    Where a load goes out as fast as it can, a slow machine makes less of it, and a bound that held proves nothing.
+    """
+    return all(
+        item.op in ("<", "<=") and result.ok is True and _paced(facts, item.metric)
+        for item, result in zip(facts.scenario.expect, judged, strict=True)
+        if item.metric.startswith(_TIMED)
+    )
+
+
+def _paced(facts: Facts, metric: str) -> bool:
+    """Whether the requests that the result is about went out at a rate of their own."""
+    sort, about = metric.split(".")[:2]
+    probing = [
+        phase.name for phase in causing(facts.scenario) if about in (probe.name for probe in phase.step.probes)
+    ]  # fmt: skip
+    causes = [
+        phase
+        for phase in facts.load_phases
+        if (sort == "latency" and phase.name in probing) or (sort == "api" and phase.action == about)
+    ]
+    return all(phase.requested_per_s is not None and not phase.until_failure for phase in causes)
 
 
 def _spoiled(facts: Facts, audit: SelfAudit) -> Iterator[str]:

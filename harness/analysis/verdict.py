@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from harness.analysis.disturbed import Disturbance
 from harness.analysis.facts import Facts
 from harness.analysis.results import compute
-from harness.analysis.trust import accepted, distrust
+from harness.analysis.trust import distrust, forgiven
 from harness.core import metrics
 from harness.core.errors import ExitCode
 from harness.core.handles import EndKind
@@ -58,7 +58,7 @@ def judge(record: RunRecord) -> Verdict:
         results=results,
         expectations=expectations,
         reasons=reasons,
-        warnings=[*filter(None, [disturbance.sentence()]), *_warnings(facts)],
+        warnings=[*filter(None, [disturbance.sentence()]), *forgiven(facts, expectations), *_warnings(facts)],
     )
 
 
@@ -89,7 +89,7 @@ def _verdict(
         *_idle(facts),
         *_coverage(facts, results),
         *_not_engaged(facts, results),
-        *distrust(facts),
+        *distrust(facts, expectations),
     ]:
         return "invalid", short
     return _by_expectations(expectations)
@@ -171,6 +171,7 @@ def _load_shortfall(facts: Facts) -> Iterator[str]:
     yield from (f"{phase.name}: {phase.failure}" for phase in acted if phase.failure is not None)
     if facts.run.observed:
         return  # somebody else's load is not ours to judge
+    yield from (str(event["message"]) for event in facts.record.events("load_worker_lost"))
     if not facts.load_phases and not any(phase.action == "hook" for phase in acted):  # nobody knows what a hook does
         yield "no load was sent: these are the figures of an idle subject"
     for phase in facts.load_phases:
@@ -252,7 +253,6 @@ def _warnings(facts: Facts) -> Iterator[str]:
     for item in facts.run.collectors:
         if item.state == "failed":
             yield f"collector {item.name}: {item.reason}"
-    yield from (f"{reason} (accepted by --on-busy warn)" for reason in accepted(facts))
     for event in facts.record.events("warning"):
         yield str(event.get("message", "a warning without words"))
     for phase in facts.load_phases:

@@ -81,12 +81,17 @@ def run(
     pin: Annotated[
         bool, typer.Option("--pin/--no-pin", help="Keep subject and load on CPUs of their own, from 4 CPUs on.")
     ] = True,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=64, help="Processes that share the load, when one is at its limit.")
+    ] = 1,
     on_busy: Annotated[
         OnBusy,
         typer.Option(
-            "--on-busy", envvar="HARNESS_ON_BUSY", help="What a machine too busy to judge times makes of the run."
+            "--on-busy",
+            envvar="HARNESS_ON_BUSY",
+            help="What a machine too busy to judge times makes of the run; bounds: invalid unless every bound on a time held.",
         ),
-    ] = "invalid",
+    ] = "bounds",
     out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
     commit: Annotated[
         str | None, typer.Option("--commit", help="Commit the subject was built from; default that of the work tree.")
@@ -121,6 +126,7 @@ def run(
         memray=memray,
         pyroscope=pyroscope,
         pin=pin,
+        load_workers=workers,
         on_busy=on_busy,
         observe=_observation(observe, for_),
         pid=pid,

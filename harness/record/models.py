@@ -32,8 +32,9 @@ PhaseAction = Literal[
     "point",
     "trim",
 ]
-OnBusy = Literal["invalid", "warn"]
-"""What becomes of a run whose machine was too busy to judge times."""
+OnBusy = Literal["invalid", "bounds", "warn"]
+"""What becomes of a run whose machine was too busy to judge times: `bounds` spares it where all that is expected of times
+are upper bounds, and they held."""
 LOAD_ACTIONS: tuple[PhaseAction, ...] = ("create", "flip", "delete", "patch", "read", "list", "churn", "watch")
 """Phases in which the load generator sends requests."""
 
@@ -208,9 +209,10 @@ class Run(_Model):
     observed: bool = Field(
         default=False, description="somebody else loaded the subject: of the scenario's load nothing was sent"
     )
+    load_workers: int = Field(default=1, description="processes that shared the load, under a master from 2 on")
     on_busy: OnBusy = Field(
         default="invalid",
-        description="what a machine too busy to judge times makes of the run: a warning, or all of it",
+        description="what a machine too busy to judge times makes of it: `invalid`, that unless all bounds held, or a warning",
     )
     collectors: list[CollectorFacts] = []
     phases: list[Phase] = []

@@ -36,6 +36,7 @@ class Case:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.rate: float | None = 10.0
+        self.flip_rate: float | None = None
         self.generator = 0.5
         self.steal = 0.02
         self.busy = 1.5
@@ -48,6 +49,7 @@ class Case:
         self.create: dict[str, Any] = {}
         self.flip_start = 13
         self.on_busy = "invalid"
+        self.workers: dict[str, float] = {}
 
     def record(self) -> RunRecord:
         made = records.RecordBuilder(self.directory / "run")
@@ -58,11 +60,15 @@ class Case:
             "create", "create", 3, self.load_end, kind=kind, requested=100, done=100, failed=0, requested_per_s=self.rate,
             achieved_per_s=self.rate or 10.0, **self.create,
         )  # fmt: skip
-        made.phase("flip", "flip", self.flip_start, 18, kind=kind, requested=50, done=50, failed=0, achieved_per_s=10.0)
+        made.phase("flip", "flip", self.flip_start, 18, kind=kind, requested=50, done=50, failed=0,
+                   requested_per_s=self.flip_rate, achieved_per_s=10.0)  # fmt: skip
         made.phase("settle", "settle", 18, 22, settled=True)
         made.phase("end", "end", 22, 23)
         for t in range(1, 23):
             made.samples("load", "load.cpu", [(t, 0.05 * t if t < 3 else 0.15 + self.generator * (t - 3))])
+            for worker, cores in self.workers.items():
+                cpu = 0.05 * t if t < 3 else 0.15 + cores * (t - 3)
+                made.samples("load", "load.worker.cpu", [(t, cpu)], {"worker": worker})
             made.samples("host", "host.cpu.steal", [(t, 100 + 2 * self.steal * t)])
             made.samples("host", "host.cpu.busy", [(t, 5000 + self.busy * t)])
             made.samples("memory", "cpu.seconds", [(t, 0.2 * t)])
@@ -155,6 +161,16 @@ def test_a_generator_at_its_limit_makes_a_fixed_rate_invalid(case: Case, cores: 
     assert all("phase create: the load generator used 91% of a CPU" in reason for reason in verdict.reasons)
 
 
+def test_of_several_load_workers_the_busiest_is_at_its_limit(case: Case) -> None:
+    case.generator, case.expect = 1.5, ["load.failures == 0"]  # all together; no thread can use more than one
+    case.workers = {"0": 0.95, "1": 0.4, "master": 0.15}
+    verdict = case.judge()
+    assert verdict.verdict == "invalid"
+    assert verdict.reasons[0].startswith("load phase create: the load generator used 95% of a CPU")
+    case.workers = {"0": 0.8, "1": 0.6, "master": 0.1}
+    assert case.judge().verdict == "passed"
+
+
 def test_a_generator_at_its_limit_is_what_rate_max_asks_for(case: Case) -> None:
     case.generator, case.rate = 0.99, None
     assert case.judge().verdict == "passed"
@@ -210,6 +226,52 @@ def test_a_busy_machine_may_be_accepted_and_is_still_told(case: Case) -> None:
     verdict = case.judge()
     assert verdict.verdict == "invalid"
     assert [reason.startswith("load phase create: the load generator used 91%") for reason in verdict.reasons] == [True]
+
+
+@pytest.mark.parametrize(
+    ("expect", "word"),
+    [
+        (["latency.flip.p99 < 8s"], "passed"),
+        (["latency.flip.p99 < 8s", "load.failures == 0"], "passed"),
+        (["latency.flip.p99 < 8s", "load.failures == 1"], "failed"),
+        (["latency.flip.p99 < 500ms"], "invalid"),  # broken, but perhaps by the machine
+        (["latency.flip.p99 < 8s", "latency.flip.p50 < 500ms"], "invalid"),
+        (["latency.flip.p99 > 500ms"], "invalid"),  # a quieter machine may not be so slow
+        (["latency.flip.p99 < 8s", "latency.deployed.p99 < 8s"], "invalid"),  # of one nothing is known
+    ],
+)
+def test_bounds_that_held_on_a_busy_machine_have_held(case: Case, expect: list[str], word: str) -> None:
+    case.steal, case.on_busy, case.expect, case.flip_rate = 0.3, "bounds", expect, 10.0
+    verdict = case.judge()
+    assert verdict.verdict == word, verdict.reasons
+    if word == "invalid":
+        assert case.trust().answer.startswith("No: the run is invalid")
+    else:
+        assert [warning.endswith("(every bound on a time held all the same)") for warning in verdict.warnings] == [True]
+        assert case.trust().answer.startswith("Yes, but quote none of its times")
+
+
+@pytest.mark.parametrize(
+    ("expect", "word"),
+    [(["latency.flip.p99 < 8s"], "passed"), (["api.create.Cluster.management.cattle.io.p99 < 8s"], "invalid")],
+)
+def test_a_bound_that_held_under_a_load_of_the_machines_own_making_proves_nothing(
+    case: Case, expect: list[str], word: str
+) -> None:
+    case.steal, case.on_busy, case.expect = 0.3, "bounds", expect
+    case.rate, case.flip_rate = None, 10.0
+    assert case.judge().verdict == word
+
+
+def test_a_kill_on_a_busy_machine_leaves_no_bound_that_held(case: Case) -> None:
+    case.steal, case.on_busy, case.expect = 0.2, "bounds", ["oom.kills >= 1", "latency.none.p99 < 8s"]
+    record = case.record()
+    record.run.ending = EndingFacts(
+        kind="oom_limit", exit_code=137, t_ns=records.ns(20), sentence="OOM-killed"
+    )  # fmt: skip
+    verdict = judge(record)
+    assert verdict.warnings == []
+    assert trust(Facts(record), verdict).answer.startswith("Yes, with care")
 
 
 @pytest.mark.parametrize(("cores", "word"), [(3.08, "passed"), (3.12, "invalid")])
