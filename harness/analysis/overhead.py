@@ -15,7 +15,8 @@ SUBJECT_CPU = "subject CPU"
 SUBJECT_IDLE = "subject CPU, idle"
 SUBJECT_MEMORY = "subject memory"
 THROUGHPUT = "throughput"
-FIGURES = (IDLE, PER_EVENT, HARNESS_MEMORY, SUBJECT_IDLE, SUBJECT_CPU, SUBJECT_MEMORY, THROUGHPUT)
+PER_STEP = "harness CPU per step of the load"
+FIGURES = (IDLE, PER_EVENT, PER_STEP, HARNESS_MEMORY, SUBJECT_IDLE, SUBJECT_CPU, SUBJECT_MEMORY, THROUGHPUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +30,32 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
+class Helping:
+    """One step of the load with all that it brings about, and what the harness's main process used meanwhile."""
+
+    seconds: float
+    """From its first request until a second after all that it must bring about existed."""
+    cpu_s: float
+    events: float | None
+    """Watch events that the harness took in; None where it did not watch."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What one run took. Of the harness: its main process, without load generator, subject and control plane."""
 
     idle_cores: float
     """CPU of the harness while nothing happened, in cores."""
+    small: Helping
+    large: Helping
     work_s: float
-    """From the first request until all that it must bring about existed."""
-    work_cpu_s: float
-    """CPU of the harness in that time."""
+    """Of the large helping: from the first request until all that it must bring about existed."""
     subject_cpu_s: float
     """CPU of the subject in that time."""
     subject_idle_cores: float
     subject_rss_bytes: float
     harness_peak_bytes: float
     objects: int
-    events: float | None
-    """Watch events that the harness took in; None where it did not watch."""
     others: float
     """Share of the machine's CPU time that was not the run's."""
 
@@ -73,16 +83,19 @@ def costs(arms: Sequence[Compared], rounds: Sequence[Mapping[str, Reading]]) -> 
     return found
 
 
-def _events(arm: Compared, rounds: Sequence[Mapping[str, Reading]]) -> float | None:
-    """How many events the work makes: as this arm counted them, else as any did that watched. The work is the same."""
-    own = [each[arm.name].events for each in rounds if arm.name in each]
-    counted = [number for number in own if number] or [
-        reading.events for each in rounds for reading in each.values() if reading.events
-    ]
-    return statistics.median(counted) if counted else None
+def _events(arm: Compared, rounds: Sequence[Mapping[str, Reading]]) -> tuple[float, float] | None:
+    """How many events the helpings make: as this arm counted them, else as any did that watched. The work is the same."""
+    own = [each[arm.name] for each in rounds if arm.name in each]
+    for readings in (own, [reading for each in rounds for reading in each.values()]):
+        counted = [
+            (each.small.events, each.large.events) for each in readings if each.small.events and each.large.events
+        ]
+        if counted:
+            return statistics.median(few for few, _ in counted), statistics.median(many for _, many in counted)
+    return None
 
 
-def _figures(pairs: Sequence[tuple[Reading, Reading]], events: float | None) -> dict[str, Spread]:
+def _figures(pairs: Sequence[tuple[Reading, Reading]], events: tuple[float, float] | None) -> dict[str, Spread]:
     figures = {
         IDLE: _spread("ratio", [on.idle_cores - off.idle_cores for off, on in pairs]),
         HARNESS_MEMORY: _spread("B", [on.harness_peak_bytes - off.harness_peak_bytes for off, on in pairs]),
@@ -92,14 +105,28 @@ def _figures(pairs: Sequence[tuple[Reading, Reading]], events: float | None) -> 
     }
     if all(off.subject_cpu_s > 0 for off, _ in pairs):
         figures[SUBJECT_CPU] = _spread("ratio", [on.subject_cpu_s / off.subject_cpu_s for off, on in pairs])
-    if events:
-        figures[PER_EVENT] = _spread("s", [_beyond_idle(off, on) / (on.events or events) for off, on in pairs])
+    if events and events[1] > events[0]:
+        split = [_per_event_and_step(off, on, events) for off, on in pairs]
+        figures[PER_EVENT] = _spread("s", [event_s for event_s, _ in split])
+        figures[PER_STEP] = _spread("s", [step_s for _, step_s in split])
     return {name: figures[name] for name in FIGURES if name in figures}
 
 
-def _beyond_idle(off: Reading, on: Reading) -> float:
-    """CPU that the work cost, without what the same collectors would have taken in that time anyway."""
-    return (on.work_cpu_s - on.idle_cores * on.work_s) - (off.work_cpu_s - off.idle_cores * off.work_s)
+def _per_event_and_step(off: Reading, on: Reading, events: tuple[float, float]) -> tuple[float, float]:
+    """CPU of one event more, and of a step of the load however many events it has.
+
+    Both helpings have one step each, so it drops out of their difference.
+    """
+    small, large = (_beyond_idle(on, which) - _beyond_idle(off, which) for which in ("small", "large"))
+    few, many = (on.small.events, on.large.events) if on.small.events and on.large.events else events
+    event_s = (large - small) / (many - few)
+    return event_s, small - few * event_s
+
+
+def _beyond_idle(reading: Reading, which: str) -> float:
+    """CPU of a helping, without what the same collectors would have taken in that time anyway."""
+    helping: Helping = getattr(reading, which)
+    return helping.cpu_s - reading.idle_cores * helping.seconds
 
 
 def _spread(unit: Unit, values: Sequence[float]) -> Spread:

@@ -7,6 +7,7 @@ with the CRDs of the project), so it is read every five seconds and at the borde
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 from harness.collectors import procfs
@@ -28,16 +29,14 @@ _GAUGE = re.compile(
 )
 _REFUSED = re.compile(rb'^apiserver_request_total\{(?:[^\n]*?,)?code="429"[^\n]*\} (\S+)$', re.MULTILINE)
 """Both ways to limit requests in flight (priority and fairness, plain limits) count here what they turn away."""
-_BUCKET = re.compile(
-    rb'^apiserver_request_duration_seconds_bucket\{(?:[^\n]*?,)?resource="([^"]+)"'
-    rb'[^\n]*?verb="([A-Z]+)"[^\n]*?le="([^"]+)"\} (\S+)$',
-    re.MULTILINE,
-)
+_BUCKET = re.compile(rb'[^\n]*?[{,]resource="([^"]+)"[^\n]*?verb="([A-Z]+)"[^\n]*?le="([^"]+)"\}$')
 """Go's client writes labels in alphabetical order and `le` last."""
 _LISTED = re.compile(
     rb'^apiserver_response_sizes_sum\{(?:[^\n]*?,)?resource="([^"]+)"[^\n]*?verb="LIST"[^\n]*\} (\S+)$', re.MULTILINE
 )
 """Bytes of the answers to lists, of all clients."""
+_LINES = 64
+"""Lines between two looks at the clock."""
 
 
 class Saturation(NamedTuple):
@@ -145,17 +144,26 @@ async def read(text: bytes, *, durations: bool = True) -> Saturation:
     rejected = sum(float(value) for value in _REFUSED.findall(_family(text, b"apiserver_request_total")))
     found: dict[tuple[str, str], float] = {}
     slices = Slices()
-    for line in _BUCKET.finditer(_family(text, b"apiserver_request_duration_seconds") if durations else b""):
-        if slices.spent:
+    lines = _family(text, b"apiserver_request_duration_seconds").split(b"\n") if durations else []
+    for number, line in enumerate(lines):
+        if number % _LINES == 0:
             await slices.pause()
-        verb = _VERBS.get(line[2].decode())
-        if verb is not None:
-            key = (verb, line[3].decode())
-            found[key] = found.get(key, 0.0) + float(line[4])
+        series, _, value = line.rpartition(b" ")
+        key = _border(series)
+        if key is not None:
+            found[key] = found.get(key, 0.0) + float(value)
     listed: dict[str, float] = {}
     for name, value in _LISTED.findall(_family(text, b"apiserver_response_sizes") if durations else b""):
         listed[name.decode()] = listed.get(name.decode(), 0.0) + float(value)
     return Saturation(inflight, rejected, found, listed)
+
+
+@lru_cache(maxsize=20_000)
+def _border(series: bytes) -> tuple[str, str] | None:
+    """Verb and upper border of a series of the durations' buckets; None for any other. They are thousands, always the same."""
+    found = _BUCKET.match(series) if series.startswith(b"apiserver_request_duration_seconds_bucket{") else None
+    verb = None if found is None else _VERBS.get(found[2].decode())
+    return None if found is None or verb is None else (verb, found[3].decode())
 
 
 def _family(text: bytes, name: bytes) -> bytes:

@@ -6,7 +6,9 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import msgspec
 
 from harness.core import kinds
 from harness.core.kinds import Kind
@@ -21,8 +23,49 @@ _REFUSED = 400
 
 _MOST_LISTS = 20_000
 """List requests that are kept one by one."""
-_NO_EVENT = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+_NO_EVENT = (msgspec.MsgspecError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 """What a line brings about that is JSON of another form, or none."""
+
+
+class _User(msgspec.Struct, gc=False):
+    username: str
+
+
+class _Reference(msgspec.Struct, gc=False, rename="camel"):
+    resource: str = ""
+    api_group: str = ""
+    subresource: str = ""
+
+
+class _Status(msgspec.Struct, gc=False):
+    code: int = 0
+    reason: str | None = None
+
+
+class _Metadata(msgspec.Struct, gc=False, rename="camel"):
+    uid: str | None = None
+    resource_version: str | None = None
+
+
+class _Answer(msgspec.Struct, gc=False):
+    metadata: _Metadata | None = None
+
+
+class _Event(msgspec.Struct, rename="camel"):
+    """What is needed of an audit event. The decoder skips the rest, which is most of a line, without making objects of it."""
+
+    verb: str
+    stage: str
+    user: _User
+    audit_id: str = msgspec.field(default="", name="auditID")
+    object_ref: _Reference | None = None
+    response_status: _Status | None = None
+    response_object: _Answer | None = None
+    request_received_timestamp: str = ""
+    stage_timestamp: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Event).decode
 
 
 class Series(NamedTuple):
@@ -61,6 +104,7 @@ class AuditLedger:
         self._own_kinds = tuple(own_kinds)
         self._user_mark = f'"username":{json.dumps(user)}'.encode()
         self._versions: dict[str, int] = {}
+        self._names: dict[tuple[str, str], str] = {}
         self._started_watches: set[str] = set()
         self._changed: set[Series] = set()
 
@@ -70,9 +114,8 @@ class AuditLedger:
         if not own and b'"responseObject":' not in line:
             return
         try:
-            event = json.loads(line)
-            own = event["user"]["username"] == self._user
-            self._take(event, own)
+            event = _decode(line)
+            self._take(event, event.user.username == self._user)
         except _NO_EVENT:
             self.broken += 1
 
@@ -82,65 +125,71 @@ class AuditLedger:
         for series in sorted(changed):
             yield series, self.counts[series]
 
-    def _take(self, event: dict[str, Any], own: bool) -> None:
-        verb, reference, stage = event["verb"], event.get("objectRef"), event["stage"]
+    def _take(self, event: _Event, own: bool) -> None:
+        reference = event.object_ref
         if reference is None:
             return
-        kind = _kind(reference, self._own_kinds)
-        subresource = reference.get("subresource", "")
-        if verb in WRITES:
-            if stage == "ResponseComplete":
-                self._write(event, own, verb, kind, subresource)
-        elif own and verb in READS:
-            self._read(event, verb, kind, subresource)
+        if event.verb in WRITES:
+            if event.stage == "ResponseComplete":
+                self._write(event, own, reference)
+        elif own and event.verb in READS:
+            self._read(event, reference)
 
-    def _write(self, event: dict[str, Any], own: bool, verb: str, kind: str, subresource: str) -> None:
-        status = event.get("responseStatus") or {}
-        code = status.get("code", 0)
-        unchanged = self._unchanged(event, verb) if code < _REFUSED else False
+    def _write(self, event: _Event, own: bool, reference: _Reference) -> None:
+        status = event.response_status or _Status()
+        unchanged = self._unchanged(event) if status.code < _REFUSED else False
         if not own:
             return
-        self._count("writes.total", kind, verb, subresource)
-        if code == _CONFLICT and status.get("reason") != _EXISTS:  # 409 too, but nobody else wrote meanwhile
-            self._count("writes.conflict", kind, verb, subresource)
-        elif verb in _MAY_CHANGE_NOTHING and unchanged is None:
+        series = self._kind(reference), event.verb, reference.subresource
+        self._count("writes.total", *series)
+        if status.code == _CONFLICT and status.reason != _EXISTS:  # 409 too, but nobody else wrote meanwhile
+            self._count("writes.conflict", *series)
+        elif event.verb in _MAY_CHANGE_NOTHING and unchanged is None:
             self.unjudged += 1
         elif unchanged:
-            self._count("writes.noop", kind, verb, subresource)
+            self._count("writes.noop", *series)
 
-    def _unchanged(self, event: dict[str, Any], verb: str) -> bool | None:
+    def _unchanged(self, event: _Event) -> bool | None:
         """Whether the object's version after this write is the one it had; None where the log does not tell."""
-        metadata = (event.get("responseObject") or {}).get("metadata") or {}
-        uid, version = metadata.get("uid"), metadata.get("resourceVersion")
-        if not uid or not version:
+        metadata = event.response_object.metadata if event.response_object else None
+        if metadata is None or not metadata.uid or not metadata.resource_version:
             return None
-        known, now = self._versions.get(uid), int(version)
-        if verb == "delete":
+        uid = metadata.uid
+        known, now = self._versions.get(uid), int(metadata.resource_version)
+        if event.verb == "delete":
             self._versions.pop(uid, None)
             return False
         # Answers to concurrent writes may be logged in another order than they were stored: keep the highest.
         self._versions[uid] = max(now, known or 0)
-        if verb == "create":
+        if event.verb == "create":
             return False
         return None if known is None else now == known
 
-    def _read(self, event: dict[str, Any], verb: str, kind: str, subresource: str) -> None:
-        if verb == "watch":
+    def _read(self, event: _Event, reference: _Reference) -> None:
+        if event.verb == "watch":
             # A watch may be logged when it begins and again when it ends: one request.
-            if event["auditID"] in self._started_watches:
-                self._started_watches.discard(event["auditID"])
+            if event.audit_id in self._started_watches:
+                self._started_watches.discard(event.audit_id)
                 return
-            if event["stage"] == "ResponseStarted":
-                self._started_watches.add(event["auditID"])
-        elif event["stage"] != "ResponseComplete":
+            if event.stage == "ResponseStarted":
+                self._started_watches.add(event.audit_id)
+        elif event.stage != "ResponseComplete":
             return
-        self._count("api.requests", kind, verb, subresource)
-        moment = datetime.fromisoformat(event["requestReceivedTimestamp"])
-        if verb == "list" and "stageTimestamp" in event and len(self.lists) < _MOST_LISTS:
-            answered = datetime.fromisoformat(event["stageTimestamp"])
+        kind = self._kind(reference)
+        self._count("api.requests", kind, event.verb, reference.subresource)
+        moment = datetime.fromisoformat(event.request_received_timestamp)
+        if event.verb == "list" and event.stage_timestamp is not None and len(self.lists) < _MOST_LISTS:
+            answered = datetime.fromisoformat(event.stage_timestamp)
             self.lists.append((kind, moment, (answered - moment).total_seconds()))
         if kind not in self.first_reads or moment < self.first_reads[kind]:
             self.first_reads[kind] = moment
+
+    def _kind(self, reference: _Reference) -> str:
+        """How the record names the kind."""
+        key = reference.api_group, reference.resource
+        if key not in self._names:
+            self._names[key] = _name(*key, self._own_kinds)
+        return self._names[key]
 
     def _count(self, metric: str, kind: str, verb: str, subresource: str) -> None:
         series = Series(metric, kind, verb, subresource)
@@ -148,8 +197,7 @@ class AuditLedger:
         self._changed.add(series)
 
 
-def _kind(reference: dict[str, Any], own_kinds: Iterable[Kind]) -> str:
-    group, plural = reference.get("apiGroup", ""), reference.get("resource", "")
+def _name(group: str, plural: str, own_kinds: Iterable[Kind]) -> str:
     kind = kinds.of_resource(group, plural, own_kinds)
     if kind is not None:
         return kind.alias

@@ -1,7 +1,7 @@
 """Folded stacks of the profiles that a run has kept: `profiles/NAME.folded`, from which the report draws flame graphs.
 
 What happened (CPU time, allocations) is added up over all profiles. What is in use or under way is not: a snapshot shows the
-same bytes as the one before, so the newest one stands alone.
+same bytes as the one before, so the newest one stands alone; of several replicas the newest of each.
 """
 
 from __future__ import annotations
@@ -36,11 +36,14 @@ class Kept:
     phase: str
     profile_type: str | None = None
     """As a server calls it; known once it is decoded."""
+    replica: int | None = None
+    """Of several, which it is of."""
 
 
 def write(directory: Path, kept: Sequence[Kept]) -> list[str]:
     """Write `cpu.folded`, `allocs.folded`, `memory.folded` and `goroutines.folded`, of what there is; what was wrong."""
     found: dict[str, Counter[str]] = {}
+    newest: dict[tuple[str, int | None], Counter[str]] = {}
     problems = []
     for each in kept:
         try:
@@ -50,11 +53,13 @@ def write(directory: Path, kept: Sequence[Kept]) -> list[str]:
                     found.setdefault(name, Counter()).update(stacks)
             for type_, name in _NEWEST.items():
                 if stacks := profile.folded(type_):
-                    found[name] = stacks
+                    newest[name, each.replica] = stacks
         except ValueError as error:
             problems.append(f"{each.path.name}: {error}")
             continue
         each.profile_type = _type(each.kind, profile)
+    for (name, _), stacks in newest.items():
+        found.setdefault(name, Counter()).update(stacks)
     for name, stacks in found.items():
         # The agent's own thread is not the subject's work; what it costs is a sample of the tasks collector.
         lines = [f"{stack} {value}\n" for stack, value in stacks.most_common() if _OURS not in stack and value > 0]

@@ -6,7 +6,6 @@ import asyncio
 import math
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import aclosing
 from typing import ClassVar
 
 from harness.collectors.base import Collector
@@ -17,7 +16,7 @@ from harness.core.handles import Expected, RunContext
 from harness.core.ids import RUN_LABEL
 from harness.core.kinds import Kind
 from harness.kube.api import Api
-from harness.kube.watch import WatchEvent, watch
+from harness.kube.watch import WatchEvent, follow
 
 INTERVAL_S = 0.25
 _SYNC_S = 30.0
@@ -186,12 +185,13 @@ class LatencyCollector(Collector):
             await state.synced.wait()
 
     async def _watch(self, context: RunContext, api: Api, state: _Kind, metadata_only: bool) -> None:
-        async with aclosing(watch(api, state.kind, None, metadata_only)) as events:
-            async for event in events:
-                if event.type == "SYNCED":
-                    state.synced.set()
-                else:
-                    self._on_event(context, state, event)
+        def take(event: WatchEvent) -> None:
+            if event.type == "SYNCED":
+                state.synced.set()
+            else:
+                self._on_event(context, state, event)
+
+        await follow(api, state.kind, take, None, metadata_only)
 
     def _on_event(self, context: RunContext, state: _Kind, event: WatchEvent) -> None:
         metadata = event.object["metadata"]

@@ -7,18 +7,15 @@ happens, so it is readable after SIGKILL. One process is profiled; children are 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.collectors import python_command
+from harness.collectors.attach import entry
 from harness.collectors.attach.session import Attachment
-from harness.collectors.attach.target import examine, inspect
 from harness.collectors.base import Collector
 from harness.collectors.memray_report import captures_folder, publish
-from harness.core.errors import EnvironmentFault, HarnessError, RunFault, UsageError
+from harness.core.errors import EnvironmentFault, HarnessError, UsageError
 from harness.core.handles import Launch, Progress, RunContext
 from harness.core.sinks import Sink
 from harness.toolchain import inject
@@ -46,7 +43,7 @@ class _Memray(Collector):
         """Make the flame graphs and the summary. Raises RunFault where the capture cannot be read."""
         capture, self._capture = self._capture, None
         if capture is not None and self._run_dir is not None and self._sink is not None:
-            capture = await asyncio.to_thread(_into_record, capture, self._run_dir)
+            capture = await asyncio.to_thread(entry.into_record, capture, self._run_dir)
             await publish(capture, self._run_dir, self._sink, killed=self._was_killed(), **self._facts)
 
     def _was_killed(self) -> bool:
@@ -88,20 +85,16 @@ class MemrayAttachCollector(_Memray):
         self._since = since
         self._attachment: Attachment | None = None
         self._folder = Path()
+        self._launch: Launch | None = None
         self._tried = False
 
     async def prepare(self, launch: Launch) -> None:
         _must_be_python(launch)
         assert launch.python is not None
-        if launch.in_pod:  # a debugger from outside its namespaces ends the container (memray #846)
-            raise EnvironmentFault(
-                "memray cannot be attached to a subject in a pod from outside",
-                place=self.name,
-                remedy="use --memray launch, or --subject-as process",
-            )
-        await inject.ensure(launch.python, self._progress)  # minutes, once: not while the load waits
-        self._folder = captures_folder(launch.run_dir / "profiles", launch.sink)
-        self._run_dir, self._sink = launch.run_dir, launch.sink
+        if (fault := entry.refusal(launch)) is not None:
+            raise fault
+        self._folder = await entry.prepare(launch, self._progress)
+        self._launch, self._run_dir, self._sink = launch, launch.run_dir, launch.sink
 
     async def phase_started(self, phase: str) -> None:
         if self._since not in (None, phase):
@@ -111,15 +104,17 @@ class MemrayAttachCollector(_Memray):
         self._tried = True
         assert self._sink is not None
         capture = self._folder / f"memray-{phase}-0.bin"
-        target = await examine(python_of(self._context.subject.pids()), self._folder, self._progress)
-        self._attachment = await Attachment.attach(target, capture, objects=self._since is not None)
+        assert self._launch is not None
+        self._attachment = await entry.enter(
+            self._launch, self._context.subject.pids(), capture, self._progress, objects=self._since is not None
+        )
         self._capture = capture
         proof = self._attachment.proof
         assert proof is not None
         self._facts["attached"] = phase
         self._sink.event(
             "memray_attached",
-            pid=target.pid,
+            pid=self._attachment.target.pid,
             how=self._attachment.how,
             stopped_s=self._attachment.stopped_s,
             answered_s=proof.seconds,
@@ -144,17 +139,6 @@ class MemrayAttachCollector(_Memray):
             self._sink.event("memray_detached", pid=attachment.target.pid)
 
 
-def python_of(pids: Sequence[int]) -> int:
-    """The process to attach to: the subject's main one, or the first Python below a wrapper such as `uv run`."""
-    if not pids:
-        raise RunFault("the subject has ended")
-    for pid in pids:
-        with contextlib.suppress(UsageError):
-            inspect(pid)
-            return pid
-    return pids[0]
-
-
 def _must_be_python(launch: Launch) -> None:
     if launch.runtime != "python" or launch.python is None:
         raise UsageError(
@@ -162,12 +146,3 @@ def _must_be_python(launch: Launch) -> None:
             place=launch.command[0],
             remedy="leave --memray out for this subject",
         )
-
-
-def _into_record(capture: Path, run_dir: Path) -> Path:
-    """A capture that was written into a folder shared with a pod, as a file of the record."""
-    if capture.is_relative_to(run_dir) or not capture.is_file():
-        return capture
-    profiles = run_dir / "profiles"
-    profiles.mkdir(exist_ok=True)
-    return Path(shutil.copy(capture, profiles))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 
 from harness.collectors import census
 from harness.collectors.base import Collector
+from harness.collectors.exposition import Exposition, Series, largest_families
 from harness.collectors.sampling import Sampler, Slices
 from harness.core.errors import EnvironmentFault
 from harness.core.handles import RunContext, Subject
@@ -45,8 +44,6 @@ _MAX_STORED = 1000
 _FAMILIES = 20
 """How many families are counted one by one, at rest."""
 _MAX_BYTES = 64 << 20
-_CHECKED = 20  # lines whose form is checked, kept or not: enough to tell an exposition from anything else
-_SAMPLE = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})?[ \t]+[-+0-9.eEinfaIN]+([ \t]+-?\d+)?\s*$")
 
 
 @dataclass(slots=True)
@@ -58,6 +55,17 @@ class _Reading:
     reconciles: float | None = None
     goroutines: float | None = None
     tokio: float | None = None
+
+    def take(self, name: str, value: float) -> None:
+        """One sample of the kept families."""
+        if name == "workqueue_depth":
+            self.depth = (self.depth or 0.0) + value
+        elif name == "controller_runtime_reconcile_total":
+            self.reconciles = (self.reconciles or 0.0) + value
+        elif name == "go_goroutines":
+            self.goroutines = value
+        elif name.startswith("tokio_") and _TOKIO_TASKS.fullmatch(name):
+            self.tokio = (self.tokio or 0.0) + value
 
     @property
     def tasks(self) -> float | None:
@@ -108,6 +116,7 @@ class MetricsCollector(Collector):
         self._by_family = False
         self._warned: set[str] = set()
         self._stored: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
+        self._expositions: dict[int, Exposition] = {}
 
     def queue_depth(self) -> float | None:
         """Items waiting over all work queues at the last scrape; None where the subject does not tell."""
@@ -209,33 +218,30 @@ class MetricsCollector(Collector):
             return None
         labels = {"replica": str(number)} if len(context.subject.replicas) > 1 else {}
         try:
-            return await self._keep(context, body, context.clock.now_ns(), labels)
+            return await self._keep(context, body, context.clock.now_ns(), number, labels)
         except (ValueError, IndexError, KeyError) as error:
             self._warn(context, "parse", f"{url} does not hold Prometheus metrics: {error}")
             return None
 
-    async def _keep(self, context: RunContext, body: bytes, t_ns: int, replica: dict[str, str]) -> _Reading:
-        series, kept = await count_and_filter(body)
-        if series == 0:
+    async def _keep(
+        self, context: RunContext, body: bytes, t_ns: int, number: int, replica: dict[str, str]
+    ) -> _Reading:
+        exposition = self._expositions.setdefault(number, Exposition(_KEPT, replica))
+        count, kept = await exposition.read(body)
+        if count == 0:
             raise ValueError("it has no samples")
-        reading = _Reading(series)
+        reading = _Reading(count)
         slices = Slices()
         if self._by_family:
-            for family, count in await largest_families(body):
-                context.sink.sample(self.name, "metrics.series", count, {"family": family, **replica}, t_ns)
-        for name, labels, value in parse(kept):
+            for family, samples in await largest_families(body, _FAMILIES):
+                context.sink.sample(self.name, "metrics.series", samples, {"family": family, **replica}, t_ns)
+        for series, value in kept:
             await slices.pause()
-            if name == "workqueue_depth":
-                reading.depth = (reading.depth or 0.0) + value
-            elif name == "controller_runtime_reconcile_total":
-                reading.reconciles = (reading.reconciles or 0.0) + value
-            elif name == "go_goroutines":
-                reading.goroutines = value
-            elif _TOKIO_TASKS.fullmatch(name):
-                reading.tokio = (reading.tokio or 0.0) + value
-            labels = {**labels, **replica}
-            if self._room_for(context, name, labels):
-                context.sink.sample(self.name, name, value, labels, t_ns)
+            if series.kept is None:
+                series.kept = self._room_for(context, series)
+            if series.kept:
+                context.sink.sample(self.name, series.name, value, series.labels, t_ns)
+            reading.take(series.name, value)
         return reading
 
     def _write(self, context: RunContext) -> None:
@@ -253,8 +259,8 @@ class MetricsCollector(Collector):
             if total is not None:
                 context.sink.sample(self.name, metric, total, t_ns=t_ns)
 
-    def _room_for(self, context: RunContext, name: str, labels: dict[str, str]) -> bool:
-        key = (name, tuple(sorted(labels.items())))
+    def _room_for(self, context: RunContext, series: Series) -> bool:
+        key = (series.name, tuple(sorted(series.labels.items())))
         if key in self._stored:
             return True
         if len(self._stored) >= _MAX_STORED:
@@ -273,48 +279,3 @@ def _sum(values: Iterable[float | None]) -> float | None:
     """None where nobody tells."""
     told = [value for value in values if value is not None]
     return sum(told) if told else None
-
-
-async def count_and_filter(body: bytes) -> tuple[int, str]:
-    """How many samples an exposition holds, and the lines of the kept families without their buckets.
-
-    A subject with unbounded metrics exposes 100,000 lines; a full parser would hold the event loop for seconds.
-    Raises ValueError where the text is no exposition at all.
-    """
-    slices, series, kept = Slices(), 0, []
-    lines = body.split(b"\n")
-    for line in lines:
-        if slices.spent:
-            await slices.pause()
-        if not line or line.isspace():
-            continue
-        if line[0] == 0x23:  # '#': only types and help of the kept families matter to the parser
-            words = line.split(None, 3)
-            if len(words) > 2 and words[1] in (b"TYPE", b"HELP") and words[2].startswith(_KEPT):
-                kept.append(line)
-            continue
-        series += 1
-        if line.startswith(_KEPT) and b"_bucket{" not in line:
-            kept.append(line)
-        if series <= _CHECKED and not _SAMPLE.match(line):
-            raise ValueError(f"not a sample: {line[:60].decode(errors='replace')!r}")
-    return series, b"\n".join(kept).decode() + "\n"
-
-
-async def largest_families(body: bytes) -> list[tuple[str, int]]:
-    """The families of an exposition with the most samples, and how many each has."""
-    slices, counts = Slices(), Counter[bytes]()
-    for line in body.split(b"\n"):
-        if slices.spent:
-            await slices.pause()
-        if line and line[0] != 0x23 and not line.isspace():
-            counts[re.split(rb"[{ \t]", line, maxsplit=1)[0]] += 1
-    return [(name.decode(errors="replace"), count) for name, count in counts.most_common(_FAMILIES)]
-
-
-def parse(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
-    """Name, labels and value of each sample of an exposition. Raises ValueError for a line that is none."""
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.name != "" and not sample.name.endswith("_created"):
-                yield sample.name, sample.labels, sample.value

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness.collectors import fold
+from harness.collectors.attach import entry
 from harness.collectors.attach.session import Attachment
-from harness.collectors.attach.target import examine
 from harness.collectors.gopull import CPU, GoPuller, Pulled
-from harness.collectors.memray import python_of
-from harness.collectors.memray_report import captures_folder, publish
+from harness.collectors.memray_report import publish
 from harness.core.errors import EnvironmentFault, HarnessError, UsageError
-from harness.core.handles import Launch, Progress, RunContext
-from harness.toolchain import inject
+from harness.core.handles import Launch, Progress, RunContext, Subject
 
 _READ_S = 200.0
 """For reading all captures of a run; the runner gives a collector 240 s."""
@@ -57,15 +57,31 @@ def refusal(launch: Launch) -> HarnessError | None:
             place=launch.command[0],
             remedy="write profile: continuous for this subject",
         )
-    if launch.in_pod:  # a debugger from outside its namespaces ends the container (memray #846)
-        return EnvironmentFault(
-            "memray cannot be attached to a subject in a pod from outside", remedy="use --subject-as process"
+    return entry.refusal(launch)
+
+
+@dataclass(slots=True)
+class _Capture:
+    """What memray wrote of one process in one window."""
+
+    window: int
+    path: Path
+    phase: str
+    replica: int | None
+    """Of several, which."""
+    killed: bool = False
+    """The process died in the window, and not because we told it to."""
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """For its event."""
+        return {"attached": self.phase, "window": str(self.window)} | (
+            {} if self.replica is None else {"replica": self.replica}
         )
-    return None
 
 
 class Memray:
-    """memray, attached and detached; a capture for each window."""
+    """memray, attached and detached; a capture for each window and process. Of replicas into each, a process one by one."""
 
     name: str = "memray"
     heavy: bool = True
@@ -75,59 +91,94 @@ class Memray:
         self._progress = progress
         self._folder = launch.run_dir / "profiles"
         self._context: RunContext | None = None
-        self._attachment: Attachment | None = None
-        self._taken: list[tuple[int, Path, str, bool]] = []
-        """Window, capture, phase, and whether the subject died in it."""
+        self._attached: list[tuple[Attachment, _Capture, Subject]] = []
+        self._taken: list[_Capture] = []
 
     async def prepare(self) -> None:
-        assert self._launch.python is not None
-        await inject.ensure(self._launch.python, self._progress)
-        self._folder = captures_folder(self._folder, self._launch.sink)
+        self._folder = await entry.prepare(self._launch, self._progress)
 
     def attach(self, context: RunContext) -> None:
         self._context = context
 
     async def open(self, number: int, phase: str) -> dict[str, Any]:
         assert self._context is not None
-        capture = self._folder / f"memray-{phase}-{number}.bin"
-        target = await examine(python_of(self._context.subject.pids()), self._folder, self._progress)
-        attachment = await Attachment.attach(target, capture)
-        self._attachment = attachment
-        self._taken.append((number, capture, phase, False))
+        replicas = self._context.subject.replicas
+        found: list[dict[str, Any]] = []
+        faults: list[HarnessError] = []
+        try:
+            for place, replica in enumerate(replicas):
+                which = place if len(replicas) > 1 else None
+                try:
+                    found.append(await self._look_into(replica, which, number, phase))
+                except HarnessError as error:  # one of two that is being restarted must not hide the other
+                    faults.append(error)
+        except BaseException:
+            await self._leave()
+            raise
+        if not found:
+            raise faults[0]
+        for fault in faults:
+            self._launch.sink.event(
+                "warning", source="on-demand", message=f"window {number} is without one replica: {fault}"
+            )
+        return found[0] if len(replicas) == 1 else {"replicas": found}
+
+    async def _look_into(self, replica: Subject, which: int | None, number: int, phase: str) -> dict[str, Any]:
+        name = f"memray-{phase}-{number}" + ("" if which is None else f"-replica-{which}")
+        capture = _Capture(number, self._folder / f"{name}.bin", phase, which)
+        attachment = await entry.enter(self._launch, replica.pids(), capture.path, self._progress)
+        self._attached.append((attachment, capture, replica))
+        self._taken.append(capture)
         proof = attachment.proof
         return {
-            "pid": target.pid, "how": attachment.how, "stopped_s": attachment.stopped_s,
+            **({} if which is None else {"replica": which}),
+            "pid": attachment.target.pid, "how": attachment.how, "stopped_s": attachment.stopped_s,
             "answered_s": proof.seconds if proof else None, "main": proof.main if proof else None,
         }  # fmt: skip
 
     async def close(self, number: int, phase: str) -> None:  # noqa: ARG002  # of the protocol
-        attachment, self._attachment = self._attachment, None
-        try:
-            if attachment is not None:
+        if fault := await self._leave():
+            raise fault
+
+    async def _leave(self) -> HarnessError | None:
+        """Detach from all; why one that lives did not let go."""
+        attached, self._attached = self._attached, []
+        fault: HarnessError | None = None
+        for attachment, capture, replica in attached:
+            try:
                 await attachment.detach()
-        finally:
-            ending = self._context.subject.ending() if self._context is not None else None
-            if ending is not None and ending.kind in {"oom_limit", "oom_node", "crash"} and self._taken:
-                self._taken[-1] = (*self._taken[-1][:3], True)
+            except HarnessError as error:
+                if capture.replica is None or attachment.target.pid in replica.pids():
+                    fault = fault or error
+                else:
+                    capture.killed = True  # by a failover: another process is in its place by now, or will be
+            ending = replica.ending()
+            capture.killed |= ending is not None and ending.kind in {"oom_limit", "oom_node", "crash"}
+        return fault
 
     async def finish(self) -> list[str]:
         problems: list[str] = []
         until = time.monotonic() + _READ_S
-        told: list[tuple[int, dict[str, object]]] = []
+        told: list[tuple[_Capture, dict[str, object]]] = []
         # The last first: where the subject was killed, that is the one the page about the kill wants.
-        for place, (number, capture, phase, killed) in enumerate(reversed(self._taken)):
+        newest = sorted({capture.window for capture in self._taken})[-_LAST_DRAWN:]
+        for capture in reversed(self._taken):
             try:
                 async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                    path = await asyncio.to_thread(entry.into_record, capture.path, self._launch.run_dir)
                     event = await publish(
-                        capture, self._launch.run_dir, _Deaf(problems), killed=killed, graph=place < _LAST_DRAWN,
-                        attached=phase, window=str(number),
+                        path, self._launch.run_dir, _Deaf(problems), killed=capture.killed,
+                        graph=capture.window in newest, **capture.facts,
                     )  # fmt: skip
-                    told.append((number, event))
+                    told.append((capture, event))
             except HarnessError as error:
-                problems.append(f"window {number}: {error}")
+                problems.append(f"window {capture.window}: {error}")
             except TimeoutError:
-                problems.append(f"window {number}: no time was left to read {capture.name}; memray stats reads it")
-        for _, event in sorted(told, key=lambda item: item[0]):  # readers take the last one for the newest
+                problems.append(
+                    f"window {capture.window}: no time was left to read {capture.path.name}; memray stats reads it"
+                )
+        # Readers take the last one for the newest: of two replicas that which was killed.
+        for _, event in sorted(told, key=lambda item: (item[0].window, item[0].killed)):
             self._launch.sink.event("memray", **event)
         self._taken.clear()
         return problems
@@ -157,7 +208,7 @@ class Pprof:
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
-        self._puller: GoPuller | None = None
+        self._pullers: list[GoPuller] = []
         self._kept: list[fold.Kept] = []
         self._where = ""
         self._problems: list[str] = []
@@ -166,38 +217,46 @@ class Pprof:
         (self._launch.run_dir / "profiles").mkdir(parents=True, exist_ok=True)
 
     def attach(self, context: RunContext) -> None:
-        if context.subject.pprof_url is None:
+        replicas = context.subject.replicas
+        if any(replica.pprof_url is None for replica in replicas):
             raise EnvironmentFault("the subject has no pprof URL", remedy="set subject.pprof")
-        self._puller = GoPuller(
-            context.subject, self._take, self._problems.append, window_s=_CPU_WINDOW_S, windows=(CPU,)
-        )
+        self._pullers = [
+            GoPuller(
+                replica, partial(self._take, number if len(replicas) > 1 else None), self._problems.append,
+                window_s=_CPU_WINDOW_S, windows=(CPU,),
+            )
+            for number, replica in enumerate(replicas)
+        ]  # fmt: skip
 
     async def open(self, number: int, phase: str) -> dict[str, Any]:
-        assert self._puller is not None
         before = len(self._kept)
         self._where = f"window-{number}"
-        self._puller.phase = phase
-        await self._puller.snapshot(phase)
+        for puller in self._pullers:
+            puller.phase = phase
+        await asyncio.gather(*(puller.snapshot(phase) for puller in self._pullers))
         if len(self._kept) == before:
             raise HarnessError(self._problems.pop() if self._problems else "the subject's pprof gave no profile")
-        self._puller.start()
+        for puller in self._pullers:
+            puller.start()
         return {}
 
     async def close(self, number: int, phase: str) -> None:  # noqa: ARG002  # of the protocol
-        if self._puller is not None:
-            await self._puller.stop()
-            await self._puller.snapshot(phase)
+        for puller in self._pullers:
+            await puller.stop()
+        await asyncio.gather(*(puller.snapshot(phase) for puller in self._pullers))
 
     async def finish(self) -> list[str]:
         problems, self._problems = self._problems, []
         return problems + await asyncio.to_thread(fold.write, self._launch.run_dir / "profiles", self._kept)
 
-    def _take(self, pulled: Pulled) -> None:
-        file = f"{pulled.kind}-{self._where}-{len(self._kept):04d}.pprof"
+    def _take(self, replica: int | None, pulled: Pulled) -> None:
+        of_many = "" if replica is None else f"-replica-{replica}"
+        file = f"{pulled.kind}-{self._where}{of_many}-{len(self._kept):04d}.pprof"
         path = self._launch.run_dir / "profiles" / file
         path.write_bytes(pulled.raw)
-        self._kept.append(fold.Kept(path, pulled.name, pulled.phase))
+        self._kept.append(fold.Kept(path, pulled.name, pulled.phase, replica=replica))
+        labels = {"phase": pulled.phase, "window": self._where.removeprefix("window-")}
         self._launch.sink.event(
             "profile", source="on-demand", kind=pulled.name, file=f"profiles/{file}", bytes=len(pulled.raw),
-            labels={"phase": pulled.phase, "window": self._where.removeprefix("window-")},
+            labels=labels if replica is None else {**labels, "replica": str(replica)},
         )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from harness.collectors.metrics import count_and_filter, parse
+from harness.collectors.exposition import Exposition
 from harness.core.handles import Ending
 from harness.experiment.stage import SetupRefused, Stage
 from harness.kube.api import Api
@@ -27,6 +27,7 @@ POLL_S = 0.05
 RECONCILE_LIMIT_S = 30.0
 """A new leader that reconciles nothing for so long has nothing to reconcile."""
 _NOT_FOUND = 404
+_RECONCILES = "controller_runtime_reconcile_total"
 _TIMEOUT = aiohttp.ClientTimeout(total=2)
 
 
@@ -182,8 +183,8 @@ async def _reconciles(url: str) -> float | None:
     """What a replica has counted so far; None where it does not tell just now."""
     try:
         async with aiohttp.ClientSession(trust_env=False, timeout=_TIMEOUT) as session, session.get(url) as response:
-            _, kept = await count_and_filter(await response.content.read(64 << 20))
-        found = [value for name, _, value in parse(kept) if name == "controller_runtime_reconcile_total"]
+            _, kept = await Exposition((_RECONCILES.encode(),), {}).read(await response.content.read(64 << 20))
+        found = [value for series, value in kept if series.name == _RECONCILES]
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError, IndexError, KeyError):
         return None
     return sum(found) if found else None

@@ -11,24 +11,27 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.analysis.overhead import Reading, costs, goals
+from harness.analysis.overhead import Helping, Reading, costs, goals
 from harness.collectors.host import read_cpu
 from harness.core.errors import RunFault
 from harness.core.handles import Progress
 from harness.experiment import machine
-from harness.experiment.overhead_arms import OverheadArm, scenario
+from harness.experiment.overhead_arms import OverheadArm, scenario, small
 from harness.process import PIPE, spawn
 from harness.record.overhead import Overhead
 from harness.record.reader import RunRecord
 
 _RUN_S = 240.0
-_EVENTS = "SELECT sum(most) FROM (SELECT max(value) AS most FROM samples WHERE metric = 'watch.events' GROUP BY labels)"
+_EVENTS = (
+    "SELECT coalesce(sum(most), 0) FROM "
+    "(SELECT max(value) AS most FROM samples WHERE metric = 'watch.events' AND t_ns <= ? GROUP BY labels)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,8 @@ class Plan:
     def work(self) -> str:
         """In words."""
         return (
-            f"{self.repos} GitRepos of {self.bundles} Bundles, half of which are deployed to one Cluster by the reference "
-            "controller fleet, on an embedded control plane"
+            f"{self.repos} GitRepos of {self.bundles} Bundles after {small(self.repos)} of them, half of which are deployed to "
+            "one Cluster by the reference controller fleet, on an embedded control plane"
         )
 
 
@@ -150,16 +153,24 @@ def _read(record: RunRecord, arm: OverheadArm, others: float) -> Reading:
     if event is None:
         message = outcome.message if outcome is not None and outcome.message else "the work was not measured"
         raise RunFault(message, place=arm.name)
-    events = record.sql(_EVENTS)[0][0] if "latency" in arm.collectors else None
+    first, main = (_helping(record, each, watched="latency" in arm.collectors) for each in event["helpings"])
+    last = event["helpings"][-1]
     return Reading(
         idle_cores=event["idle_cpu_s"] / event["idle_s"],
-        work_s=event["work_s"],
-        work_cpu_s=event["work_cpu_s"],
-        subject_cpu_s=event["work_subject_cpu_s"],
+        small=first,
+        large=main,
+        work_s=last["work_s"],
+        subject_cpu_s=last["subject_cpu_s"],
         subject_idle_cores=event["idle_subject_cpu_s"] / event["idle_s"],
         subject_rss_bytes=event["subject_rss_bytes"],
         harness_peak_bytes=event["harness_peak_bytes"],
         objects=event["objects"],
-        events=None if events is None else float(events),
         others=others,
     )
+
+
+def _helping(record: RunRecord, said: Mapping[str, float], *, watched: bool) -> Helping:
+    counts = (
+        [float(record.sql(_EVENTS, [said[moment]])[0][0]) for moment in ("from_ns", "until_ns")] if watched else None
+    )
+    return Helping(said["seconds"], said["cpu_s"], None if counts is None else counts[1] - counts[0])

@@ -34,6 +34,10 @@ class Client(Protocol):
 
     server: str
 
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """With which a connection of one's own can be made, given the credentials; None: only `send` can."""
+
     async def credentials(self) -> dict[str, str]:
         """Headers that say who asks."""
 
@@ -83,6 +87,11 @@ class FilesClient:
         self._read_at: float | None = None
         self._session: aiohttp.ClientSession | None = None
 
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """See `Client`."""
+        return self._tls
+
     async def credentials(self) -> dict[str, str]:
         """See `Client`."""
         if self._token_file is None:
@@ -119,6 +128,11 @@ class OfficialClient:
     def __init__(self, client: ApiClient) -> None:
         self.server: str = client.configuration.host
         self._client = client
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """See `Client`."""
+        return None
 
     async def credentials(self) -> dict[str, str]:
         """See `Client`."""

@@ -1,20 +1,19 @@
 """A list that stays current: list, then watch, resumed from the last resource version as long as the consumer wants.
 
-Written for measuring. Each event carries the moment its bytes were taken off the socket, before they are parsed; lines
-are split here, so neither an object's size nor the length of a line is limited by the HTTP library.
+Written for measuring. Each event carries the moment its bytes were taken off the socket, before they are parsed
+(`stream.py`), and neither an object's size nor the length of a line is limited.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Any, Literal, NamedTuple
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Literal, NamedTuple, NoReturn, TypedDict
 
 import aiohttp
+import msgspec
 
 from harness.core.kinds import Kind
 from harness.kube import transport as wire
@@ -34,8 +33,8 @@ _REFUSALS = (400, 401, 403, 404, 405)
 class WatchEvent(NamedTuple):
     """What happened to one object, or `SYNCED`: all objects there were have been told of.
 
-    `object` is raw JSON (metadata only where that was asked); of a `SYNCED`, the list's metadata. `received_ns` is
-    `time.monotonic_ns()` when its last byte was read.
+    `object` is raw JSON (metadata only where that was asked, and then of a watch's events without `managedFields`); of a
+    `SYNCED`, the list's metadata. `received_ns` is `time.monotonic_ns()` when its last byte was read.
     """
 
     type: EventType
@@ -48,6 +47,48 @@ class _Known(NamedTuple):
     resource_version: str
 
 
+class _Metadata(TypedDict, total=False):
+    """An object's metadata but for `managedFields`, which are most of it and say nothing that is asked for here."""
+
+    name: str
+    generateName: str
+    namespace: str
+    uid: str
+    resourceVersion: str
+    generation: int
+    creationTimestamp: str | None
+    deletionTimestamp: str | None
+    deletionGracePeriodSeconds: int | None
+    labels: dict[str, str] | None
+    annotations: dict[str, str] | None
+    finalizers: list[str] | None
+    ownerReferences: list[dict[str, Any]] | None
+
+
+class _Partial(TypedDict, total=False):
+    """What a watch by metadata sends: a PartialObjectMetadata, or the Status of an `ERROR`."""
+
+    metadata: _Metadata
+    code: int
+    reason: str
+    message: str
+
+
+class _Event(TypedDict):
+    type: str
+    object: dict[str, Any]
+
+
+class _PartialEvent(TypedDict):
+    type: str
+    object: _Partial
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+_decode_partial = msgspec.json.Decoder(_PartialEvent).decode
+"""Fields that it does not know are skipped without making objects of them."""
+
+
 async def watch(
     api: Api,
     kind: Kind,
@@ -57,26 +98,47 @@ async def watch(
     *,
     give_up_s: float = 60.0,
 ) -> AsyncGenerator[WatchEvent, None]:
+    """`follow` as a generator. End it by cancelling the task, or close it (`contextlib.aclosing`)."""
+    events: asyncio.Queue[WatchEvent | None] = asyncio.Queue()
+    following = asyncio.create_task(
+        follow(api, kind, events.put_nowait, namespace, metadata_only, label_selector, give_up_s=give_up_s)
+    )
+    following.add_done_callback(lambda _: events.put_nowait(None))
+    try:
+        while (event := await events.get()) is not None:
+            yield event
+        following.result()
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def follow(
+    api: Api,
+    kind: Kind,
+    take: Callable[[WatchEvent], None],
+    namespace: str | None = None,
+    metadata_only: bool = True,
+    label_selector: str | None = None,
+    *,
+    give_up_s: float = 60.0,
+) -> NoReturn:
     """Every change of the objects of a kind, beginning with an `ADDED` for each there is and one `SYNCED`.
 
     Lost connections are resumed without a gap. Where the server has forgotten the version (410), objects are listed
     again: what changed meanwhile comes as `ADDED`, `MODIFIED` or `DELETED` (with no more than name, namespace and
-    uid), then another `SYNCED`. Endless; end it by cancelling the task, or close the generator (`contextlib.aclosing`).
+    uid), then another `SYNCED`. Endless; end it by cancelling the task. `take` is called as the bytes come, so it must be quick.
     Raises ApiError where the server refuses (403, 404) from the beginning, or for `give_up_s`; ApiUnreachable after
-    `give_up_s` without an answer.
+    `give_up_s` without an answer; whatever `take` raises.
     """
-    session = _Session(api, kind, namespace, metadata_only, label_selector)
+    session = _Session(api, kind, take, namespace, metadata_only, label_selector)
     backoff = _Backoff(give_up_s)
     while True:
         try:
             if session.resource_version is None:
-                async with aclosing(session.listed()) as events:
-                    async for event in events:
-                        yield event
+                await session.list_all()
                 backoff.reset()
-            async with aclosing(session.watched(backoff)) as events:
-                async for event in events:
-                    yield event
+            await session.stay(backoff)
         except ApiError as error:
             if error.status == _GONE:
                 session.resource_version = None
@@ -91,10 +153,17 @@ class _Session:
     """The state that outlives a connection: the version reached, and what is known to exist."""
 
     def __init__(
-        self, api: Api, kind: Kind, namespace: str | None, metadata_only: bool, label_selector: str | None
+        self,
+        api: Api,
+        kind: Kind,
+        take: Callable[[WatchEvent], None],
+        namespace: str | None,
+        metadata_only: bool,
+        label_selector: str | None,
     ) -> None:
         self._api = api
         self._kind = kind
+        self._tell = take
         self._namespace = namespace
         self._metadata_only = metadata_only
         self._selector = label_selector
@@ -104,8 +173,8 @@ class _Session:
         """Whether the server has ever answered a watch: one that has just been started again refuses (403) what it allowed
         before, until it has read its roles."""
 
-    async def listed(self) -> AsyncGenerator[WatchEvent, None]:
-        """Events by which the known objects become those of a fresh list."""
+    async def list_all(self) -> None:
+        """Tell by which events the known objects become those of a fresh list."""
         before, version = dict(self._known), ""
         received_ns = time.monotonic_ns()
         async for page in self._api.pages(
@@ -120,17 +189,17 @@ class _Session:
                 if then == now:
                     continue
                 if then is not None and then.uid != now.uid:
-                    yield WatchEvent("DELETED", _tombstone(key, then), received_ns)
+                    self._tell(WatchEvent("DELETED", _tombstone(key, then), received_ns))
                     then = None
-                yield WatchEvent("ADDED" if then is None else "MODIFIED", item, received_ns)
+                self._tell(WatchEvent("ADDED" if then is None else "MODIFIED", item, received_ns))
         for key, then in before.items():
             del self._known[key]
-            yield WatchEvent("DELETED", _tombstone(key, then), received_ns)
+            self._tell(WatchEvent("DELETED", _tombstone(key, then), received_ns))
         self.resource_version = version
-        yield WatchEvent("SYNCED", {"metadata": {"resourceVersion": version}}, received_ns)
+        self._tell(WatchEvent("SYNCED", {"metadata": {"resourceVersion": version}}, received_ns))
 
-    async def watched(self, backoff: _Backoff) -> AsyncGenerator[WatchEvent, None]:
-        """Events of one connection, until the server ends it; ApiError 410 where it must be listed again."""
+    async def stay(self, backoff: _Backoff) -> None:
+        """Tell the events of one connection, until the server ends it; ApiError 410 where it must be listed again."""
         query: dict[str, str | int] = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -140,26 +209,29 @@ class _Session:
         if self._selector:
             query["labelSelector"] = self._selector
         accept = wire.PARTIAL_OBJECT if self._metadata_only else wire.JSON_TYPE
-        response = await self._api.transport.stream(self._kind.path(self._namespace), query, accept, _SILENCE_S)
+        stream = await self._api.transport.lines(self._kind.path(self._namespace), query, accept, _SILENCE_S)
         backoff.reset()
         self.let_in = True
         try:
-            async for lines, received_ns in _lines(response.content):
-                for line in lines:
-                    event = json.loads(line)
-                    type_, item = event["type"], event["object"]
-                    if type_ == "ERROR":
-                        self._refused(item)
-                    self.resource_version = item["metadata"]["resourceVersion"]
-                    if type_ == "BOOKMARK":
-                        continue
-                    if type_ == "DELETED":
-                        self._known.pop(_key(item), None)
-                    else:
-                        self._known[_key(item)] = _state(item)
-                    yield WatchEvent(type_, item, received_ns)
+            await stream.read(self._take)
         finally:
-            response.close()
+            stream.close()
+
+    def _take(self, lines: list[bytes], received_ns: int) -> None:
+        decode: Callable[[bytes], Any] = _decode_partial if self._metadata_only else _decode
+        for line in lines:
+            event = decode(line)
+            type_, item = event["type"], event["object"]
+            if type_ == "ERROR":
+                self._refused(item)
+            self.resource_version = item["metadata"]["resourceVersion"]
+            if type_ == "BOOKMARK":
+                continue
+            if type_ == "DELETED":
+                self._known.pop(_key(item), None)
+            else:
+                self._known[_key(item)] = _state(item)
+            self._tell(WatchEvent(type_, item, received_ns))
 
     def _refused(self, status: dict[str, Any]) -> None:
         place = f"watch {self._kind.path(self._namespace)}"
@@ -188,27 +260,6 @@ class _Backoff:
             raise error if isinstance(error, ApiError | ApiUnreachable) else ApiUnreachable(f"watch failed: {error!r}")
         await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads clients, guards nothing
         self._pause_s = min(self._pause_s * 2, _BACKOFF_MOST_S)
-
-
-async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[tuple[list[bytes], int], None]:
-    """Complete lines, chunk by chunk, with the time at which the chunk was read."""
-    pending: list[bytes] = []
-    while True:
-        chunk = await content.readany()
-        received_ns = time.monotonic_ns()
-        if not chunk:
-            return
-        lines = chunk.split(b"\n")
-        if len(lines) == 1:
-            pending.append(chunk)
-            continue
-        if pending:
-            pending.append(lines[0])
-            lines[0] = b"".join(pending)
-            pending = []
-        if tail := lines.pop():
-            pending.append(tail)
-        yield [line for line in lines if line], received_ns
 
 
 def _key(item: dict[str, Any]) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from harness.record.tables import TABLES, PartWriter, Row, writing_database
 
 FLUSH_SECONDS = 2.0
 _MAX_BUFFERED = 2_000_000  # rows kept while the disk refuses; then the oldest are dropped, and the run is in error
+_MAX_LABELS = 5000  # distinct sets of labels whose text is kept
 
 
 class RecordWriter:
@@ -39,6 +40,7 @@ class RecordWriter:
         self._parts = {table: PartWriter(directory, table, self._database) for table in TABLES}
         self._rows: dict[str, list[Row]] = {table: [] for table in TABLES}
         self._latest: dict[str, float] = {}
+        self._labels: dict[tuple[tuple[str, str], ...], str] = {}
         self._events: IO[str] = (directory / "events.jsonl").open("a", buffering=1)
         self._flusher: asyncio.Task[None] | None = None
 
@@ -70,7 +72,7 @@ class RecordWriter:
         """See `Sink.sample`."""
         if not labels:
             self._latest[metric] = value
-        encoded = json.dumps(labels, sort_keys=True, separators=(",", ":")) if labels else "{}"
+        encoded = self._encoded(labels) if labels else "{}"
         at = self._clock.now_ns() if t_ns is None else t_ns
         if self._live is not None:
             self._live.sample(source, metric, value, labels, at)
@@ -108,6 +110,16 @@ class RecordWriter:
             write_atomically(self.directory / "run.json", run.model_dump_json(by_alias=True, indent=1) + "\n")
         except OSError as error:
             self._fail(f"run.json: {error}")
+
+    def _encoded(self, labels: Mapping[str, str]) -> str:
+        """Labels as JSON. Most series come again every second, and to encode them takes longer than all else of a sample."""
+        key = tuple(labels.items())
+        found = self._labels.get(key)
+        if found is None:
+            if len(self._labels) >= _MAX_LABELS:
+                self._labels.clear()
+            found = self._labels[key] = json.dumps(labels, sort_keys=True, separators=(",", ":"))
+        return found
 
     async def _flush_forever(self) -> None:
         while True:

@@ -24,8 +24,6 @@ def check(scenario: Scenario) -> Iterator[Problem]:
         if getattr(scenario, key) != "off":
             cause = f"profile: on-demand takes its profiles in windows by itself, and {key} would look all the time"
             yield Problem((key,), cause, f"remove {key}, or write profile: continuous")
-    if scenario.subject.replicas > 1:
-        yield Problem((FIELD,), "windows are of one process, and there are two replicas", "use one replica")
     if scenario.subject.pid is not None:
         cause = "a process that runs already is profiled by hand, not in windows"
         yield Problem((FIELD,), cause, "remove it; harness profile --pid N")

@@ -17,6 +17,8 @@ SWAP_FILE_V1 = "memory.memsw.limit_in_bytes"
 SWAP_SLACK_BYTES = 4 * 2**20
 """Memory with swap may exceed memory by this much. Were both limits equal, the former would be hit first, and recent
 kernels do not count those hits. Swappiness 0 forbids swapping anyway."""
+_ONE_READ = 2048
+"""The kernel gives such files by about a page at a time: an answer shorter than this is the whole rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +47,28 @@ def write(path: Path, value: str) -> None:
         os.close(fd)
 
 
+def read(path: Path) -> bytes:
+    """A small file of the kernel, without the layers of `open`: these are read many times a second. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        data = more = os.read(fd, 65536)
+        while len(more) > _ONE_READ:
+            more = os.read(fd, 65536)
+            data += more
+        return data
+    finally:
+        os.close(fd)
+
+
 def read_int(path: Path) -> int:
     """A single number; `max` reads as 2**63 - 1."""
-    text = path.read_text().strip()
-    return 2**63 - 1 if text == "max" else int(text)
+    text = read(path).strip()
+    return 2**63 - 1 if text == b"max" else int(text)
 
 
 def read_table(path: Path) -> dict[str, int]:
     """Lines of `name number`."""
-    return {name: int(value) for name, value in (line.split() for line in path.read_text().splitlines())}
+    return {name.decode(): int(value) for name, value in (line.split() for line in read(path).splitlines())}
 
 
 class Counted:
@@ -105,7 +120,7 @@ class MemoryCgroup(Counted):
         if self._sealed is not None:
             return []
         try:
-            return [pid for pid in map(int, (self.path / "cgroup.procs").read_text().split()) if pid > 0]
+            return [pid for pid in map(int, read(self.path / "cgroup.procs").split()) if pid > 0]
         except FileNotFoundError:
             return []
 
@@ -139,6 +154,24 @@ class MemoryCgroupV1(MemoryCgroup):
 
     version: Literal[1, 2] = 1
 
+    def usage_bytes(self) -> int:
+        """See `Counted`; reads that file alone."""
+        return self._sealed.usage_bytes if self._sealed else read_int(self.path / "memory.usage_in_bytes")
+
+    def peak_bytes(self) -> int | None:
+        """See `Counted`; reads that file alone."""
+        return self._sealed.peak_bytes if self._sealed else read_int(self.path / "memory.max_usage_in_bytes")
+
+    def oom_kills(self) -> int:
+        """See `Counted`; reads that file alone."""
+        if self._sealed:
+            return self._sealed.oom_kills
+        return read_table(self.path / "memory.oom_control").get("oom_kill", 0)
+
+    def limit_hits(self) -> int:
+        """See `Counted`; reads that file alone."""
+        return self._sealed.limit_hits if self._sealed else read_int(self.path / "memory.failcnt")
+
     def _limit(self) -> int:
         return read_int(self.path / "memory.limit_in_bytes")
 
@@ -157,15 +190,39 @@ class MemoryCgroupV2(MemoryCgroup):
 
     version: Literal[1, 2] = 2
 
+    def usage_bytes(self) -> int:
+        """See `Counted`; reads that file alone."""
+        return self._sealed.usage_bytes if self._sealed else read_int(self.path / "memory.current")
+
+    def peak_bytes(self) -> int | None:
+        """See `Counted`; reads that file alone."""
+        return self._sealed.peak_bytes if self._sealed else self._read_peak()
+
+    def oom_kills(self) -> int:
+        """See `Counted`; reads that file alone."""
+        if self._sealed:
+            return self._sealed.oom_kills
+        return read_table(self.path / "memory.events").get("oom_kill", 0)
+
+    def limit_hits(self) -> int:
+        """See `Counted`; reads that file alone."""
+        return self._sealed.limit_hits if self._sealed else read_table(self.path / "memory.events").get("max", 0)
+
+    def _read_peak(self) -> int | None:
+        try:
+            return read_int(self.path / "memory.peak")  # Linux 5.19
+        except FileNotFoundError:
+            read_int(self.path / "memory.current")  # raises where the whole cgroup is gone
+            return None
+
     def _limit(self) -> int:
         return read_int(self.path / "memory.max")
 
     def _read(self) -> Counters:
         events = read_table(self.path / "memory.events")
-        peak = self.path / "memory.peak"  # Linux 5.19
         return Counters(
             usage_bytes=read_int(self.path / "memory.current"),
-            peak_bytes=read_int(peak) if peak.exists() else None,
+            peak_bytes=self._read_peak(),
             oom_kills=events.get("oom_kill", 0),
             limit_hits=events.get("max", 0),
             limit_bytes=self.limit_bytes,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +30,7 @@ LOG_TAIL_LINES = 5
 LOG_TAIL_BYTES = 8192
 STOP_GRACE_S = 10.0
 """Between SIGTERM and SIGKILL: a controller gives up its lease and closes its watches meanwhile."""
+_WALK_S = 1.0
 
 
 def log_name(replica: int) -> str:
@@ -77,6 +80,8 @@ class ProcessSubject:
         self._clock = launch.clock
         self._observation = observation
         self._ending: Ending | None = None
+        self._outside: list[int] = []
+        self._walked_s = -math.inf
 
     @property
     def replicas(self) -> Sequence[ProcessSubject]:
@@ -84,12 +89,22 @@ class ProcessSubject:
         return [self]
 
     def pids(self) -> list[int]:
-        """Every live process of the subject, `pid` first."""
+        """Every live process of the subject, `pid` first.
+
+        Its cgroup lists them. The tree is walked too, for those that have left the cgroup, but once a second only, for that is
+        the dearest of all that is read of a subject; one that has gone since reads as none.
+        """
         if self._ending is not None:
             return []
-        found = process.descendants(self._child.supervisor_pid)
-        if self.cgroup is not None:
-            found += [pid for pid in self.cgroup.pids() if pid not in found]
+        if self.cgroup is None:
+            found = process.descendants(self._child.supervisor_pid)
+        else:
+            found = self.cgroup.pids()
+            if time.monotonic() - self._walked_s >= _WALK_S:
+                self._walked_s = time.monotonic()
+                below = process.descendants(self._child.supervisor_pid)
+                self._outside = [pid for pid in below if pid not in found]
+            found += [pid for pid in self._outside if pid not in found]
         return sorted(found, key=lambda pid: pid != self.pid)
 
     def ending(self) -> Ending | None:

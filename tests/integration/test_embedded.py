@@ -240,7 +240,7 @@ def test_watch_lists_again_when_the_server_has_forgotten_its_version(
             namespace = await prepare(api, run_id)
             for index in range(3):
                 await api.create(SECRET, secret(f"s{index}"), namespace)
-            stream, asked = eyes.transport.stream, []
+            lines, asked = eyes.transport.lines, []
 
             async def forgetful(path: str, query: dict[str, str | int], accept: str, silence_s: float) -> object:
                 if not asked:
@@ -249,9 +249,9 @@ def test_watch_lists_again_when_the_server_has_forgotten_its_version(
                     await api.merge_patch(SECRET, "s1", {"metadata": {"labels": {"a": "b"}}}, namespace)
                     await api.create(SECRET, secret("s3"), namespace)
                     raise ApiError(410, "Expired", "too old resource version", place=path)
-                return await stream(path, query, accept, silence_s)
+                return await lines(path, query, accept, silence_s)
 
-            monkeypatch.setattr(eyes.transport, "stream", forgetful)
+            monkeypatch.setattr(eyes.transport, "lines", forgetful)
             async with asyncio.timeout(20), aclosing(watch(eyes, SECRET, namespace)) as events:
                 async for event in events:
                     seen.append((event.type, event.object["metadata"].get("name", "")))

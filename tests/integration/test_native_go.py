@@ -21,8 +21,8 @@ from recording_proxy import RecordingProxy, Seen
 
 from harness.cluster.embedded import EmbeddedCluster
 from harness.cluster.setup import prepare
+from harness.collectors.exposition import Exposition
 from harness.collectors.goruntime import heap_after_collection
-from harness.collectors.metrics import parse
 from harness.core.ids import new_run_id, subject_user
 from harness.core.kinds import find
 from harness.gate.published import CASES
@@ -134,7 +134,8 @@ class World:
 
 async def _samples(session: aiohttp.ClientSession, url: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     async with session.get(f"{url}/metrics") as answer:
-        return {(name, tuple(labels.items())): value for name, labels, value in parse(await answer.text())}
+        _, kept = await Exposition((b"",), {}).read(await answer.read())
+        return {(series.name, tuple(series.labels.items())): value for series, value in kept}
 
 
 async def _at_rest(session: aiohttp.ClientSession, url: str, work: float) -> bool:

@@ -15,8 +15,10 @@ from harness.process import leftovers
 from harness.record import schemas
 from harness.record.reader import RunRecord
 from harness.record.windows import windows
+from harness.subject import limits
 from tests.integration.harness_run import HARNESS, LIMIT_S, run
 
+CAPABILITY = limits.probe()
 pytestmark = pytest.mark.cluster
 
 _SCENARIO: dict[str, Any] = {
@@ -103,3 +105,26 @@ def test_a_go_subject_is_read_at_both_ends_of_a_window(tmp_path: Path) -> None:
     assert (kinds.count("memory"), kinds.count("goroutines")) == (2, 2)
     assert kinds.count("process_cpu") >= 1
     assert len(list((record.path / "profiles").glob("heap-window-1-*.pprof"))) == 2
+
+
+@pytest.mark.skipif(not CAPABILITY.ok, reason=f"no memory limits here: {CAPABILITY.sentence}")
+def test_a_window_looks_into_both_replicas(tmp_path: Path) -> None:
+    scenario = {
+        "name": "both",
+        "summary": "Two replicas, and a window in which both are looked into.",
+        "subject": {"controller": "fleet", "replicas": 2, "memory_limit": "256Mi"},
+        "load": [{"create": {"kind": "Secret", "count": 30, "rate": "10/s"}}, {"settle": {"quiet_for": "500ms"}}],
+        "profile": {"windows": ["create-Secret"]},
+    }
+    _, _, record = run(tmp_path, scenario)
+    (opened,) = (event for event in record.events("attach") if event.get("window"))
+    pids = {each["replica"]: each["pid"] for each in opened["replicas"]}
+    assert set(pids) == {0, 1}
+    assert len(set(pids.values())) == 2
+    captured = {event["replica"]: event for event in record.events("memray")}
+    assert set(captured) == {0, 1}
+    for event in captured.values():
+        assert (event["window"], event["attached"]) == ("1", "create-Secret")
+        assert (record.path / event["capture"]).is_file()
+        assert event["peak_bytes"] > 0
+    assert [event["message"] for event in record.events("warning") if event.get("source") == "on-demand"] == []

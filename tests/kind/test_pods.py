@@ -58,6 +58,25 @@ def test_an_oom_kill_is_told_once_and_its_memray_capture_is_kept(kept: Kept, tmp
     assert (record / capture["flamegraph_at_kill"]).is_file()
 
 
+def test_memray_attached_to_a_pod_keeps_a_capture_of_its_kill(kept: Kept, tmp_path: Path) -> None:
+    done = harness(
+        *("run", "smoke", "--arm", "oom", "--profile", "quick", "--json", "--set", "memory_limit=112Mi"),
+        *("--set", "secrets=1500", "--set", "secret_size=256KB", "--memray", "attach"),
+        *("--cluster", "kind", "--kind-name", kept.name, "--out", str(tmp_path)),
+    )
+    run = shown(done)
+    assert run["ending"]["kind"] == "oom_limit", run["reasons"]
+    record = Path(run["path"])
+    events = [json.loads(line) for line in (record / "events.jsonl").read_text().splitlines()]
+    (attached,) = [event for event in events if event["type"] == "memray_attached"]
+    assert attached["phase"] == "create-Secret"
+    (capture,) = [event for event in events if event["type"] == "memray"]
+    assert capture["attached"] == "create-Secret"
+    assert (record / capture["capture"]).stat().st_size == capture["capture_bytes"] > 10_000
+    assert any("/opt/harness/" in place for entry in capture["left"] for place in entry["stack"])
+    assert (record / capture["flamegraph_at_kill"]).is_file()
+
+
 def test_a_child_killed_while_the_container_lives(kept: Kept, tmp_path: Path) -> None:
     """cgroup v1 has no group kill: the kubelet says nothing, and later calls any other ending OOMKilled."""
     child = json.dumps(GROWS)

@@ -23,6 +23,7 @@ async def inject(target: Target, *, port: int, code: str, seconds: float, only_a
     order = {
         "pid": target.pid,
         "library": str(target.library),
+        "root": target.root,
         "port": port,
         "code": code,
         "seconds": seconds,

@@ -1,8 +1,9 @@
 """Run as a program of its own: brings code into a process, once. Reads an order from stdin, prints what came of it.
 
-Order: `{"pid", "library", "port", "code", "seconds"}`. At rest, `library` (memray's) is loaded and told to fetch its script from
-`port`; else `code` is queued for the main thread. Answer: `{"how": "rest"|"pending", "tid", "call", "page", "stopped_s"}` or
-`{"failed": KIND, "message"}` with KIND `gone`, `refused`, `missing` or `busy`.
+Order: `{"pid", "library", "root", "port", "code", "seconds"}`. At rest, `library` (memray's) is loaded and told to fetch its
+script from `port`; else `code` is queued for the main thread. Files of the target are found below `root`. Answer: `{"how":
+"rest"|"pending", "tid", "call", "page", "stopped_s"}` or `{"failed": KIND, "message"}` with KIND `gone`, `refused`, `missing`
+or `busy`.
 
 A process of its own, because a tracer is one thread, and so that no signal to the harness comes between saving registers and
 putting them back: SIGTERM and SIGINT wait until the target has been let go.
@@ -53,7 +54,7 @@ def main() -> None:
 def _inject(order: dict[str, Any]) -> dict[str, Any]:
     pid = int(order["pid"])
     deadline = time.monotonic() + float(order["seconds"])
-    symbols = Symbols(pid)
+    symbols = Symbols(pid, str(order["root"]))
     failure: Exception | None = None
     for _ in range(_LOOKS):
         for thread in threads.waiting(pid):
@@ -79,7 +80,7 @@ def _at_rest(
     """Load the library in a thread at rest; None where it has gone on meanwhile, or its stack is small."""
     dlopen, mmap, munmap = symbols.libc("dlopen"), symbols.libc("mmap"), symbols.libc("munmap")
     path = str(order["library"])
-    spawn = elf.functions(Path(path), {_SPAWN})[_SPAWN]
+    spawn = elf.functions(symbols.here(path), {_SPAWN})[_SPAWN]
     began = time.monotonic()
     with Thread(pid, waiting.tid, deadline=deadline) as thread:
         if threads.at_rest(pid, waiting.tid) is None:
@@ -128,10 +129,16 @@ def _page(thread: Thread, mmap: int) -> int:
 class Symbols:
     """Addresses in the target by name, looked up when asked for."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, root: str) -> None:
+        """`root` is in front of the target's paths for us."""
         self._pid = pid
+        self._root = root
         self._images = elf.images(pid)
         self._executable = str(Path(f"/proc/{pid}/exe").readlink())
+
+    def here(self, path: str) -> Path:
+        """Where we find a file of the target."""
+        return Path(f"{self._root}{path}")
 
     def libc(self, name: str) -> int:
         """A function of the C library."""
@@ -145,7 +152,7 @@ class Symbols:
     def _find(self, name: str, images: list[elf.Image]) -> int:
         for image in images:
             try:
-                found = elf.functions(Path(image.path), {name})
+                found = elf.functions(self.here(image.path), {name})
             except (OSError, ValueError):
                 continue
             if name in found:

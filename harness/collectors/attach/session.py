@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.agent import attached_source
-from harness.collectors.attach import threads
+from harness.collectors.attach import container, threads
 from harness.collectors.attach.injection import STOP_S, inject, started
 from harness.collectors.attach.ptrace import write
 from harness.collectors.attach.target import PTRACE_REMEDY, Target
@@ -62,18 +62,18 @@ class Attachment:
 
     @classmethod
     async def attach(
-        cls, target: Target, capture: Path, *, deadline_s: float = DEADLINE_S, objects: bool = False
+        cls, target: Target, capture: Path, *, deadline_s: float = DEADLINE_S, objects: bool = False, inside: str = ""
     ) -> Attachment:
         """Begin to track allocations into `capture`. Within `deadline_s` it is attached, or nothing of it is left.
 
         `capture` is absolute: the target's working directory is another. With `objects` each Python object counts by itself,
-        which takes several times as long; else pymalloc's arenas do, a MiB at a time.
+        which takes several times as long; else pymalloc's arenas do, a MiB at a time. `inside` is what the target calls the
+        capture, where that is another path.
         Raises RunFault where the target is gone or does not let us in, EnvironmentFault where the kernel refuses.
         """
         attachment = cls(target, capture)
         deadline = time.monotonic() + deadline_s
-        scripts = await asyncio.start_server(attachment._script, "127.0.0.1", 0)
-        control = await asyncio.start_unix_server(attachment._connected, "\0" + attachment._name, limit=_LINE)
+        scripts, control = await attachment._listen()
         try:
             port = int(scripts.sockets[0].getsockname()[1])
             await attachment._get_in(port, deadline)
@@ -81,7 +81,7 @@ class Attachment:
                 "started",
                 deadline - time.monotonic(),
                 do="start",
-                capture=str(attachment.capture),
+                capture=inside or str(attachment.capture),
                 objects="yes" if objects else "no",
             )
             attachment.proof = await attachment.ping()
@@ -94,6 +94,15 @@ class Attachment:
             for talk in attachment._talks:
                 talk.cancel()
         return attachment
+
+    async def _listen(self) -> tuple[asyncio.Server, asyncio.Server]:
+        """For memray's library, and for what is brought in: where the target finds us."""
+        if not self.target.root:
+            scripts = await asyncio.start_server(self._script, "127.0.0.1", 0)
+            return scripts, await asyncio.start_unix_server(self._connected, "\0" + self._name, limit=_LINE)
+        tcp, unix = await asyncio.to_thread(container.listening, self.target.pid, self._name)
+        scripts = await asyncio.start_server(self._script, sock=tcp)
+        return scripts, await asyncio.start_unix_server(self._connected, sock=unix, limit=_LINE)
 
     async def ping(self) -> Proof:
         """Ask the target for a sign of life. Raises RunFault where it gives none."""

@@ -43,12 +43,16 @@ PTRACE_REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A process that passed every check. `side` holds memray for its interpreter, `library` is memray's injection."""
+    """A process that passed every check. `side` holds memray for its interpreter, `library` is memray's injection.
+
+    Paths are the target's own; `root` in front of them is where we find them (of a process in a container).
+    """
 
     pid: int
     python: PythonRuntime
     side: Path
     library: Path
+    root: str = ""
 
 
 async def examine(pid: int, captures: Path, progress: Progress) -> Target:
@@ -65,8 +69,8 @@ async def examine(pid: int, captures: Path, progress: Progress) -> Target:
     return Target(pid, python, side, libraries[0])
 
 
-def inspect(pid: int, proc: Path = _PROC, yama: Path = _YAMA) -> PythonRuntime:
-    """The interpreter of a process that may be traced. Raises as `examine` does."""
+def inspect(pid: int, proc: Path = _PROC, yama: Path = _YAMA, *, contained: bool = False) -> PythonRuntime:
+    """The interpreter of a process that may be traced, in a container if `contained`. Raises as `examine` does."""
     place = f"process {pid}"
     _machine(place)
     status = _status(pid, proc)
@@ -84,7 +88,7 @@ def inspect(pid: int, proc: Path = _PROC, yama: Path = _YAMA) -> PythonRuntime:
     try:
         executable = (proc / str(pid) / "exe").readlink()
         maps = (proc / str(pid) / "maps").read_text()
-        for name in _NAMESPACES:
+        for name in () if contained else _NAMESPACES:
             if (proc / str(pid) / "ns" / name).readlink() != (proc / "self" / "ns" / name).readlink():
                 raise EnvironmentFault(
                     f"is in another container: its {name} namespace is not ours",

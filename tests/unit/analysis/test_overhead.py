@@ -11,9 +11,11 @@ from harness.analysis.overhead import (
     HARNESS_MEMORY,
     IDLE,
     PER_EVENT,
+    PER_STEP,
     SUBJECT_CPU,
     THROUGHPUT,
     Compared,
+    Helping,
     Reading,
     costs,
     goals,
@@ -22,10 +24,13 @@ from harness.experiment.overhead_arms import ARMS, NAMES, PASSIVE, chosen, scena
 from harness.scenario.load import load
 
 _OFF = Reading(
-    idle_cores=0.01, work_s=10.0, work_cpu_s=0.5, subject_cpu_s=4.0, subject_idle_cores=0.0, subject_rss_bytes=80e6,
-    harness_peak_bytes=150e6, objects=100, events=None, others=0.0,
+    idle_cores=0.01, small=Helping(5.0, 0.1, None), large=Helping(10.0, 0.4, None), work_s=9.0,
+    subject_cpu_s=4.0, subject_idle_cores=0.0, subject_rss_bytes=80e6,
+    harness_peak_bytes=150e6, objects=100, others=0.0,
 )  # fmt: skip
-_ON = replace(_OFF, idle_cores=0.03, work_cpu_s=0.8, harness_peak_bytes=170e6, events=1000.0)
+_ON = replace(
+    _OFF, idle_cores=0.03, small=Helping(5.0, 0.29, 200.0), large=Helping(10.0, 0.77, 1000.0), harness_peak_bytes=170e6
+)
 _ARMS = (Compared("nothing", "", (), None), Compared("passive", "", ("latency",), "nothing"))
 
 
@@ -42,13 +47,20 @@ def test_differences_are_within_a_round_and_noise_is_their_range() -> None:
     assert (cost.figures[HARNESS_MEMORY].low, cost.figures[HARNESS_MEMORY].high) == (20e6, 40e6)
 
 
-def test_cpu_per_event_is_what_the_idle_share_does_not_explain() -> None:
-    # 0.3 s more, of which 10 s of work at 0.02 of a core more would have taken 0.2 s anyway; 1,000 events.
-    assert _cost((_OFF, _ON)).figures[PER_EVENT].median == pytest.approx(100e-6)
+def test_cpu_per_event_is_what_neither_the_idle_share_nor_the_step_explains() -> None:
+    # Small: 0.19 s more, of which 5 s at 0.02 of a core more would have taken 0.1 s anyway. Large: 0.37 s, of which 0.2 s.
+    # So 800 events more took 0.08 s more, and of the 0.09 s of the small helping its 200 events took 0.02 s.
+    figures = _cost((_OFF, _ON)).figures
+    assert figures[PER_EVENT].median == pytest.approx(100e-6)
+    assert figures[PER_STEP].median == pytest.approx(0.07)
+
+
+def test_where_nobody_watched_nothing_is_said_of_events() -> None:
+    assert PER_EVENT not in _cost((_OFF, replace(_OFF, idle_cores=0.02))).figures
 
 
 def test_ratios_are_of_with_to_without() -> None:
-    cost = _cost((_OFF, replace(_ON, subject_cpu_s=8.0, work_s=20.0)))
+    cost = _cost((_OFF, replace(_ON, subject_cpu_s=8.0, work_s=18.0)))
     assert cost.figures[SUBJECT_CPU].median == 2.0
     assert cost.figures[THROUGHPUT].median == 0.5
 

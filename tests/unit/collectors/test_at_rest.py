@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.collectors.exposition import largest_families
 from harness.collectors.memory import read_page_cache
-from harness.collectors.metrics import largest_families
 from harness.collectors.procfs import fd_sorts
 
 
@@ -43,4 +43,4 @@ def test_descriptors_by_sort() -> None:
 
 def test_families_by_how_many_samples_they_have() -> None:
     body = b'# TYPE a gauge\na{x="1"} 1\na{x="2"} 2\n\nb 5\nc\t7\n'
-    assert asyncio.run(largest_families(body)) == [("a", 2), ("b", 1), ("c", 1)]
+    assert asyncio.run(largest_families(body, 20)) == [("a", 2), ("b", 1), ("c", 1)]

@@ -10,7 +10,7 @@ import pytest
 
 from harness.collectors import host
 from harness.collectors.host import HostCollector
-from harness.collectors.sampling import Sampler, Slices
+from harness.collectors.sampling import GRID_S, Sampler, Slices, on_grid
 from harness.core.errors import RunFault
 from tests.collecting import ListSink, ProcessSubject, context
 
@@ -62,6 +62,17 @@ def test_sampler_slows_down_when_a_call_is_dear() -> None:
         return sampler.interval_s
 
     assert asyncio.run(scenario()) >= 0.1
+
+
+def test_the_grid_is_shared_and_never_before_the_moment() -> None:
+    for interval in (0.1, 0.25, 1.0, 0.137):
+        moment = 43210.987
+        for _ in range(50):
+            due = on_grid(moment + interval)
+            assert moment + interval - 1e-6 <= due < moment + interval + GRID_S
+            assert abs(due / GRID_S - round(due / GRID_S)) < 1e-5
+            moment = due
+    assert on_grid(on_grid(12.3) + 0.1) == pytest.approx(on_grid(12.3) + 0.1), "what is on the grid keeps its interval"
 
 
 def test_sampler_that_fails_says_so_in_the_end() -> None:

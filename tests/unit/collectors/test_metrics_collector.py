@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import pytest
 from aiohttp import web
+from prometheus_client.parser import text_string_to_metric_families
 
 from harness.collectors import metrics
-from harness.collectors.metrics import MetricsCollector, count_and_filter, parse
+from harness.collectors.exposition import Exposition
+from harness.collectors.metrics import MetricsCollector
 from harness.core.errors import EnvironmentFault
 from tests.collecting import ListSink, ProcessSubject, context
 
@@ -127,10 +129,34 @@ def test_unbounded_series_are_counted_and_capped(monkeypatch: pytest.MonkeyPatch
     assert len(sink.warnings) == 1
 
 
-def test_filter_and_parser_agree() -> None:
-    series, kept = asyncio.run(count_and_filter(PAGE.encode()))
-    assert series == 11
-    assert len(list(parse(kept))) == 7
+def read(text: str, exposition: Exposition | None = None) -> tuple[int, list[tuple[str, dict[str, str], float]]]:
+    count, kept = asyncio.run((exposition or Exposition((b"",), {"replica": "0"})).read(text.encode()))
+    return count, [(series.name, series.labels, value) for series, value in kept]
+
+
+def test_what_is_kept_is_what_the_official_parser_reads() -> None:
+    official = [
+        (sample.name, {**sample.labels, "replica": "0"}, float(sample.value))
+        for family in text_string_to_metric_families(PAGE)
+        for sample in family.samples
+        if not sample.name.endswith("_bucket")
+    ]
+    count, kept = read(PAGE)
+    assert count == 11
+    assert repr(kept) == repr(official)  # NaN is not equal to itself
+    assert len(kept) == 9
+
+
+def test_series_are_told_apart_by_their_whole_text_and_values_are_read_anew() -> None:
+    exposition = Exposition((b"a", b"b"), {})
+    assert read('a{x="} 1"} 5\na 6\nb{x="1",y="2"}\t7 1700000000000\nab 8\nc 9\na_created 3\n', exposition) == (
+        6,
+        [("a", {"x": "} 1"}, 5.0), ("a", {}, 6.0), ("b", {"x": "1", "y": "2"}, 7.0), ("ab", {}, 8.0)],
+    )
+    assert read('a{x="} 1"} +Inf\nb{x="1",y="3"} 1e3\na 7\n', exposition) == (
+        3,
+        [("a", {"x": "} 1"}, float("inf")), ("b", {"x": "1", "y": "3"}, 1000.0), ("a", {}, 7.0)],
+    )
 
 
 def test_no_url_is_a_clear_error() -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from harness.collectors import window_tools
 from harness.collectors.ondemand import OnDemandCollector, Settings
-from harness.collectors.window_tools import refusal
+from harness.collectors.window_tools import Memray, refusal
 from harness.core.errors import RunFault
 from harness.core.handles import Ending
 from tests.collecting import ListSink, ProcessSubject, context, launch
@@ -197,3 +201,87 @@ def test_who_cannot_be_looked_into_is_refused_beforehand(tmp_path: Path) -> None
     in_pod = launch(["python"], ListSink(), tmp_path)
     in_pod.apart = "it is elsewhere"
     assert "in a pod" in str(refusal(in_pod))
+
+
+class _Attached:
+    """An attachment that lets go, or whose process has gone."""
+
+    how, stopped_s, proof = "at rest", 0.0, None
+
+    def __init__(self, target: SimpleNamespace) -> None:
+        self.target = target
+
+    async def detach(self) -> None:
+        if self.target.gone:
+            raise RunFault("does not answer", place=f"process {self.target.pid}")
+
+
+class Replicas:
+    """memray as a tool of two replicas, of which a test says what becomes of them."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sink, self.targets = ListSink(), dict[int, SimpleNamespace]()
+        self.replicas = [ProcessSubject(), ProcessSubject()]
+        for number, replica in enumerate(self.replicas):
+            replica.pid = 11 + number
+        self.published: list[dict[str, Any]] = []
+        monkeypatch.setattr(window_tools.entry, "enter", self._enter)
+        monkeypatch.setattr(window_tools, "publish", self._publish)
+        self.refused: set[int] = set()
+        self.tool = Memray(launch(["python"], self.sink, directory), _Silent())
+        self.tool.attach(context(self.sink, ProcessSubject(replicas=self.replicas), directory))
+
+    async def _enter(self, _plan: object, pids: list[int], *_: object) -> _Attached:
+        (pid,) = pids
+        if pid in self.refused:
+            raise RunFault("has ended already", place=f"process {pid}")
+        self.targets[pid] = SimpleNamespace(pid=pid, gone=False)
+        return _Attached(self.targets[pid])
+
+    async def _publish(self, capture: Path, *_: object, **facts: Any) -> dict[str, Any]:
+        return {"capture": capture.name, **facts}
+
+
+def test_a_window_looks_into_both_replicas_and_each_has_a_capture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        both = Replicas(tmp_path, monkeypatch)
+        facts = await both.tool.open(1, "flip")
+        assert [(each["replica"], each["pid"]) for each in facts["replicas"]] == [(0, 11), (1, 12)]
+        both.targets[11].gone = True  # a failover has ended it: there is another process in its place
+        both.replicas[0].pid = 13
+        await both.tool.close(1, "flip")
+        assert await both.tool.finish() == []
+        told = [(event["capture"], event["replica"], event["killed"]) for event in both.sink.of("memray")]
+        assert told == [("memray-flip-1-replica-1.bin", 1, False), ("memray-flip-1-replica-0.bin", 0, True)]
+
+    asyncio.run(main())
+
+
+def test_one_replica_that_lets_nobody_in_does_not_hide_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        both = Replicas(tmp_path, monkeypatch)
+        both.refused = {11}
+        facts = await both.tool.open(1, "flip")
+        assert [each["replica"] for each in facts["replicas"]] == [1]
+        assert both.sink.warnings == ["window 1 is without one replica: process 11: has ended already"]
+        await both.tool.close(1, "flip")
+        both.refused = {11, 12}
+        with pytest.raises(RunFault, match="process 11"):
+            await both.tool.open(2, "flip")
+
+    asyncio.run(main())
+
+
+def test_a_replica_that_lives_and_does_not_let_go_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        both = Replicas(tmp_path, monkeypatch)
+        await both.tool.open(1, "flip")
+        both.targets[12].gone = True
+        with pytest.raises(RunFault, match="process 12: does not answer"):
+            await both.tool.close(1, "flip")
+
+    asyncio.run(main())

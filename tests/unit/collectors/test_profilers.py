@@ -425,6 +425,17 @@ def test_what_happened_is_added_up_and_of_snapshots_the_newest_counts(tmp_path: 
     assert kept[0].profile_type == "memory:inuse_space:bytes:space:bytes"
 
 
+def test_of_replicas_the_newest_snapshot_of_each_counts(tmp_path: Path) -> None:
+    frame = (("hold", "main.go", 1),)
+    kept = []
+    for number, (replica, held) in enumerate(((0, 100), (1, 1000), (0, 200), (1, 3000))):
+        path = tmp_path / f"memory-{number}.pprof"
+        path.write_bytes(pprof_write.encode([("inuse_space", "bytes")], [(frame, [held])], time_ns=1))
+        kept.append(fold.Kept(path, "memory", "settled", replica=replica))
+    assert fold.write(tmp_path, kept) == []
+    assert (tmp_path / "memory.folded").read_text() == "hold (main.go) 3200\n"
+
+
 def test_a_memray_capture_is_sent_as_one_snapshot_after_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

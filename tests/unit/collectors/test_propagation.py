@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -134,18 +134,18 @@ def _collect(
         async def close(self) -> None:
             pass
 
-    async def fake_watch(_api: object, kind: kinds.Kind, *_: object) -> AsyncGenerator[WatchEvent, None]:
-        yield WatchEvent("SYNCED", {"metadata": {}}, 0)
+    async def fake_follow(_api: object, kind: kinds.Kind, take: Callable[[WatchEvent], None], *_: object) -> None:
+        take(WatchEvent("SYNCED", {"metadata": {}}, 0))
         await asyncio.sleep(0)
         for event in events if kind == KIND else []:
-            yield event
+            take(event)
         if fails is not None:
             await asyncio.sleep(0.02)
             raise fails
         await asyncio.sleep(60)
 
     monkeypatch.setattr(latency, "Api", NoApi)
-    monkeypatch.setattr(latency, "watch", fake_watch)
+    monkeypatch.setattr(latency, "follow", fake_follow)
 
     async def scenario() -> None:
         await collector.attach(context(sink, ProcessSubject(), kinds=[KIND], **changes))

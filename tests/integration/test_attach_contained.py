@@ -1,0 +1,132 @@
+"""memray attached to a process with files, processes and a network of its own, as one in a pod has them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from memray import FileReader
+
+from harness.collectors import procfs
+from harness.collectors.attach import container, entry
+from harness.collectors.attach.target import inspect
+from harness.core.errors import EnvironmentFault
+from harness.core.handles import Launch, SharedFolder
+from harness.toolchain import inject
+from tests.collecting import ListSink, launch
+from tests.integration.conftest import Printed
+
+_ISOLATED = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+
+
+def _unshared() -> bool:
+    tools = all(shutil.which(name) for name in ("unshare", "mount", "ip"))
+    return tools and subprocess.run([*_ISOLATED, "true"], capture_output=True).returncode == 0
+
+
+pytestmark = pytest.mark.skipif(not _unshared(), reason="no namespaces of one's own can be made here")
+
+_PROGRAM = """
+import time
+kept = []
+def holds_on():
+    kept.append(bytearray(1 << 16))
+print("ready", flush=True)
+while True:
+    holds_on()
+    time.sleep(0.01)
+    del kept[:-100]
+"""
+
+
+class Contained(NamedTuple):
+    pid: int
+    plan: Launch
+
+
+@pytest.fixture
+def contained(tmp_path: Path) -> Iterator[Contained]:
+    """A Python process that finds memray and writes captures at paths where there is nothing for us."""
+    plan = launch([sys.executable], ListSink(), tmp_path / "run")
+    plan.shared = SharedFolder(tmp_path / "shared", str(tmp_path / "inside" / "shared"))
+    assert plan.python is not None
+    side = asyncio.run(inject.ensure(plan.python, Printed()))
+    for name in ("shared", "inside/shared", "inside/side", "run"):
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+    script = (
+        f"mount --bind {side} {tmp_path}/inside/side && mount --bind {tmp_path}/shared {tmp_path}/inside/shared && "
+        'ip link set lo up && exec "$@"'
+    )
+    command = [*_ISOLATED, "sh", "-c", script, "sh", sys.executable, "-c", _PROGRAM]
+    env = {"PYTHONPATH": str(tmp_path / "inside" / "side"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            (pid,) = procfs.children_of(process.pid)
+            yield Contained(pid, plan)
+        finally:
+            process.kill()
+
+
+def _names(capture: Path, *, left: bool) -> set[str]:
+    with FileReader(capture) as reader:
+        records = reader.get_leaked_allocation_records() if left else reader.get_high_watermark_allocation_records()
+        return {frame[0] for record in records for frame in record.stack_trace()}
+
+
+def test_it_is_entered_left_alone_and_its_capture_is_copied_out(contained: Contained, tmp_path: Path) -> None:
+    async def cycle() -> Path:
+        folder = await entry.prepare(contained.plan, Printed())
+        attachment = await entry.enter(contained.plan, [contained.pid], folder / "a.bin", Printed())
+        await asyncio.sleep(0.3)
+        await attachment.ping()
+        await attachment.detach()
+        return attachment.capture
+
+    with pytest.raises(EnvironmentFault, match="is in another container"):
+        inspect(contained.pid)
+    copied = entry.into_record(asyncio.run(cycle()), tmp_path / "run")
+    assert copied == tmp_path / "run" / "profiles" / "a.bin"
+    assert "holds_on" in _names(copied, left=False)
+    before = procfs.read_process(contained.pid)
+    time.sleep(0.2)
+    after = procfs.read_process(contained.pid)
+    assert before is not None
+    assert after is not None, "it lives on"
+    assert not list((tmp_path / "inside" / "shared").iterdir()), "outside there is nothing at its paths"
+
+
+def test_a_kill_leaves_a_capture_that_can_be_read(contained: Contained) -> None:
+    async def cycle() -> Path:
+        folder = await entry.prepare(contained.plan, Printed())
+        attachment = await entry.enter(contained.plan, [contained.pid], folder / "k.bin", Printed())
+        await asyncio.sleep(0.3)
+        os.kill(contained.pid, signal.SIGKILL)
+        with pytest.raises(Exception, match="is gone"):
+            await attachment.detach()
+        return attachment.capture
+
+    assert "holds_on" in _names(asyncio.run(cycle()), left=True)
+
+
+def test_without_memray_inside_it_is_said_what_to_do(contained: Contained, tmp_path: Path) -> None:
+    empty = tmp_path / "proc"
+    (empty / "self").mkdir(parents=True)
+    (empty / "self" / "status").write_text("CapEff:\t000001ffffffffff\n")
+    (empty / str(contained.pid)).mkdir()
+    (empty / str(contained.pid) / "environ").write_bytes(b"PYTHONPATH=/nowhere\0A=b\0")
+    with pytest.raises(EnvironmentFault, match="memray is not in its container"):
+        container._examine(contained.pid, empty)
+    (empty / "self" / "status").write_text("CapEff:\t0000000000000000\n")
+    with pytest.raises(EnvironmentFault, match="run the harness as root"):
+        container._examine(contained.pid, empty)
