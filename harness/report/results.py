@@ -15,7 +15,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Latency of changes": ("latency",),
     "Completeness": ("completeness",),
     "Tasks, CPU and queues": ("tasks", "threads", "fds", "loop", "cpu", "reconciles", "queue", "metrics"),
-    "Writes": ("writes",),
+    "Writes": (
+        "writes",
+        "conflicts",
+    ),
     "Load": ("load", "api"),
     "Start-up": ("startup",),
     "API server": ("apiserver",),

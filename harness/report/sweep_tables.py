@@ -14,6 +14,7 @@ from harness.report.tables import Table
 _HEADS = {
     "throughput": "throughput", "writes.conflict": "conflicts", "queue.depth.max": "queue, most", "tasks.peak": "tasks, most",
     "memory.rss.peak": "memory, peak", "cpu.total": "CPU", "writes.total": "writes", "reconciles.total": "reconciles",
+    "conflicts.per_reconcile": "conflicts per reconcile",
 }  # fmt: skip
 
 
