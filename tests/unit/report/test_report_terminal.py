@@ -6,14 +6,13 @@ import io
 from pathlib import Path
 
 import pytest
-import report_hostile
 from rich.cells import cell_len
 from rich.console import Console
 
 from harness.record.models import Verdict
 from harness.record.reader import RunRecord
 from harness.report import terminal
-from tests import records
+from tests import records, report_hostile
 
 
 def rendered(record: RunRecord, verdict: Verdict, width: int = 100, *, tty: bool = False) -> str:

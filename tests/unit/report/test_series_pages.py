@@ -10,7 +10,6 @@ from typing import Any
 
 import plotly.graph_objects
 import pytest
-import report_hostile
 from rich.console import Console
 
 from harness.analysis import capacity as analysis
@@ -19,6 +18,7 @@ from harness.analysis.capacity import Measured
 from harness.record.capacity import Capacity, LadderRun, Trial
 from harness.record.sweep import Sweep, SweepRun
 from harness.report import capacity_page, capacity_terminal, sweep_page, sweep_terminal
+from tests import report_hostile
 from tests.records import MIB, STARTED
 
 KIB = 2**10
