@@ -106,8 +106,8 @@ def nightly(
         for line in github.lines(found):
             typer.echo(line, err=json)
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-            with Path(summary).open("a") as file:
-                file.write(text)
+            with Path(summary).open("a") as job_summary:
+                job_summary.write(text)
     if json:
         sys.stdout.write(result.night.model_dump_json(by_alias=True) + "\n")
     else:

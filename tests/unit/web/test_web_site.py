@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -322,6 +323,7 @@ def test_a_run_that_goes_on_is_followed_until_it_ends(root: Path, served: Served
     _more(record.path, [(ns, 1.5e8) for ns in (6.1, 6.2, 6.9)])
     later = _until(events, lambda status: status["memory"] == 1.5e8)
     assert later["points"]["memory"][0] == [5.9, 1e8 + 59]
+    assert (later["phase"]["done"], later["done"], later["failed"]) == (20, 20, 1), "no part is read twice"
     run = Run.model_validate_json((record.path / "run.json").read_bytes())
     record.save_verdict(records.verdict_of(record, {}, "passed", 0, [], []))
     sealed = run.model_copy(update={"state": "sealed", "ended_at": records.STARTED})
@@ -339,7 +341,7 @@ def _more(record: Path, points: list[tuple[float, float]]) -> None:
     parts.close()
 
 
-def _until(events: Iterator[tuple[str, str]], fits: object) -> dict[str, object]:
+def _until(events: Iterator[tuple[str, str]], fits: object) -> dict[str, Any]:
     for _ in range(30):
         status = json.loads(next(events)[1])
         if fits(status):  # type: ignore[operator]
