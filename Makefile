@@ -29,7 +29,7 @@ loadtest: setup ## run the main job: SCENARIO=smoke PROFILE= CLUSTER=embedded|ki
 	@$(BIN)/harness run $(SCENARIO) --cluster $(CLUSTER) $(if $(PROFILE),--profile $(PROFILE)) $(if $(CONTEXT),--context $(CONTEXT))
 
 test: setup ## run the tests: unit, then integration on a real control plane
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-kind: setup ## run the tests that need a real kind cluster: Docker, kind, and a node image
 	@. ./.ci/kind-env && $(BIN)/python -m pytest tests/kind

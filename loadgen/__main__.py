@@ -1,6 +1,7 @@
 """`python -m loadgen PLAN.json`: see docs/architecture.md, "Load generator".
 
-Exit codes: 0 told to stop (or nobody reads any more), 2 wrong usage or plan, 70 a bug of ours.
+`python -m loadgen --join HOST:PORT PLAN.json` is a load worker of the master at that address.
+Exit codes: 0 told to stop (or nobody reads any more), 2 wrong usage or plan, 3 a worker without its master, 70 a bug of ours.
 """
 
 from __future__ import annotations
@@ -18,13 +19,20 @@ USAGE = 2
 
 def main() -> int:
     """Run the load generator; returns its exit code."""
-    if len(sys.argv) != 2:
-        sys.stderr.write("usage: python -m loadgen PLAN.json\n")
-        return USAGE
-    # Only now: whatever imports ssl or threading before the patch keeps the blocking forms.
-    from loadgen.process import run
+    # Imported only now: whatever imports ssl or threading before the patch keeps the blocking forms.
+    match sys.argv[1:]:
+        case ["--join", address, plan] if address.rpartition(":")[2].isdecimal():
+            from loadgen.joined import run as join
 
-    return run(Path(sys.argv[1]))
+            host, _, port = address.rpartition(":")
+            return join(Path(plan), host, int(port))
+        case [plan] if not plan.startswith("--"):
+            from loadgen.process import run
+
+            return run(Path(plan))
+        case _:
+            sys.stderr.write("usage: python -m loadgen [--join HOST:PORT] PLAN.json\n")
+            return USAGE
 
 
 if __name__ == "__main__":

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-from gevent.event import Event
 
-from loadgen.crew import Crew
+from loadgen.crew import Crew, StandingCrew
 from loadgen.fields import PlanError
 from loadgen.plan import load
-from loadgen.worker import Fire
 
 WRONG_PLAN = 2
 
@@ -40,24 +38,20 @@ def attach(environment: Any, plan_file: str) -> None:  # noqa: ANN401  # Locust'
     environment.events.quit.add_listener(lambda **_facts: crew.close())
 
 
-class HandCrew:
+class HandCrew(StandingCrew):
     """Lets the users of one Locust test work through all phases of the plan, one after another.
 
     To the shape it is one phase: `workers` users are wanted until it is `finished`.
     """
 
     def __init__(self, crew: Crew) -> None:
-        self.finished = Event()
-        self._crew = crew
+        super().__init__(crew)
         self._leader: gevent.Greenlet | None = None
-        self._next = Event()
 
     @property
     def workers(self) -> int:
         """As many as the phase that needs the most."""
-        return max(
-            (min(phase.concurrency, max(1, phase.count)) for phase in self._crew.plan.phases.values()), default=1
-        )
+        return max((min(phase.concurrency, max(1, phase.count)) for phase in self.crew.plan.phases.values()), default=1)
 
     def start(self, **_facts: object) -> None:
         """Locust's test begins."""
@@ -67,25 +61,15 @@ class HandCrew:
         """Locust's test ends; it may be started again."""
         if self._leader is not None:
             self._leader.kill(block=False)
-        for run in self._crew.current:
+        for run in self.crew.current:
             run.close()
         self.finished.clear()
 
-    def work(self, fire: Fire) -> None:
-        """A user's whole life: a place in each phase that has one for it."""
-        while not self.finished.is_set():
-            following = self._next
-            self._crew.work(fire)
-            following.wait()
-
     def _lead(self) -> None:
-        for name, phase in self._crew.plan.phases.items():
-            (run,) = self._crew.prepare([name])
+        for name, phase in self.crew.plan.phases.items():
+            (run,) = self.prepare([name])
             run.begin()
-            previous, self._next = self._next, Event()
-            previous.set()
             run.finished.wait(phase.timeout_s)
             run.close()
             log.warning("%s: %d of %d done, %d failed", name, run.done, phase.count, run.failed)
-        self.finished.set()
-        self._next.set()
+        self.end()

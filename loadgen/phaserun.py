@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import gevent
 from gevent.event import Event
 
 from loadgen.actions import Action
 from loadgen.fields import Fields
+from loadgen.outcome import Outcome, ended_line, started_line
 from loadgen.plan import Phase
 from loadgen.rates import UntilFailure
 from loadgen.rounds import OVERDUE, Round, churn_rounds, steps_of
@@ -18,13 +21,41 @@ MOST_ERRORS = 50
 """Distinct errors told per phase; a server that puts something new in each message must not flood the harness."""
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which requests of a phase are for this process: every `of`-th, from `number` (from 0) on.
+
+    The share follows from the index alone, so that intended times stay those of the whole schedule and no request is
+    made twice or left out. Phases of several rounds are not shared: only who sees all requests knows when a round is over.
+    """
+
+    number: int = 0
+    of: int = 1
+
+    def indexes(self, phase: Phase) -> range:
+        """Those of the phase's requests."""
+        if phase.action == "churn" or isinstance(phase.rate, UntilFailure):
+            return range(phase.count if self.number == 0 else 0)
+        return range(self.number, phase.count, self.of)
+
+    def places(self, phase: Phase) -> int:
+        """How many senders this process needs for the phase: one at least, to see that there is nothing."""
+        indexes = self.indexes(phase)
+        return max(1, min(math.ceil(phase.concurrency / indexes.step), len(indexes)))
+
+
+WHOLE = Share()
+
+
 class PhaseRun:
     """Counts of one phase. Workers claim indexes in order until none is left, then settle each.
 
     `began` opens when the clock of the phase starts, `finished` when every request is settled, or none more is to be sent.
     """
 
-    def __init__(self, phase: Phase, action: Action, now_ns: Callable[[], int], seed: int = 0) -> None:
+    def __init__(
+        self, phase: Phase, action: Action, now_ns: Callable[[], int], seed: int = 0, share: Share = WHOLE
+    ) -> None:
         self.phase = phase
         self.action = action
         self.began = Event()
@@ -35,11 +66,12 @@ class PhaseRun:
         self.failed_at_per_s: float | None = None
         """Of a `step_until_failure`: the highest step that was kept, and the one that was not; None: no such step."""
         self._now_ns = now_ns
-        self._times, self._rounds = _plan_of(phase, seed)
-        self._count = self._rounds[-1].end if self._rounds else 0
+        self._times, self._rounds = plan_of(phase, seed)
+        self._share = share
+        self._indexes = share.indexes(phase) if self._rounds else range(0)
         self._round: _Current | None = None
         self._moved = Event()
-        self._next = 0
+        self._claimed = 0
         self._workers = 0
         self._last_sent_ns = 0
         self._last_done_ns = 0
@@ -48,8 +80,8 @@ class PhaseRun:
 
     @property
     def workers(self) -> int:
-        """How many workers it needs: never more than there are requests, and one to see that there is nothing."""
-        return max(1, min(self.phase.concurrency, self._count))
+        """How many workers it needs."""
+        return self._share.places(self.phase)
 
     @property
     def free_places(self) -> int:
@@ -63,11 +95,11 @@ class PhaseRun:
         offset = self._round.plan.offset_ns(index)
         return self._schedule.intended_ns(index) if offset is None else self._round.began_ns + offset
 
-    def begin(self) -> None:
-        """Start the phase's clock and let the workers go."""
-        self._last_done_ns = self._now_ns()
+    def begin(self, start_ns: int | None = None) -> None:
+        """Start the phase's clock, now or as of `start_ns`, and let the workers go."""
+        self._last_done_ns = self._now_ns() if start_ns is None else start_ns
         self._schedule = Schedule(self._last_done_ns, self._times)
-        self._next_round(0)
+        self._next_round(0 if self._indexes else len(self._rounds))
         self.began.set()
 
     def close(self) -> None:
@@ -76,16 +108,17 @@ class PhaseRun:
         self._wake()
 
     def enlist(self) -> int:
-        """A number for a new worker, from 0."""
+        """A number for a new worker, from 0, that none has in any process that shares the phase."""
         self._workers += 1
-        return self._workers - 1
+        return (self._workers - 1) * self._share.of + self._share.number
 
     def claim(self) -> int | None:
         """The next index nobody has, as soon as its round has begun; None where all are taken, or it is over."""
-        while not self.finished.is_set() and self._next < self._count:
-            if self._round is not None and self._next < self._round.plan.end:
-                self._next += 1
-                return self._next - 1
+        while not self.finished.is_set() and self._claimed < len(self._indexes):
+            index = self._indexes[self._claimed]
+            if self._round is not None and index < self._round.plan.end:
+                self._claimed += 1
+                return index
             self._moved.wait()
         return None
 
@@ -98,7 +131,7 @@ class PhaseRun:
         else:
             self.failed += 1
         current = self._round
-        if current is not None and self.done + self.failed >= current.plan.end and not self.finished.is_set():
+        if current is not None and self.done + self.failed >= self._own(current.plan) and not self.finished.is_set():
             self._round_over(current)
 
     def news(self, error: str, name: str) -> str | None:
@@ -114,14 +147,23 @@ class PhaseRun:
     def started_line(self) -> dict[str, object]:
         """The stream's line that it began."""
         assert self._schedule is not None
-        return self._line("started", self._schedule.start_ns, 0.0)
+        return started_line(self.phase, self._schedule)
 
     def ended_line(self) -> dict[str, object]:
         """The stream's line that it ended, however it did."""
-        achieved = 0.0
-        if self._schedule is not None:
-            achieved = self._schedule.achieved_per_s(self.done, self._last_sent_ns, self._last_done_ns)
-        return self._line("ended", self._now_ns(), achieved)
+        return ended_line(self.phase, self._times, self._schedule, self._now_ns(), self.outcome())
+
+    def outcome(self) -> Outcome:
+        """What became of it so far, of this process's share."""
+        return Outcome(
+            self.done,
+            self.failed,
+            self._claimed,
+            self._last_sent_ns,
+            self._last_done_ns,
+            self.sustained_per_s,
+            self.failed_at_per_s,
+        )
 
     # -- rounds --------------------------------------------------------------------------------------------------------
 
@@ -134,6 +176,10 @@ class PhaseRun:
         if current.plan.length_s is not None:
             gevent.spawn_later(OVERDUE * current.plan.length_s, self._overdue, current)
         self._wake()
+
+    def _own(self, plan: Round) -> int:
+        """Requests up to the end of a round that are this process's."""
+        return len(self._indexes) if plan.end >= self._indexes.stop else plan.end
 
     def _round_over(self, current: _Current) -> None:
         if current.plan.rate is not None:
@@ -159,24 +205,6 @@ class PhaseRun:
         moved, self._moved = self._moved, Event()
         moved.set()
 
-    def _line(self, state: str, t_ns: int, achieved_per_s: float) -> dict[str, object]:
-        line: dict[str, object] = {
-            "type": "phase",
-            "phase": self.phase.name,
-            "state": state,
-            "t_ns": t_ns,
-            "requested": self.phase.count,
-            "done": self.done,
-            "failed": self.failed,
-            "requested_per_s": self._times.requested_per_s,
-            "achieved_per_s": achieved_per_s,
-        }
-        if isinstance(self.phase.rate, UntilFailure):
-            # It asks for as much as it dared to begin, not for all that it might have.
-            line["requested"] = self._next
-            line |= {"sustained_per_s": self.sustained_per_s, "failed_at_per_s": self.failed_at_per_s}
-        return line
-
 
 class _Current:
     """The round under way: since when, and what was done and failed before it."""
@@ -191,7 +219,7 @@ class _Current:
         self.failed = failed
 
 
-def _plan_of(phase: Phase, seed: int) -> tuple[Times, list[Round]]:
+def plan_of(phase: Phase, seed: int) -> tuple[Times, list[Round]]:
     """The times and rounds of a phase; without requests it has no rounds."""
     source = f"{seed}/{phase.name}"
     if isinstance(phase.rate, UntilFailure):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -75,6 +75,10 @@ class Plan:
     request_timeout_s: float
     phases: Mapping[str, Phase]
     """By name, in the order of the plan."""
+    workers: int = 1
+    """Processes that share the load (Locust's workers, under a master from 2 on)."""
+    file: Path | None = None
+    """Where it was read from."""
 
 
 def load(path: Path) -> Plan:
@@ -86,7 +90,7 @@ def load(path: Path) -> Plan:
     except ValueError as fault:
         raise PlanError(f"{path}: is not JSON: {fault}") from fault
     try:
-        return parse(decoded)
+        return replace(parse(decoded), file=path)
     except PlanError as fault:
         raise PlanError(f"{path}: {fault}") from fault
 
@@ -118,6 +122,7 @@ def parse(value: object) -> Plan:
         labels=fields.labels("labels", required=False),
         request_timeout_s=timeout or DEFAULT_REQUEST_TIMEOUT_S,
         phases=by_name,
+        workers=1 if fields.optional("workers") is None else fields.integer("workers", minimum=1),
     )
     fields.done()
     _check_credentials(plan)

@@ -1,8 +1,7 @@
 """A session: Locust as a library, driven by the harness's commands.
 
-Each phase, or group of phases that run at the same time, is one Locust load test: the shape asks for its workers,
-`spawning_complete` starts its clock, and the session stops the test when every request is settled, the time of each
-phase is over, or all is to end.
+Its team carries the phases out; the session starts them, ends each when every request is settled, its time is over, or all
+is to end, and says so.
 """
 
 from __future__ import annotations
@@ -12,15 +11,13 @@ import time
 import gevent
 from gevent.event import Event
 from gevent.queue import Queue
-from locust.env import Environment
 
 from loadgen.control import Control
-from loadgen.crew import MOST_AT_ONCE, Crew
-from loadgen.locustfile import LoadUser, PlanShape
-from loadgen.phaserun import PhaseRun
+from loadgen.crew import MOST_AT_ONCE
+from loadgen.master import Master
 from loadgen.plan import Plan
-from loadgen.selfwatch import SelfWatch
 from loadgen.stream import Stream
+from loadgen.team import Calls, LocalTeam, Running, Team
 
 LAST_WORDS_S = 1.0
 """How long the end waits for the reader of the stream; the whole end is promised within two seconds."""
@@ -36,26 +33,21 @@ class Session:
     def __init__(self, plan: Plan, stream: Stream) -> None:
         self.plan = plan
         self.stream = stream
-        self.crew = Crew(
-            plan, self.now_ns, wait_for_room=stream.wait_for_room, report=stream.emit, on_error=self._error
-        )
         self._ran: set[str] = set()
-        self._runs_now: list[PhaseRun] = []
         self._runs: Queue = Queue()
         self._stopping = Event()
         self._fault: BaseException | None = None
-        self._cpu_warned = False
-        self._watch: SelfWatch | None = None
-        self._shape = PlanShape()
-        self._environment = Environment(user_classes=[LoadUser], shape_class=self._shape, host=plan.server)
-        self._environment.crew = self.crew
-        events = self._environment.events
-        events.request.add_listener(self._on_request)
-        events.user_error.add_listener(self._on_user_error)
-        events.cpu_warning.add_listener(self._on_cpu_warning)
-        self._runner = self._environment.create_local_runner()
-        # After the runner's own listener, so that the test counts as running when the workers are let go.
-        events.spawning_complete.add_listener(self._on_spawning_complete)
+        calls = Calls(
+            now_ns=self.now_ns,
+            report=stream.emit,
+            row=stream.row,
+            wait_for_room=stream.wait_for_room,
+            began=self._began,
+            error=self._error,
+            broken=self._broken,
+            stopping=self._stopping,
+        )
+        self._team: Team = LocalTeam(plan, calls) if plan.workers == 1 else Master(plan, calls)
 
     def now_ns(self) -> int:
         """Run time: nanoseconds since the plan's origin."""
@@ -67,18 +59,17 @@ class Session:
         self._runs.put(None)
 
     def serve(self, stdin: int) -> None:
-        """Obey commands until told to stop. Raises BrokenWorker if a worker fails in a way it should not."""
+        """Obey commands until told to stop. Raises BrokenWorker if a worker fails in a way it should not, PlanError if it
+        never came."""
         control = Control(stdin, self._on_run, self.stop, self._on_unknown)
-        watch = self._watch = SelfWatch(self.now_ns, self.stream.emit)
-        self.stream.emit({"type": "ready"})
         try:
+            self._team.ready()
+            self.stream.emit({"type": "ready"})
             while (names := self._runs.get()) is not None and not self._stopping.is_set():
                 self._run_phases(names)
         finally:
             control.close()
-            watch.close()
-            self._runner.quit()
-            self.crew.close()
+            self._team.close()
         if self._fault is not None:
             raise BrokenWorker(f"{type(self._fault).__name__}: {self._fault}") from self._fault
 
@@ -87,17 +78,13 @@ class Session:
         if not self._may_run(names):
             return
         self._ran.update(names)
-        runs = self.crew.prepare(names)
-        self._shape.current = runs
-        self._runs_now = runs
-        self._runner.start_shape()
+        runs = self._team.start(names)
         # They begin together, so one stands for all. (Waiting for several, of which gevent then lets go of the rest, has
         # it forget those who wait for these.)
         gevent.wait([runs[0].began, self._stopping], count=1)
         ends = [gevent.spawn(self._end, run) for run in runs]
         gevent.joinall(ends)
-        self._shape.current = ()
-        self._runner.stop()
+        self._team.rest()
 
     def _may_run(self, names: list[str]) -> bool:
         if len(names) > MOST_AT_ONCE or len(set(names)) < len(names):
@@ -111,50 +98,26 @@ class Session:
                 return False
         return True
 
-    def _end(self, run: PhaseRun) -> None:
+    def _end(self, run: Running) -> None:
         """Wait until a phase is over, for whatever reason, and say so."""
         gevent.wait([run.finished, self._stopping], timeout=run.phase.timeout_s, count=1)
-        self.crew.dismiss(run)
-        self._mark()
+        self._team.dismiss(run)
+        self._team.mark()
         self.stream.emit(run.ended_line())
 
-    def _mark(self) -> None:
-        if self._watch is not None:
-            self._watch.mark()
+    def _began(self, run: Running) -> None:
+        self._team.mark()
+        self.stream.emit(run.started_line())
 
     def _error(self, message: str) -> None:
         self.stream.emit({"type": "error", "message": message, "fatal": False})
+
+    def _broken(self, fault: BaseException) -> None:
+        self._fault = self._fault or fault
+        self.stop()
 
     def _on_run(self, names: list[str]) -> None:
         self._runs.put(names)
 
     def _on_unknown(self, line: str) -> None:
         self._error(f"unknown command {line[:100]!r}")
-
-    def _on_spawning_complete(self, user_count: int) -> None:  # noqa: ARG002  # Locust passes it by name
-        for run in self._runs_now:
-            if not run.began.is_set():
-                run.begin()
-                self._mark()
-                self.stream.emit(run.started_line())
-
-    def _on_request(self, context: dict[str, object], **_facts: object) -> None:
-        row = context["row"]
-        assert isinstance(row, tuple)
-        self.stream.row(row)
-        run, name, error = context["run"], row[8], row[10]
-        if error is not None and context["last"] and isinstance(run, PhaseRun):
-            news = run.news(str(error), str(name))
-            if news is not None:
-                self._error(news)
-
-    def _on_user_error(self, exception: BaseException, **_facts: object) -> None:
-        self._fault = self._fault or exception
-        self.stop()
-
-    def _on_cpu_warning(self, cpu_usage: float, **_facts: object) -> None:
-        if not self._cpu_warned:
-            self._cpu_warned = True
-            self._error(
-                f"the load generator uses {cpu_usage:.0f} % of a CPU: rates and latencies may be its own limits"
-            )

@@ -63,7 +63,7 @@ class SelfAudit:
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._cpus = max(1, facts.run.machine.cpus)
-        self._series: dict[str, Sequence[tuple[int, float]]] = {}
+        self._series: dict[tuple[str, str], Sequence[tuple[int, float]]] = {}
 
     def phases(self) -> list[PhaseAudit]:
         """Every load phase that ended, in order; one that a kill cut short ends with the kill."""
@@ -77,9 +77,17 @@ class SelfAudit:
         ends = [phase.ended_ns for phase in self._facts.run.phases if phase.action != "end" and phase.ended_ns]
         return (begin, max(ends)) if ends and max(ends) > begin else None
 
-    def grown(self, metric: str, start_ns: int, end_ns: int) -> float | None:
+    def generator(self, start_ns: int, end_ns: int) -> float | None:
+        """CPU of the load generator, in cores. Of several load workers that of the busiest: each is one thread."""
+        found = self._facts.record.sql("SELECT DISTINCT labels::VARCHAR FROM samples WHERE metric = 'load.worker.cpu'")
+        each = [self.grown("load.worker.cpu", start_ns, end_ns, labels) for (labels,) in found]
+        if not each:
+            return self.grown("load.cpu", start_ns, end_ns)
+        return max((cores for cores in each if cores is not None), default=None)
+
+    def grown(self, metric: str, start_ns: int, end_ns: int, labels: str = "{}") -> float | None:
         """By how much a cumulative series grew, per second; between samples it is taken to grow evenly."""
-        points = self._points(metric)
+        points = self._points(metric, labels)
         if len(points) < 2:
             return None
         start, end = max(start_ns, points[0][0]), min(end_ns, points[-1][0])
@@ -178,7 +186,7 @@ class SelfAudit:
             retries=int(counts[0][1]),
             slip_p50_s=slip and slip[0],
             slip_p99_s=slip and slip[1],
-            generator_cores=self.grown("load.cpu", start, end),
+            generator_cores=self.generator(start, end),
             generator_lag_s=self.lag("load.loop_lag", start, end),
             harness_lag_s=self.lag("overhead.loop_lag", start, end),
             apiserver_cores=self.grown("apiserver.cpu", start, end),
@@ -203,14 +211,14 @@ class SelfAudit:
         step = next((each.step for each in phases(self._facts.scenario) if each.name == phase.name), None)
         rate = getattr(step, "rate", None)
         each_s = rate.seconds if isinstance(rate, Changing) else 0.0
-        return self.grown("load.cpu", max(start_ns, end_ns - round(max(each_s, 1.0) * 1e9)), end_ns)
+        return self.generator(max(start_ns, end_ns - round(max(each_s, 1.0) * 1e9)), end_ns)
 
-    def _points(self, metric: str) -> Sequence[tuple[int, float]]:
-        if metric not in self._series:
-            self._series[metric] = self._facts.record.sql(
-                "SELECT t_ns, value FROM samples WHERE metric = ? AND labels = '{}' ORDER BY t_ns", [metric]
+    def _points(self, metric: str, labels: str = "{}") -> Sequence[tuple[int, float]]:
+        if (metric, labels) not in self._series:
+            self._series[metric, labels] = self._facts.record.sql(
+                "SELECT t_ns, value FROM samples WHERE metric = ? AND labels = ? ORDER BY t_ns", [metric, labels]
             )
-        return self._series[metric]
+        return self._series[metric, labels]
 
 
 def _at(points: Sequence[tuple[int, float]], t_ns: int) -> float:

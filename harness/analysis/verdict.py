@@ -171,6 +171,7 @@ def _load_shortfall(facts: Facts) -> Iterator[str]:
     yield from (f"{phase.name}: {phase.failure}" for phase in acted if phase.failure is not None)
     if facts.run.observed:
         return  # somebody else's load is not ours to judge
+    yield from (str(event["message"]) for event in facts.record.events("load_worker_lost"))
     if not facts.load_phases and not any(phase.action == "hook" for phase in acted):  # nobody knows what a hook does
         yield "no load was sent: these are the figures of an idle subject"
     for phase in facts.load_phases:

@@ -81,6 +81,9 @@ def run(
     pin: Annotated[
         bool, typer.Option("--pin/--no-pin", help="Keep subject and load on CPUs of their own, from 4 CPUs on.")
     ] = True,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=64, help="Processes that share the load, when one is at its limit.")
+    ] = 1,
     on_busy: Annotated[
         OnBusy,
         typer.Option(
@@ -123,6 +126,7 @@ def run(
         memray=memray,
         pyroscope=pyroscope,
         pin=pin,
+        load_workers=workers,
         on_busy=on_busy,
         observe=_observation(observe, for_),
         pid=pid,

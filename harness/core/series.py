@@ -74,6 +74,7 @@ CATALOGUE: tuple[Series, ...] = (
     Series("pressure.cpu", "counter", "seconds", "time in which some task of the subject waited for a CPU"),
     Series("pressure.memory", "counter", "seconds", "time in which some task of the subject waited for memory"),
     Series("load.cpu", "counter", "seconds", "CPU time of the load generator"),
+    Series("load.worker.cpu", "counter", "seconds", "CPU time of each load worker, and of their master"),
     Series("apiserver.cpu", "counter", "seconds", "CPU time of the API server"),
     Series("controlplane.cpu", "counter", "seconds", "CPU time of API server, etcd and controllers"),
     Series("host.cpu.busy", "counter", "seconds", "CPU time used on the machine"),

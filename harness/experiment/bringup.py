@@ -136,6 +136,7 @@ async def start_load(
             key_file=files.key_file,
             token_file=files.token_file,
             namespace=stage.facts.namespace,
+            workers=stage.facts.load_workers,
         ),
         run_dir=stage.directory,
         sink=stage.writer,

@@ -148,9 +148,18 @@ class LoadGenerator:
             for metric, field in (("load.cpu", "cpu_s"), ("load.rss", "rss_bytes"), ("load.loop_lag", "loop_lag_s")):
                 if message.get(field) is not None:
                     self._sink.sample("load", metric, message[field], t_ns=message["t_ns"])
+            for each in message.get("workers", ()):
+                labels = {"worker": each["worker"]}
+                self._sink.sample("load", "load.worker.cpu", each["cpu_s"], labels, t_ns=message["t_ns"])
         elif type_ == "watchers":
             for metric, field in _WATCHERS:
                 self._sink.sample("load", metric, message[field], t_ns=message["t_ns"])
+        elif type_ == "worker":
+            self._sink.event(
+                "load_worker", **{key: value for key, value in message.items() if key not in ("type", "t_ns")}
+            )
+        elif type_ == "lost":
+            self._sink.event("load_worker_lost", worker=message["worker"], message=message["message"])
         elif type_ == "error" and not message.get("fatal"):
             self._sink.event("warning", source="load", message=f"load: {message['message']}")
         else:

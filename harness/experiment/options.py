@@ -47,6 +47,8 @@ class RunOptions:
     """A process that runs already replaces the scenario's subject."""
     pin: bool = True
     """Keep subject and load generator on CPUs of their own, where there are enough."""
+    load_workers: int = 1
+    """Processes that share the load: Locust's workers, under a master from 2 on."""
     on_busy: OnBusy = "invalid"
     """What a machine too busy to judge times makes of the run."""
     commit: str | None = None

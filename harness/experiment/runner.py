@@ -86,10 +86,11 @@ async def run_one(
             elsewhere=command.pid is not None or command.image is not None,
         ),
         machine=machine.describe(),
-        pinning=pinning.plan(wanted=options.pin),
+        pinning=pinning.plan(wanted=options.pin, load_workers=options.load_workers),
         versions=machine.versions(),
         observed=options.observe is not None,
         on_busy=options.on_busy,
+        load_workers=options.load_workers,
         expected=[
             ExpectedObjects(kind=e.kind.alias, count=e.count)
             for e in (fanout.expected(scenario, run_id) if options.observe is None else ())

@@ -209,6 +209,7 @@ class Run(_Model):
     observed: bool = Field(
         default=False, description="somebody else loaded the subject: of the scenario's load nothing was sent"
     )
+    load_workers: int = Field(default=1, description="processes that shared the load, under a master from 2 on")
     on_busy: OnBusy = Field(
         default="invalid",
         description="what a machine too busy to judge times makes of it: `invalid`, that unless all bounds held, or a warning",

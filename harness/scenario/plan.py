@@ -32,8 +32,12 @@ def build_plan(
     key_file: Path | str | None,
     namespace: str,
     token_file: Path | str | None = None,
+    workers: int = 1,
 ) -> dict[str, JSON]:
-    """`plan.json` for one run: the steps that send requests under the names that `steps` gives them."""
+    """`plan.json` for one run: the steps that send requests under the names that `steps` gives them.
+
+    `workers` processes share each of them.
+    """
     chosen = {selection.place: selection for selection in selections(scenario, run_id)}
     taken = {taking.phase.place: taking for taking in takings(scenario)}
     spread = {
@@ -51,6 +55,7 @@ def build_plan(
         "token_file": None if token_file is None else str(token_file),
         "namespace": namespace,
         "labels": {RUN_LABEL: run_id},
+        "workers": workers,
         "phases": [
             _templated(
                 scenario, phase.step, _phase(scenario, phase, phase.step, run_id, namespace, chosen.get(phase.place))

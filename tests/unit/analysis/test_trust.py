@@ -49,6 +49,7 @@ class Case:
         self.create: dict[str, Any] = {}
         self.flip_start = 13
         self.on_busy = "invalid"
+        self.workers: dict[str, float] = {}
 
     def record(self) -> RunRecord:
         made = records.RecordBuilder(self.directory / "run")
@@ -65,6 +66,9 @@ class Case:
         made.phase("end", "end", 22, 23)
         for t in range(1, 23):
             made.samples("load", "load.cpu", [(t, 0.05 * t if t < 3 else 0.15 + self.generator * (t - 3))])
+            for worker, cores in self.workers.items():
+                cpu = 0.05 * t if t < 3 else 0.15 + cores * (t - 3)
+                made.samples("load", "load.worker.cpu", [(t, cpu)], {"worker": worker})
             made.samples("host", "host.cpu.steal", [(t, 100 + 2 * self.steal * t)])
             made.samples("host", "host.cpu.busy", [(t, 5000 + self.busy * t)])
             made.samples("memory", "cpu.seconds", [(t, 0.2 * t)])
@@ -155,6 +159,16 @@ def test_a_generator_at_its_limit_makes_a_fixed_rate_invalid(case: Case, cores: 
     verdict = case.judge()
     assert verdict.verdict == word
     assert all("phase create: the load generator used 91% of a CPU" in reason for reason in verdict.reasons)
+
+
+def test_of_several_load_workers_the_busiest_is_at_its_limit(case: Case) -> None:
+    case.generator, case.expect = 1.5, ["load.failures == 0"]  # all together; no thread can use more than one
+    case.workers = {"0": 0.95, "1": 0.4, "master": 0.15}
+    verdict = case.judge()
+    assert verdict.verdict == "invalid"
+    assert verdict.reasons[0].startswith("load phase create: the load generator used 95% of a CPU")
+    case.workers = {"0": 0.8, "1": 0.6, "master": 0.1}
+    assert case.judge().verdict == "passed"
 
 
 def test_a_generator_at_its_limit_is_what_rate_max_asks_for(case: Case) -> None:

@@ -134,6 +134,15 @@ def test_load_that_fell_short_is_invalid(case: Case, change: dict[str, Any], say
     assert says in verdict.reasons[0]
 
 
+def test_a_lost_load_worker_makes_any_run_invalid(case: Case) -> None:
+    case.load |= {"done": 97}  # within what may be missing
+    assert case.judge().verdict == "passed"
+    message = "load worker 2 of 40 (pid 7) was killed by signal 9: its requests are missing"
+    case.builder.event("load_worker_lost", 5, worker=1, message=message)
+    verdict = case.judge()
+    assert (verdict.verdict, verdict.reasons) == ("invalid", [message])
+
+
 def test_a_shortfall_names_the_first_object_in_the_api_servers_words(case: Case) -> None:
     case.load |= {"done": 94, "failed": 6}
     case.builder.request("create-Secret", 4, 5, name="tried-again", status=500, error="500 Oops: later")

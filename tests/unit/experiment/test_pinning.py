@@ -24,3 +24,9 @@ def test_few_cpus_are_not_divided_and_the_record_says_why() -> None:
 
 def test_it_can_be_switched_off() -> None:
     assert pinning.plan(wanted=False, available=frozenset(range(8))).reason == "switched off by --no-pin"
+
+
+@pytest.mark.parametrize(("cpus", "load"), [(4, [3]), (8, [6, 7]), (16, [13, 14, 15])])
+def test_each_load_worker_has_a_cpu_while_one_is_left_for_the_control_plane(cpus: int, load: list[int]) -> None:
+    found = pinning.plan(wanted=True, load_workers=2 if cpus == 8 else 3, available=frozenset(range(cpus)))
+    assert found.load == load

@@ -319,7 +319,11 @@ def test_it_leaves_quietly_when_nobody_reads(tmp_path: Path) -> None:
 
 def test_wrong_use_ends_with_2_and_one_line(tmp_path: Path) -> None:
     bare = subprocess.run([sys.executable, "-m", "loadgen"], capture_output=True, text=True, timeout=DEADLINE_S)
-    assert (bare.returncode, bare.stdout, bare.stderr) == (2, "", "usage: python -m loadgen PLAN.json\n")
+    assert (bare.returncode, bare.stdout, bare.stderr) == (
+        2,
+        "",
+        "usage: python -m loadgen [--join HOST:PORT] PLAN.json\n",
+    )
     document = plan(phase(), server="https://127.0.0.1:1", ca_file=str(tmp_path / "absent.crt"))
     with Process(document, tmp_path) as process:
         assert process.finish() == 2

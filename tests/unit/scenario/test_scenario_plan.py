@@ -57,6 +57,7 @@ def test_a_plan_is_resolved_to_the_last_name() -> None:
         "token_file": None,
         "namespace": f"run-{RUN_ID}",
         "labels": {"harness.dev/run": RUN_ID},
+        "workers": 1,
         "phases": [
             {
                 "name": "create-Secret",
