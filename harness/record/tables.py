@@ -113,8 +113,14 @@ def connect(directory: Path) -> duckdb.DuckDBPyConnection:
             names = ", ".join("'" + str(part).replace("'", "''") + "'" for part in parts)
             typed = ", ".join(f'CAST("{name}" AS {type_}) AS "{name}"' for name, type_ in columns.items())
             whole = " AND ".join(f'"{name}" IS NOT NULL' for name in _ALWAYS[table])
-            connection.execute(f"CREATE VIEW {table} AS SELECT {typed} FROM read_parquet([{names}]) WHERE {whole}")
+            where = f"FROM read_parquet([{names}]) WHERE {whole}"
         else:
             typed = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in columns.items())
-            connection.execute(f"CREATE VIEW {table} AS SELECT {typed} WHERE false")
+            where = "WHERE false"
+        try:
+            connection.execute(f"CREATE VIEW {table} AS SELECT {typed} {where}")
+        except duckdb.Error as error:  # a damaged part costs its own table: whoever asks for that is told
+            typed = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in columns.items())
+            why = str(error).replace("'", "''")
+            connection.execute(f"CREATE VIEW {table} AS SELECT {typed} FROM range(1) WHERE error('{why}') IS NULL")
     return connection

@@ -1,31 +1,26 @@
-"""The disk is full while a run records: it ends with one line, what was recorded stays readable, and nothing stays alive."""
+"""The disk is full while a run records: that is the reason that is kept, and what was written before stays whole."""
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness.process import leftover_cgroups, leftovers
+from harness.core.clock import RunClock
 from harness.record.reader import RunRecord
-
-pytestmark = pytest.mark.cluster
-
-_ROOM = "1200k"
-_HARNESS = [sys.executable, "-m", "harness.cli.main"]
+from harness.record.writer import RecordWriter, write_atomically
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with room for the beginning of a run."""
+    """A file system of its own with little room."""
     place = tmp_path / "small"
     place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={_ROOM}", "tmpfs", str(place)], capture_output=True, text=True
-    )
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    mounted = subprocess.run(command, capture_output=True, text=True)
     if mounted.returncode:
         pytest.skip(f"a file system of a test's own needs root: {mounted.stderr.strip()}")
     try:
@@ -34,34 +29,38 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def test_a_run_whose_disk_is_full_is_told_and_keeps_what_it_had(small_disk: Path, tmp_path: Path) -> None:
-    command = [
-        *_HARNESS,
-        "run",
-        "secrets-8k",
-        "--set",
-        "secrets=3000",
-        "--out",
-        str(small_disk),
-        "--history",
-        str(tmp_path / "h"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
-    said = done.stdout + done.stderr
-    assert done.returncode == 4, said
-    assert "Traceback" not in said
-    assert "a bug of" not in said
-    assert "No space left on device" in said
-    (path,) = (each.parent for each in small_disk.glob("*/run.json"))
-    record = RunRecord(path)
-    assert leftovers(path.name) == []
-    assert leftover_cgroups(path.name) == []
-    assert record.sql("SELECT count(*) FROM samples WHERE metric = 'memory.rss'")[0][0] > 5, (
-        "what was recorded is there"
-    )
-    # make room, and it can be judged from what is there
-    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    again = subprocess.run([*_HARNESS, "report", str(path), "--recompute"], capture_output=True, text=True, timeout=120)
-    assert again.returncode == 0, again.stderr
-    shown = RunRecord(path).show()
-    assert shown.verdict in ("error", "interrupted")
+def test_what_was_written_before_the_disk_was_full_stays_whole(small_disk: Path) -> None:
+    async def write() -> RecordWriter:
+        writer = RecordWriter(small_disk / "run", RunClock())
+        writer.event("warning", message="before")
+        for value in range(100):
+            writer.sample("memory", "memory.rss", value)
+        await asyncio.to_thread(writer._flush)
+        with (small_disk / "filler").open("wb", buffering=0) as filler:
+            try:
+                while filler.write(b"x" * 4096):
+                    pass
+            except OSError:
+                pass
+        for value in range(50_000):
+            writer.sample("memory", "memory.rss", value * 1.000001)
+        for _ in range(200):
+            writer.event("warning", message="x" * 500)
+        await writer.close()
+        return writer
+
+    writer = asyncio.run(write())
+    assert writer.failure is not None
+    assert "No space left" in writer.failure
+    record = RunRecord(small_disk / "run")
+    assert record.sql("SELECT count(*) FROM samples") == [(100,)]
+    assert next(record.events())["message"] == "before"
+    assert list((small_disk / "run" / "samples").glob("*.tmp")) == []
+
+
+def test_a_file_that_finds_no_room_leaves_the_old_one_and_no_half_of_itself(small_disk: Path) -> None:
+    path = small_disk / "run.json"
+    write_atomically(path, "old")
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, "x" * (1 << 20))
+    assert [(each.name, each.read_text()) for each in small_disk.iterdir()] == [("run.json", "old")]
