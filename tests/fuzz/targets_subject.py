@@ -136,7 +136,7 @@ def _exposition(body: bytes) -> None:
     sink = ListSink()
     collector = MetricsCollector()
     collector._by_family = True
-    asyncio.run(collector._keep(context(sink, ProcessSubject(metrics_url="http://127.0.0.1:1")), body, 1, {}))
+    asyncio.run(collector._keep(context(sink, ProcessSubject(metrics_url="http://127.0.0.1:1")), body, 1, 1, {}))
     assert all(isinstance(sample.value, float) for sample in sink.samples)
 
 
