@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from harness.controllers.runtime.command_line import Parser, add_choice, address, count, share, switch
-from harness.controllers.runtime.informer import PAGE_SIZE
+from harness.controllers.runtime.following import PAGE_SIZE
 from harness.controllers.runtime.status import StatusPatch
 
 DEFAULT_THRESHOLD = 1000

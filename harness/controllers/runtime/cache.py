@@ -17,7 +17,8 @@ from enum import StrEnum
 from prometheus_client import Counter
 
 from harness.controllers.runtime.client import Api, ApiError
-from harness.controllers.runtime.informer import PAGE_SIZE, Handler, Informer
+from harness.controllers.runtime.following import PAGE_SIZE
+from harness.controllers.runtime.informer import Handler, Informer
 from harness.controllers.runtime.resources import Object, Resource, is_newer, key_of, version_of
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from harness.controllers.runtime.command_line import Parser, add_choice, count, switch
-from harness.controllers.runtime.informer import PAGE_SIZE
+from harness.controllers.runtime.following import PAGE_SIZE
 
 
 class InitialList(StrEnum):
