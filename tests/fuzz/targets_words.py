@@ -119,9 +119,18 @@ def _spec(text: str) -> None:
 
 
 def _options(text: str) -> None:
-    _observation(True, text)
-    _moment(text)
-    resolve(scenario("smoke"), sets=_windows([text]))
+    failed: UsageError | None = None
+    for each in (
+        lambda: _observation(True, text),
+        lambda: _moment(text),
+        lambda: resolve(scenario("smoke"), sets=_windows([text])),
+    ):
+        try:
+            each()
+        except UsageError as error:
+            failed = error
+    if failed is not None:
+        raise failed
 
 
 def _metric(text: str) -> None:
