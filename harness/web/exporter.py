@@ -52,6 +52,7 @@ class Exporter:
         self._context: RunContext | None = None
         self._relay: Relay | None = None
         self._asked: list[float] = []
+        self._ended = 0.0
         self._again = threading.Event()
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
@@ -75,7 +76,6 @@ class Exporter:
     def close(self, *, linger: bool = True) -> None:
         """Stop listening; with `linger` after one more question from whoever has been asking: the end of a run is in it."""
         if linger and len(self._asked) > 1:
-            self._again.clear()
             self._again.wait(min(LINGER_S, 2 * (self._asked[-1] - self._asked[-2]) + 10))
         self._server.shutdown()
         self._server.server_close()
@@ -104,6 +104,8 @@ class Exporter:
         self._context = self._relay = None
         if self._run is not None:
             self._run.verdict = verdict
+        self._ended = time.monotonic()
+        self._again.clear()
 
     def sample(
         self, source: str, metric: str, value: float, labels: Mapping[str, str] | None = None, t_ns: int | None = None
@@ -137,10 +139,16 @@ class Exporter:
                 known.samples += family.samples
         yield from merged.values()
 
-    def asked(self) -> None:
-        """Somebody has got the metrics."""
-        self._asked = [*self._asked[-1:], time.monotonic()]
-        self._again.set()
+    def asked(self) -> float:
+        """Somebody asks for the metrics; returns when."""
+        began = time.monotonic()
+        self._asked = [*self._asked[-1:], began]
+        return began
+
+    def answered(self, began: float) -> None:
+        """A question that began then has its answer."""
+        if began >= self._ended:  # what began before may lack the end
+            self._again.set()
 
     def targets(self) -> list[dict[str, Any]]:
         """Who else is to be scraped, as Prometheus' HTTP service discovery reads it."""
@@ -197,9 +205,10 @@ class _Handler(BaseHTTPRequestHandler):
             # a page of elsewhere whose name was made to mean this machine
             self._answer(http.client.FORBIDDEN, b"only for this machine\n", "text/plain")
         elif path == "/metrics":
+            began = self.server.exporter.asked()
             encode, content_type = choose_encoder(self.headers.get("Accept", ""))
             self._answer(http.client.OK, encode(self.server.registry), content_type)
-            self.server.exporter.asked()
+            self.server.exporter.answered(began)
         elif path == "/targets":
             self._answer(http.client.OK, json.dumps(self.server.exporter.targets()).encode(), "application/json")
         elif path.endswith("/metrics") and path.count("/") == 2:
