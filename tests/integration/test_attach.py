@@ -80,7 +80,7 @@ def test_all_registers_of_a_thread_come_through_a_call() -> None:
             return thread.extended
 
     with running("blocked-read") as target:
-        symbols = Symbols(target.pid)
+        symbols = Symbols(target.pid, "")
         before = stopped()
         assert any(before[_XMM]), "a thread that never used a vector register proves nothing"
         assert stopped() == before

@@ -99,8 +99,11 @@ def test_a_phase_of_rounds_is_one_workers_and_parallel_phases_are_shared(api: Fa
             seen.add(process.until(lambda line: line["type"] == "phase" and line["state"] == "ended")["phase"])
         process.command('{"stop": true}')
         assert process.finish() == 0
+    made = Counter(row[NAME] for row in process.rows("steps"))
     assert {row[WORKER] % WORKERS for row in process.rows("steps")} == {0}
-    assert (process.ended("steps")["done"], process.ended("steps")["sustained_per_s"]) == (30, 40)
+    # How many steps are kept is a matter of how busy this machine is; that one worker counts them all is not.
+    assert set(made.values()) == {1}
+    assert process.ended("steps")["done"] == process.ended("steps")["requested"] == len(made)
     assert (process.ended("a")["done"], process.ended("b")["done"]) == (20, 20)
 
 
