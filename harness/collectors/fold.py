@@ -69,4 +69,6 @@ def write(directory: Path, kept: Sequence[Kept]) -> list[str]:
 
 
 def _type(kind: str, profile: Profile) -> str | None:
-    return next((PROFILE_TYPES[kind, name] for name, _ in profile.types if (kind, name) in PROFILE_TYPES), None)
+    """What a server makes of the profile, from what is in it: not what it should be."""
+    shown = next(((name, unit) for name, unit in profile.types if (kind, name) in PROFILE_TYPES), None)
+    return None if shown is None else ":".join((kind, *shown, *profile.period))

@@ -17,6 +17,7 @@ from memray import FileReader
 from harness.collectors.pprof_write import Frame, encode
 
 TYPES = (("inuse_objects", "count"), ("inuse_space", "bytes"))
+PERIOD = ("space", "bytes")
 _DEEPEST = 200
 
 
@@ -24,7 +25,10 @@ def convert(capture: str) -> bytes:
     """The profile, gzip'd. Raises OSError where memray cannot read the capture."""
     reader = FileReader(capture)
     return encode(
-        TYPES, _by_stack(reader.get_high_watermark_allocation_records(merge_threads=True)), time_ns=time.time_ns()
+        TYPES,
+        _by_stack(reader.get_high_watermark_allocation_records(merge_threads=True)),
+        period=PERIOD,
+        time_ns=time.time_ns(),
     )
 
 

@@ -84,6 +84,8 @@ class Profile:
 
     types: list[tuple[str, str]] = field(default_factory=list)
     """Name and unit of each value, such as `("cpu", "nanoseconds")`."""
+    period: tuple[str, str] = ("", "")
+    """Name and unit of what was sampled by, such as `("space", "bytes")`. A Pyroscope server makes it part of a type's name."""
     samples: list[tuple[list[int], list[int]]] = field(default_factory=list)
     frames: dict[int, list[str]] = field(default_factory=dict)
     """Functions of each location, innermost first."""
@@ -130,6 +132,7 @@ def decode(raw: bytes) -> Profile:
     data = unpacked(raw)
     strings: list[str] = []
     types: list[tuple[int, int]] = []
+    period = (0, 0)
     functions: dict[int, tuple[int, int]] = {}
     lines: dict[int, list[tuple[int, int]]] = {}
     profile = Profile()
@@ -147,8 +150,12 @@ def decode(raw: bytes) -> Profile:
             functions[_int(function.get(1, 0))] = (_int(function.get(2, 0)), _int(function.get(4, 0)))
         elif number == 6:
             strings.append(_bytes(value).decode(errors="replace"))
+        elif number == 11:
+            pair = dict(fields(_bytes(value)))
+            period = _int(pair.get(1, 0)), _int(pair.get(2, 0))
     try:
         profile.types = [(strings[name], strings[unit]) for name, unit in types]
+        profile.period = (strings[period[0]], strings[period[1]]) if strings else ("", "")
         named = {key: (strings[name], strings[file]) for key, (name, file) in functions.items()}
     except IndexError as error:
         raise ValueError("not a profile: a name is missing") from error

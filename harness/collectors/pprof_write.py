@@ -12,14 +12,23 @@ Frame = tuple[str, str, int]
 
 
 def encode(
-    types: Sequence[tuple[str, str]], samples: Iterable[tuple[Sequence[Frame], Sequence[int]]], *, time_ns: int
+    types: Sequence[tuple[str, str]],
+    samples: Iterable[tuple[Sequence[Frame], Sequence[int]]],
+    *,
+    period: tuple[str, str],
+    time_ns: int,
 ) -> bytes:
-    """A gzip'd profile. A sample is a stack, innermost frame first, with one value for each of `types` (name, unit)."""
+    """A gzip'd profile. A sample is a stack, innermost frame first, with one value for each of `types` (name, unit).
+
+    `period` (name, unit) is what Go and pyroscope-io say of the same: `memory:inuse_space:bytes:space:bytes` on a server has
+    its end from there.
+    """
     writer = _Writer()
-    parts = [_message(1, _number(1, writer.text(name)) + _number(2, writer.text(unit))) for name, unit in types]
+    parts = [_message(1, writer.pair(each)) for each in types]
     for stack, values in samples:
         places = b"".join(_varint(writer.location(frame)) for frame in stack)
         parts.append(_message(2, _message(1, places) + _message(2, b"".join(map(_varint, values)))))
+    parts.append(_message(11, writer.pair(period)))
     parts += [*writer.locations, *writer.functions, *(_message(6, text.encode()) for text in writer.texts)]
     parts.append(_number(9, time_ns))
     return gzip.compress(b"".join(parts), compresslevel=6)
@@ -85,6 +94,9 @@ class _Writer:
             self._texts[text] = len(self.texts)
             self.texts.append(text)
         return self._texts[text]
+
+    def pair(self, names: tuple[str, str]) -> bytes:
+        return _number(1, self.text(names[0])) + _number(2, self.text(names[1]))
 
     def location(self, frame: Frame) -> int:
         if frame not in self._locations:

@@ -12,6 +12,9 @@ LABEL = "controller-harness.dashboards"
 HOST = "127.0.0.1"
 IMAGES = {"pyroscope": "grafana/pyroscope:2.0.6", "grafana": "grafana/grafana:11.6.0"}
 """`PYROSCOPE_IMAGE` and `GRAFANA_IMAGE` name others."""
+PYROSCOPE = ("-architecture.storage=v2",)
+"""No setting of its file, and needed on loopback: the old storage, which runs beside the new one by default, looks for its own
+parts at the address of a network interface (seen with v2.0.6)."""
 _PULL_S, _ASK_S = 600, 60
 _LAST_WORDS = 200
 
@@ -21,7 +24,7 @@ def up(provisioned: Path, password: Path, *, grafana: int, pyroscope: int) -> It
     options = {
         "pyroscope": (
             ["-v", f"{provisioned / 'pyroscope'}:/etc/harness:ro", "-v", "controller-harness-pyroscope:/data"],
-            ["-config.file=/etc/harness/pyroscope.yaml"], f"http://{HOST}:{pyroscope}",
+            ["-config.file=/etc/harness/pyroscope.yaml", *PYROSCOPE], f"http://{HOST}:{pyroscope}",
         ),
         "grafana": (
             [

@@ -60,6 +60,7 @@ _WORDS = (
 _PROFILE = encode(
     (("inuse_objects", "count"), ("inuse_space", "bytes")),
     [((("main.f", "main.go", 3), ("main.main", "main.go", 9)), (2, 4096)), ((("g;x", "", 0),), (1, -1))],
+    period=("space", "bytes"),
     time_ns=1,
 )
 _RAW = gzip.decompress(_PROFILE)

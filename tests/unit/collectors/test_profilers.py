@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from harness.collectors import fold, ingest, pprof, pprof_write, python_command
+from harness.collectors import fold, ingest, memray_pprof, pprof, pprof_write, python_command
 from harness.collectors.ingest import Upload
 from harness.collectors.memray import MemrayCollector
 from harness.collectors.memray_report import filesystem_of
@@ -202,6 +202,7 @@ def _profile() -> bytes:
             _message(5, _number(1, 3), _number(2, 8)),
             *(_message(6, text.encode()) for text in strings),
             _number(9, 1_700_000_000_000_000_000),
+            _message(11, _number(1, 1), _number(2, 2)),
         ]
     )
 
@@ -389,9 +390,9 @@ def test_a_server_that_does_not_answer_or_refuses_is_one_line_each(
 def test_what_is_written_reads_the_same() -> None:
     stack = (("leaf", "a.py", 3), ("main", "a.py", 9))
     types = [("inuse_objects", "count"), ("inuse_space", "bytes")]
-    raw = pprof_write.encode(types, [(stack, [2, 300]), (stack[1:], [1, 2**40])], time_ns=1)
+    raw = pprof_write.encode(types, [(stack, [2, 300]), (stack[1:], [1, 2**40])], period=("space", "bytes"), time_ns=1)
     profile = pprof.decode(raw)
-    assert profile.types == types
+    assert (profile.types, profile.period) == (types, ("space", "bytes"))
     assert profile.folded("inuse_space") == {"main (a.py);leaf (a.py)": 300, "main (a.py)": 2**40}
     assert profile.folded("inuse_objects") == {"main (a.py);leaf (a.py)": 2, "main (a.py)": 1}
 
@@ -410,19 +411,20 @@ def test_what_happened_is_added_up_and_of_snapshots_the_newest_counts(tmp_path: 
     frame = (("hold", "main.go", 1),)
     kept = []
     for number, held in enumerate((100, 300)):
-        for kind, name, unit, value in (
-            ("memory", "inuse_space", "bytes", held),
-            ("process_cpu", "cpu", "nanoseconds", 7),
+        for kind, name, unit, period, value in (
+            ("memory", "inuse_space", "bytes", memray_pprof.PERIOD, held),
+            ("process_cpu", "cpu", "nanoseconds", ("cpu", "nanoseconds"), 7),
         ):
             path = tmp_path / f"{kind}-{number}.pprof"
-            path.write_bytes(pprof_write.encode([(name, unit)], [(frame, [value])], time_ns=1))
+            path.write_bytes(pprof_write.encode([(name, unit)], [(frame, [value])], period=period, time_ns=1))
             kept.append(fold.Kept(path, kind, "settled"))
     (tmp_path / "cut.pprof").write_bytes(kept[0].path.read_bytes()[:-9])
     problems = fold.write(tmp_path, [*kept, fold.Kept(tmp_path / "cut.pprof", "memory", "")])
     assert (tmp_path / "memory.folded").read_text() == "hold (main.go) 300\n"
     assert (tmp_path / "cpu.folded").read_text() == "hold (main.go) 14\n"
     assert problems == ["cut.pprof: not a whole profile: it was cut short"]
-    assert kept[0].profile_type == "memory:inuse_space:bytes:space:bytes"
+    types = [each.profile_type for each in kept[:2]]
+    assert types == [fold.PROFILE_TYPES["memory", "inuse_space"], fold.PROFILE_TYPES["process_cpu", "cpu"]]
 
 
 def test_of_replicas_the_newest_snapshot_of_each_counts(tmp_path: Path) -> None:
@@ -430,7 +432,9 @@ def test_of_replicas_the_newest_snapshot_of_each_counts(tmp_path: Path) -> None:
     kept = []
     for number, (replica, held) in enumerate(((0, 100), (1, 1000), (0, 200), (1, 3000))):
         path = tmp_path / f"memory-{number}.pprof"
-        path.write_bytes(pprof_write.encode([("inuse_space", "bytes")], [(frame, [held])], time_ns=1))
+        path.write_bytes(
+            pprof_write.encode([("inuse_space", "bytes")], [(frame, [held])], period=("space", "bytes"), time_ns=1)
+        )
         kept.append(fold.Kept(path, "memory", "settled", replica=replica))
     assert fold.write(tmp_path, kept) == []
     assert (tmp_path / "memory.folded").read_text() == "hold (main.go) 3200\n"
