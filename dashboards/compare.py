@@ -67,7 +67,7 @@ def build() -> dashboard.Dashboard:
 def _difference(kind: str) -> str:
     """Pyroscope's page that compares two queries."""
     sides = zip(("leftQuery", "rightQuery"), SIDES, strict=True)
-    queries = [f"{name}={query(kind, f'${{run_{which}}}')}" for name, which in sides]
+    queries = [f"{name}={query(kind, f'${{scenario_{which}}}', f'${{run_{which}}}')}" for name, which in sides]
     return f"${{pyroscope}}/comparison-diff?{'&'.join(queries)}"
 
 

@@ -8,9 +8,10 @@ CPU = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
 HEAP = "memory:inuse_space:bytes:space:bytes"
 
 
-def query(kind: str, run: str) -> str:
-    """Of one run, for an address of Pyroscope's own pages; `run` is a variable of the dashboard."""
-    return f"{quote(kind, safe='')}%7Brun_id%3D%22{run}%22%7D"
+def query(kind: str, scenario: str, run: str) -> str:
+    """Of one run, for an address of Pyroscope's own pages; `scenario` and `run` are variables of the dashboard."""
+    between = [quote(part, safe="") for part in (f'{kind}{{service_name="', '", run_id="', '"}')]
+    return f"{between[0]}{scenario}{between[1]}{run}{between[2]}"  # Grafana finds its variables in plain text only
 
 
 def selector(scenario: str, run: str) -> str:

@@ -41,7 +41,7 @@ def build() -> dashboard.Dashboard:
     made = made.link(
         parts.link(
             "Profiles",
-            f"${{pyroscope}}/?query={query(CPU, '${run}')}",
+            f"${{pyroscope}}/?query={query(CPU, '${scenario}', '${run}')}",
             "Profiles of the run, in Pyroscope",
         )
     )

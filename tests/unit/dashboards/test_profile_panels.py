@@ -28,5 +28,6 @@ def test_types_and_labels_are_those_of_the_profiles_that_are_sent(board: str) ->
 def test_the_link_to_pyroscope_is_the_one_that_the_harness_makes() -> None:
     (link,) = (each for each in queries.board("run")["links"] if each["title"] == "Profiles")
     kind = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
-    made = page("http://127.0.0.1:4040", kind, {"run_id": "R"}, 1, 2).split("&")[0]
-    assert link["url"].replace("${pyroscope}", "http://127.0.0.1:4040").replace("${run}", "R") == made
+    made = page("http://127.0.0.1:4040", kind, {"service_name": "S", "run_id": "R"}, 1, 2).split("&")[0]
+    url = link["url"].replace("${pyroscope}", "http://127.0.0.1:4040")
+    assert url.replace("${scenario}", "S").replace("${run}", "R") == made
