@@ -404,7 +404,7 @@ class Relay:
         self._target_port, self._port = int(port), claim_port()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
-        self._pumps: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def server(self) -> str:
@@ -423,17 +423,25 @@ class Relay:
     async def cut(self) -> None:
         assert self._server is not None
         self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
+        while self._tasks:  # one that is still connecting has its pumps, and its connections, only later
+            for writer in self._writers:
+                writer.transport.abort()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._writers.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._watch(serving)
+        self._writers.add(writer)
         up_reader, up_writer = await asyncio.open_connection(self._host, self._target_port)
+        self._writers.add(up_writer)
         for source, sink in ((reader, up_writer), (up_reader, writer)):
-            self._writers.add(sink)
-            task = asyncio.create_task(self._pump(source, sink))
-            self._pumps.add(task)
-            task.add_done_callback(self._pumps.discard)
+            self._watch(asyncio.create_task(self._pump(source, sink)))
+
+    def _watch(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:
@@ -443,5 +451,4 @@ class Relay:
         except ConnectionError:
             pass
         finally:
-            self._writers.discard(sink)
             sink.close()
