@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -106,14 +107,22 @@ def test_who_does_not_let_us_in_is_left_as_it_was(kind: str, tmp_path: Path) -> 
         assert target.answers()
 
 
+def _open_files(pid: int) -> Iterator[str]:
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it may be closed between two looks
+            yield str(descriptor.readlink())
+
+
 def test_a_harness_that_is_killed_leaves_no_tracker_behind(tmp_path: Path) -> None:
     with running("blocked-read") as target:
         with subprocess.Popen(
             [*_PROFILE, "--pid", str(target.pid), "--for", "10m", "--out", str(tmp_path / "one")],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         ) as harness:  # fmt: skip
-            _until(lambda: "memray-" in " ".join(str(p.readlink()) for p in Path(f"/proc/{target.pid}/fd").iterdir()))
-            harness.kill()
+            try:
+                _until(lambda: any("memray-" in path for path in _open_files(target.pid)))
+            finally:
+                harness.kill()
         assert target.answers()
         asyncio.run(_cycle(target.pid, tmp_path / "two.bin"))  # memray refuses a second tracker in a process
         assert target.answers()
