@@ -67,7 +67,7 @@ class Following(ABC):
                     await self._begin()
                 await self._watch()
             except _Gone as gone:
-                self._log.info("watch cannot be resumed (%s): beginning anew", gone)
+                self._log.info("watch cannot be resumed (%s): listing anew", gone)
                 self._version = None
                 self._failures = 1  # the server answers: whatever went wrong before is over
             except ApiError as error:

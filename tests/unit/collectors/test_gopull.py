@@ -31,7 +31,9 @@ TYPES = {
 
 
 def _profile(kind: str) -> bytes:
-    return encode(TYPES[kind], [(FRAME, [index + 1 for index, _ in enumerate(TYPES[kind])])], time_ns=1)
+    return encode(
+        TYPES[kind], [(FRAME, [index + 1 for index, _ in enumerate(TYPES[kind])])], period=("space", "bytes"), time_ns=1
+    )
 
 
 async def _serving(answer: Callable[[web.Request], web.Response], use: Callable[[str], Awaitable[None]]) -> None:
