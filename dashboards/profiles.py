@@ -10,8 +10,10 @@ HEAP = "memory:inuse_space:bytes:space:bytes"
 
 def query(kind: str, scenario: str, run: str) -> str:
     """Of one run, for an address of Pyroscope's own pages; `scenario` and `run` are variables of the dashboard."""
-    between = [quote(part, safe="") for part in (f'{kind}{{service_name="', '", run_id="', '"}')]
-    return f"{between[0]}{scenario}{between[1]}{run}{between[2]}"  # Grafana finds its variables in plain text only
+    text = quote(f"{kind}{selector(scenario, run)}", safe="")
+    for name in (scenario, run):  # Grafana finds its variables in plain text only
+        text = text.replace(quote(name, safe=""), name)
+    return text
 
 
 def selector(scenario: str, run: str) -> str:

@@ -16,6 +16,7 @@ import gevent
 
 from loadgen.crew import Crew, StandingCrew
 from loadgen.fields import PlanError
+from loadgen.phaserun import WHOLE
 from loadgen.plan import load
 
 WRONG_PLAN = 2
@@ -51,7 +52,7 @@ class HandCrew(StandingCrew):
     @property
     def workers(self) -> int:
         """As many as the phase that needs the most."""
-        return max((min(phase.concurrency, max(1, phase.count)) for phase in self.crew.plan.phases.values()), default=1)
+        return max((WHOLE.places(phase) for phase in self.crew.plan.phases.values()), default=1)
 
     def start(self, **_facts: object) -> None:
         """Locust's test begins."""

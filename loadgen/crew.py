@@ -49,13 +49,8 @@ class Crew:
         self._greenlets: dict[PhaseRun, list[gevent.Greenlet]] = {}
         phases = plan.phases.values()
         watchers = sum(len(share.indexes(phase)) for phase in phases if phase.action == "watch")
-        self._transport = Transport(plan, size=self.places, watchers=watchers)
+        self._transport = Transport(plan, size=places(plan, share), watchers=watchers)
         self._watchers = Watchers(self._transport, now_ns, report, on_error)
-
-    @property
-    def places(self) -> int:
-        """Users that are enough for whatever runs at the same time; what does is only known when it is asked for."""
-        return places(self.plan, self.share)
 
     def prepare(self, names: Sequence[str]) -> list[PhaseRun]:
         """The phases of these names, ready to begin."""
@@ -126,6 +121,9 @@ class StandingCrew:
 
 
 def places(plan: Plan, share: Share) -> int:
-    """Users that are enough for whatever phases of a plan run at the same time, in a process with that share of them."""
+    """Users that are enough for whatever phases of a plan run at the same time, in a process with that share of them.
+
+    Which do is only known when they are asked for.
+    """
     needed = (share.places(phase) for phase in plan.phases.values())
     return max(1, sum(sorted(needed, reverse=True)[:MOST_AT_ONCE]))

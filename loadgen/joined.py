@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def _until_end(stdin: int, joined: Joined) -> None:
 class Outbox:
     """What goes to the master, in order: rows in batches, and the rest."""
 
-    def __init__(self, send: Any) -> None:  # noqa: ANN401  # a bound method of Locust's runner, untyped to us
+    def __init__(self, send: Callable[[str, dict[str, object]], None]) -> None:
         self._send = send
         self._rows: list[Sequence[object]] = []
         self._untaken = 0

@@ -16,7 +16,7 @@ from __future__ import annotations
 import secrets
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,10 +134,8 @@ class Master:
         if not run.finished.is_set():
             self._send_all("dismiss", {"phase": run.phase.name})
             run.finished.wait(DISMISS_S)
-        for number in run.waiting:
-            if number in self._alive:
-                self._lose(self._alive[number], f"did not end {run.phase.name} within {DISMISS_S:.0f} s")
-            run.over(number, None)
+        for number in run.waiting:  # all of them alive: the share of a lost one is over
+            self._lose(self._alive[number], f"did not end {run.phase.name} within {DISMISS_S:.0f} s")
 
     def rest(self) -> None:
         """The workers' users wait for the next phase."""
@@ -287,7 +285,7 @@ class Master:
     def _all(self, name: str, value: object = True) -> bool:
         return all(getattr(member, name) == value for member in self._alive.values())
 
-    def _until(self, done: Any, seconds: float) -> bool:  # noqa: ANN401
+    def _until(self, done: Callable[[], object], seconds: float) -> bool:
         """Wait until `done()`, which is asked whenever a message has come or a worker is lost."""
         with gevent.Timeout(seconds, False):
             while not done() and not self._calls.stopping.is_set():

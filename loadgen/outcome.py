@@ -8,6 +8,27 @@ from loadgen.plan import Phase
 from loadgen.rates import UntilFailure
 from loadgen.schedule import Schedule, Times
 
+MOST_ERRORS = 50
+"""Distinct errors told per phase; a server that puts something new in each message must not flood the harness."""
+
+
+class News:
+    """Which errors of a phase have been told."""
+
+    def __init__(self, phase: str) -> None:
+        self._phase = phase
+        self._errors: set[str] = set()
+
+    def tell(self, error: str, name: str) -> str | None:
+        """A sentence about an error that has not been told yet; else None. Object names do not make it new."""
+        general = error.replace(name, "NAME") if name else error
+        if general in self._errors or len(self._errors) > MOST_ERRORS:
+            return None
+        self._errors.add(general)
+        if len(self._errors) > MOST_ERRORS:
+            return f"{self._phase}: more than {MOST_ERRORS} different errors; the rest are only in the request rows"
+        return f"{self._phase}: {name}: {error}"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -11,14 +11,11 @@ from gevent.event import Event
 
 from loadgen.actions import Action
 from loadgen.fields import Fields
-from loadgen.outcome import Outcome, ended_line, started_line
+from loadgen.outcome import News, Outcome, ended_line, started_line
 from loadgen.plan import Phase
 from loadgen.rates import UntilFailure
 from loadgen.rounds import OVERDUE, Round, churn_rounds, steps_of
 from loadgen.schedule import Schedule, Times, times_of
-
-MOST_ERRORS = 50
-"""Distinct errors told per phase; a server that puts something new in each message must not flood the harness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ class PhaseRun:
         self._workers = 0
         self._last_sent_ns = 0
         self._last_done_ns = 0
-        self._errors: set[str] = set()
+        self._news = News(phase.name)
         self._schedule: Schedule | None = None
 
     @property
@@ -135,14 +132,8 @@ class PhaseRun:
             self._round_over(current)
 
     def news(self, error: str, name: str) -> str | None:
-        """A sentence about an error that this phase has not told yet; else None. Object names do not make it new."""
-        general = error.replace(name, "NAME") if name else error
-        if general in self._errors or len(self._errors) > MOST_ERRORS:
-            return None
-        self._errors.add(general)
-        if len(self._errors) > MOST_ERRORS:
-            return f"{self.phase.name}: more than {MOST_ERRORS} different errors; the rest are only in the request rows"
-        return f"{self.phase.name}: {name}: {error}"
+        """See `News.tell`."""
+        return self._news.tell(error, name)
 
     def started_line(self) -> dict[str, object]:
         """The stream's line that it began."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from gevent.event import Event
 
-from loadgen.outcome import Outcome, ended_line, started_line
-from loadgen.phaserun import MOST_ERRORS, plan_of
+from loadgen.outcome import News, Outcome, ended_line, started_line
+from loadgen.phaserun import plan_of
 from loadgen.plan import Phase
 from loadgen.schedule import Schedule
 
@@ -29,7 +29,7 @@ class SharedRun:
         self._waiting = set(workers)
         self._outcomes: dict[int, Outcome] = {}
         self._seen: dict[int, Outcome] = {}
-        self._errors: set[str] = set()
+        self._news = News(phase.name)
         self._check()
 
     @property
@@ -59,11 +59,7 @@ class SharedRun:
 
     def news(self, error: str, name: str) -> str | None:
         """A sentence about an error that no worker has told yet; else None."""
-        general = error.replace(name, "NAME") if name else error
-        if general in self._errors or len(self._errors) >= MOST_ERRORS:
-            return None
-        self._errors.add(general)
-        return f"{self.phase.name}: {name}: {error}"
+        return self._news.tell(error, name)
 
     def started_line(self) -> dict[str, object]:
         """The stream's line that it began."""

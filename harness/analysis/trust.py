@@ -57,10 +57,11 @@ def trust(facts: Facts, verdict: Verdict) -> Trust:
     if verdict.verdict == "invalid":
         answer = "No: the run is invalid, its figures say nothing about the subject."
         return Trust(answer, verdict.reasons, remarks, phases)
-    remarks = [*_spoiled(facts, audit), *remarks]
+    spoiled = list(_spoiled(facts, audit))
+    remarks = [*spoiled, *remarks]
     if verdict.verdict in ("error", "interrupted"):
         answer = "No: it did not come to its end."
-    elif forgiven(facts, verdict.expectations):
+    elif _forgiving(facts, verdict.expectations) is not None and any(text.startswith(TOO_BUSY) for text in spoiled):
         answer = (
             "Not its times: the machine was too busy to judge them, which was accepted (--on-busy warn)."
             if facts.run.on_busy == "warn"
@@ -75,18 +76,13 @@ def trust(facts: Facts, verdict: Verdict) -> Trust:
     return Trust(answer, [], remarks, phases)
 
 
-def distrust(facts: Facts, judged: Sequence[ExpectationResult]) -> list[str]:
-    """Why the run is invalid, by its own account; empty where it is not."""
-    forgiven = _forgiving(facts, judged) is not None
-    return [reason for reason in _spoiled(facts, SelfAudit(facts)) if not (forgiven and reason.startswith(TOO_BUSY))]
-
-
-def forgiven(facts: Facts, judged: Sequence[ExpectationResult]) -> list[str]:
-    """What a busy machine did to the run, and why it is not invalid for that."""
+def weigh(facts: Facts, judged: Sequence[ExpectationResult]) -> tuple[list[str], list[str]]:
+    """Why the run is invalid, by its own account, and what a busy machine did to it that does not make it so, with the reason
+    for that."""
     why = _forgiving(facts, judged)
-    if why is None:
-        return []  # the audit has been made once, by `distrust`
-    return [f"{reason} ({why})" for reason in _spoiled(facts, SelfAudit(facts)) if reason.startswith(TOO_BUSY)]
+    spoiled = list(_spoiled(facts, SelfAudit(facts)))
+    forgiven = [reason for reason in spoiled if why is not None and reason.startswith(TOO_BUSY)]
+    return [reason for reason in spoiled if reason not in forgiven], [f"{reason} ({why})" for reason in forgiven]
 
 
 def _forgiving(facts: Facts, judged: Sequence[ExpectationResult]) -> str | None:

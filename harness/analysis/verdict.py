@@ -7,12 +7,12 @@ Precedence: error, interrupted, OOM, invalid, failed, inconclusive, passed. A ru
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from harness.analysis.disturbed import Disturbance
 from harness.analysis.facts import Facts
 from harness.analysis.results import compute
-from harness.analysis.trust import distrust, forgiven
+from harness.analysis.trust import weigh
 from harness.core import metrics
 from harness.core.errors import ExitCode
 from harness.core.handles import EndKind
@@ -46,7 +46,8 @@ def judge(record: RunRecord) -> Verdict:
     results = compute(record)
     disturbance = Disturbance(facts)
     expectations = [_expectation(item, results, facts, disturbance) for item in facts.scenario.expect]
-    verdict, reasons = _verdict(facts, results, expectations)
+    distrust, forgiven = weigh(facts, expectations)
+    verdict, reasons = _verdict(facts, results, expectations, distrust)
     exit_code = int(_EXIT[verdict])
     outcome = facts.run.outcome
     if verdict == "error" and outcome is not None and outcome.exit_code:
@@ -58,12 +59,12 @@ def judge(record: RunRecord) -> Verdict:
         results=results,
         expectations=expectations,
         reasons=reasons,
-        warnings=[*filter(None, [disturbance.sentence()]), *forgiven(facts, expectations), *_warnings(facts)],
+        warnings=[*filter(None, [disturbance.sentence()]), *forgiven, *_warnings(facts)],
     )
 
 
 def _verdict(
-    facts: Facts, results: Mapping[str, Result], expectations: list[ExpectationResult]
+    facts: Facts, results: Mapping[str, Result], expectations: list[ExpectationResult], distrust: Sequence[str]
 ) -> tuple[VerdictName, list[str]]:
     run = facts.run
     if run.outcome is not None and run.outcome.state == "error" and not _ended_before_ready(facts, "oom_limit"):
@@ -89,7 +90,7 @@ def _verdict(
         *_idle(facts),
         *_coverage(facts, results),
         *_not_engaged(facts, results),
-        *distrust(facts, expectations),
+        *distrust,
     ]:
         return "invalid", short
     return _by_expectations(expectations)

@@ -55,7 +55,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def _numbers(value: int | bytes) -> list[int]:
+def numbers(value: int | bytes) -> list[int]:
     """A repeated number: one, or many packed."""
     if isinstance(value, int):
         return [value]
@@ -180,9 +180,9 @@ def _sample(data: bytes) -> tuple[list[int], list[int]]:
     values: list[int] = []
     for number, value in fields(data):
         if number == 1:
-            locations += _numbers(value)
+            locations += numbers(value)
         elif number == 2:
-            values += [item - (1 << 64) if item >> 63 else item for item in _numbers(value)]
+            values += [item - (1 << 64) if item >> 63 else item for item in numbers(value)]
     return locations, values
 
 

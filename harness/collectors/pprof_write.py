@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Collection, Iterable, Sequence
 
-from harness.collectors.pprof import decode, fields, unpacked
+from harness.collectors.pprof import decode, fields, numbers, unpacked
 
 Frame = tuple[str, str, int]
 """Function, file and line."""
@@ -61,21 +61,10 @@ def _with_columns(sample: bytes, columns: Sequence[int]) -> bytes:
     rest, values = b"", list[int]()
     for number, value in fields(sample):
         if number == 2:
-            values += [value] if isinstance(value, int) else _unpack(value)
+            values += numbers(value)
         else:
             rest += _number(number, value) if isinstance(value, int) else _message(number, value)
     return rest + _message(2, b"".join(_varint(values[column]) for column in columns))
-
-
-def _unpack(data: bytes) -> list[int]:
-    numbers, value, shift = [], 0, 0
-    for byte in data:
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            numbers.append(value)
-            value = shift = 0
-    return numbers
 
 
 class _Writer:

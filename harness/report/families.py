@@ -4,6 +4,7 @@ for `harness export`, so that the same dashboards serve both.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -70,6 +71,14 @@ def about(run: Run, verdict: str) -> dict[str, str]:
         "verdict": verdict, "profile": run.profile or "", "provider": str(run.cluster.get("provider", "")),
         "machine": run.machine.fingerprint, "commit": run.source.commit if run.source else "",
     }  # fmt: skip
+
+
+def expected(run: Run) -> Counter[str]:
+    """How many objects of each kind must exist because of the load."""
+    counts: Counter[str] = Counter()
+    for item in run.expected:
+        counts[item.kind] += item.count
+    return counts
 
 
 def parameters(run: Run) -> dict[str, float]:

@@ -101,7 +101,7 @@ class _Families:
         run = self._record.run
         yield self._constant(families.PARAMETER, [((name,), value) for name, value in families.parameters(run).items()])
         yield self._constant(families.OBJECTIVE, [((probe, q), value) for probe, q, value in families.objectives(run)])
-        yield self._constant(families.EXPECTED, [((item.kind,), item.count) for item in run.expected])
+        yield self._constant(families.EXPECTED, [((kind,), count) for kind, count in families.expected(run).items()])
 
     def _sites(self) -> Metric:
         family = _metric(SITES)
@@ -130,9 +130,7 @@ class _Families:
 
     def _completeness(self) -> Metric:
         family = _metric(families.COMPLETENESS)
-        counts: dict[str, int] = defaultdict(int)
-        for item in self._record.run.expected:
-            counts[item.kind] += item.count
+        counts = families.expected(self._record.run)
         rows = self._record.sql(
             "SELECT labels, t_ns, value FROM samples WHERE metric = 'objects.matched' ORDER BY labels, t_ns"
         )

@@ -159,16 +159,10 @@ class LiveRun:
         yield self._gauge(families.PARAMETER, [((name,), value) for name, value in known])
         bounds = list(families.objectives(run))[:MOST_SERIES]
         yield self._gauge(families.OBJECTIVE, [((probe, quantile), value) for probe, quantile, value in bounds])
-        yield self._gauge(families.EXPECTED, [((kind,), count) for kind, count in self._expected().items()])
-
-    def _expected(self) -> Counter[str]:
-        counts: Counter[str] = Counter()
-        for item in self.facts.expected:
-            counts[item.kind] += item.count
-        return counts
+        yield self._gauge(families.EXPECTED, [((kind,), count) for kind, count in families.expected(run).items()])
 
     def _completeness(self, matched: Mapping[_Labels, float]) -> Metric:
-        expected = self._expected()
+        expected = families.expected(self.facts)
         kinds = {dict(labels).get("kind", ""): value for labels, value in matched.items()}
         known = [((kind,), value / expected[kind]) for kind, value in kinds.items() if expected[kind]]
         return self._gauge(families.COMPLETENESS, known)
