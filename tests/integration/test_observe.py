@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_run import HARNESS, LIMIT_S, run
 
 from harness.core.kinds import find
 from harness.kube.api import Api
 from harness.process import leftovers
 from harness.record.reader import RunRecord
+from tests.integration.harness_run import HARNESS, LIMIT_S, run
 
 pytestmark = pytest.mark.cluster
 

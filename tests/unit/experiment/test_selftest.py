@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_gating import HEAP, Outcome, Quiet, Runs
 
 from harness.core.errors import UsageError
 from harness.experiment import pairs, selftest, selftest_resume
@@ -16,6 +15,7 @@ from harness.gate.conditions import ITEMS
 from harness.record.experiments import ExperimentRecord
 from harness.record.models import ExperimentRun
 from harness.record.selftest import SelfTest
+from tests.unit.experiment.test_gating import HEAP, Outcome, Quiet, Runs
 
 
 def heaps(leaked: float = 1024.0) -> Callable[[str, int], Outcome]:

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-import gate_pairs
 import pytest
-from test_gate_judge import HEAP, NOW, question
 
 from harness.core import stacks
 from harness.core.stacks import Frame, Held, StackProfile
@@ -17,6 +15,8 @@ from harness.gate.judge import judge
 from harness.gate.pairing import Pair, Side
 from harness.record.reader import RunRecord
 from tests import records
+from tests.unit.gate import gate_pairs
+from tests.unit.gate.test_gate_judge import HEAP, NOW, question
 
 Sample = tuple[str, str, float, Mapping[str, str]]
 

@@ -7,7 +7,6 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-import gate_pairs
 import pytest
 from rich.console import Console
 
@@ -21,6 +20,7 @@ from harness.record.experiments import ExperimentRecord
 from harness.record.models import Experiment, ExperimentRun
 from harness.report import compare_terminal
 from tests import records
+from tests.unit.gate import gate_pairs
 
 HEAP = "memory.heap.settled"
 

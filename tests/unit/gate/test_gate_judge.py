@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import gate_pairs
 import pytest
 
 from harness.gate.judge import Question, judge, judge_stored, stand
@@ -16,6 +15,7 @@ from harness.gate.pairing import Pair
 from harness.record.gate import Gate
 from harness.record.models import ExperimentArm
 from harness.scenario.gating import parse_primary
+from tests.unit.gate import gate_pairs
 
 HEAP, LATENCY = "memory.heap.settled", "latency.flip.p99"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from kube_server import serving, tls_of, write_config
 
 from harness.cluster.pki import Authority
 from harness.core.kinds import find
@@ -21,6 +20,7 @@ from harness.kube.api import Api
 from harness.kube.errors import ApiError, ApiUnreachable
 from harness.kube.stream import Chunks
 from harness.kube.watch import WatchEvent, follow, watch
+from tests.unit.kube.kube_server import serving, tls_of, write_config
 
 SECRET = find("Secret")
 

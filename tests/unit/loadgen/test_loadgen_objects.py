@@ -8,10 +8,10 @@ import zlib
 from typing import Any
 
 import pytest
-from loadgen_plans import NAMESPACE, RUN, SELECTION, phase, plan
 
 from loadgen.actions import Request, action_of
 from loadgen.plan import parse
+from tests.unit.loadgen.loadgen_plans import NAMESPACE, RUN, SELECTION, phase, plan
 
 
 def requests(seed: int = 7, **changes: Any) -> list[Request]:

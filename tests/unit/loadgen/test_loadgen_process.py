@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 import trustme
-from loadgen_fake_api import FakeAPI, Reply, Seen, serve
-from loadgen_plans import phase, plan
-from loadgen_process import DEADLINE_S, Process
 
 import loadgen
 from loadgen.verdicts import MAX_ATTEMPTS
+from tests.unit.loadgen.loadgen_fake_api import FakeAPI, Reply, Seen, serve
+from tests.unit.loadgen.loadgen_plans import phase, plan
+from tests.unit.loadgen.loadgen_process import DEADLINE_S, Process
 
 PHASE, WORKER, ATTEMPT, INTENDED, SENT, DONE, VERB, KIND, NAME, STATUS, ERROR, BYTES = range(12)
 

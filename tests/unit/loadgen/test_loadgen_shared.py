@@ -11,9 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from loadgen_fake_api import FakeAPI, Reply, Seen, serve
-from loadgen_plans import phase, plan
-from loadgen_process import Process
+
+from tests.unit.loadgen.loadgen_fake_api import FakeAPI, Reply, Seen, serve
+from tests.unit.loadgen.loadgen_plans import phase, plan
+from tests.unit.loadgen.loadgen_process import Process
 
 WORKER, INTENDED, NAME, ERROR = 1, 3, 8, 10
 WORKERS = 3

@@ -7,12 +7,12 @@ import json
 from typing import Any
 
 import pytest
-from loadgen_plans import NAMESPACE, RUN, phase, plan
 
 from loadgen.actions import action_of
 from loadgen.fields import PlanError
 from loadgen.plan import parse
 from loadgen.templates import TemplateFault
+from tests.unit.loadgen.loadgen_plans import NAMESPACE, RUN, phase, plan
 
 TEMPLATE = """\
 apiVersion: example.com/v1

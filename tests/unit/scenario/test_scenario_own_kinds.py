@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from scenario_files import RUN_ID
 
 from harness.core import kinds
 from harness.core.errors import HarnessError
@@ -17,6 +16,7 @@ from harness.scenario.load import load
 from harness.scenario.model import Scenario
 from harness.scenario.plan import build_plan
 from harness.scenario.resolve import resolve
+from tests.unit.scenario.scenario_files import RUN_ID
 
 CRD = """\
 apiVersion: apiextensions.k8s.io/v1

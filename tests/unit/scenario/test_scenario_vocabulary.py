@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scenario_files import RUN_ID, changed, error_of, scenario
 
 from harness.core.ids import namespace_of
 from harness.scenario import fanout
@@ -16,6 +15,7 @@ from harness.scenario.names import groups, phases
 from harness.scenario.plan import build_plan
 from loadgen.actions import action_of
 from loadgen.plan import Plan, parse
+from tests.unit.scenario.scenario_files import RUN_ID, changed, error_of, scenario
 
 SECRETS = {"create": {"kind": "Secret", "count": 100}}
 
