@@ -61,7 +61,7 @@ def run(effects: NDArray[np.float64], thresholds: list[Threshold]) -> str:
     verdict = "inconclusive"
     for look in looks(PAIRS):
         tests = {
-            str(number): (SignFlip(effects[number, : look.pairs]), threshold)
+            str(number): (SignFlip(effects[number, : look.pairs].tolist()), threshold)
             for number, threshold in enumerate(thresholds)
         }
         words = [outcome.verdict for outcome in paired.family(tests, look.alpha).values()]

@@ -243,7 +243,10 @@ def test_of_metadata_all_but_the_managers_of_fields_is_told(tmp_path: Path, dire
         "deletionTimestamp": "2026-11-22T09:31:15Z", "deletionGracePeriodSeconds": 0,
         "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "pu", "controller": True}],
     }  # fmt: skip
-    told_of = {"kind": "PartialObjectMetadata", "metadata": {**metadata, "managedFields": [{"manager": "m"}]}}
+    told_of: dict[str, object] = {
+        "kind": "PartialObjectMetadata",
+        "metadata": {**metadata, "managedFields": [{"manager": "m"}]},
+    }
     events = collect(tmp_path, Script([listing(1)], [sends(line("MODIFIED", told_of))]), 2, direct)
     assert events[1].object == {"metadata": metadata}
     again = tmp_path / "again"

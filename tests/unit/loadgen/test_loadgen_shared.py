@@ -173,7 +173,7 @@ def test_the_end_comes_soon_also_while_workers_wait(api: FakeAPI, tmp_path: Path
         process.command('{"run": "never"}')
         process.until(lambda line: line.get("state") == "started")
         time.sleep(0.3)
-        process.popen.stdin.close()
+        process.stdin.close()
         assert process.finish() == 0
         assert not psutil.wait_procs(children, timeout=10)[1]
 

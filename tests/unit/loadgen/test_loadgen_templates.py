@@ -31,7 +31,7 @@ spec:
 
 
 def _bodies(text: str = TEMPLATE, *, count: int = 3, seed: int = 7, **changes: Any) -> list[dict[str, Any]]:
-    given = {
+    given: dict[str, Any] = {
         "name": "create-Widget.example.com",
         "kind": "Widget.example.com",
         "api_version": "example.com/v1",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,7 +94,7 @@ def test_a_record_is_read_without_the_files(place: Path) -> None:
 
 def test_the_plan_holds_the_text(place: Path) -> None:
     made = _resolved(size="5")
-    files = {"server": "https://x", "ca_file": "a", "cert_file": "b", "key_file": "c"}
+    files: dict[str, Any] = {"server": "https://x", "ca_file": "a", "cert_file": "b", "key_file": "c"}
     plan = build_plan(made, run_id=RUN_ID, origin_ns=0, namespace=f"run-{RUN_ID}", **files)
     assert isinstance(plan["phases"], list)
     (phase,) = plan["phases"]
