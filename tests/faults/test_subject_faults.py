@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from harness.experiment import thrash
 from harness.subject import ending, limits
 from tests.accuracy import kills
-from tests.faults.faulted_run import SECRETS, SETTLE, FaultedRun, scenario
+from tests.faults.faulted_run import SECRETS, SETTLE, FaultedRun, phase_began, scenario
 
 CAPABILITY = limits.probe()
 pytestmark = [
@@ -82,6 +84,29 @@ def test_a_subject_that_does_not_come_up_is_one_line(
         assert shown.ending.kind == "oom_limit"
     else:
         assert "subject.log: loading" in shown.reasons[0], "its last words"
+
+
+def test_a_subject_that_hangs_in_the_load_ends_in_what_never_came(tmp_path: Path) -> None:
+    load = [
+        {"create": {"kind": "Cluster.management.cattle.io", "count": 1}},
+        SECRETS,
+        {"create": {"kind": "GitRepo", "count": 1, "bundles": 2}},
+        {"settle": {"quiet_for": "300ms", "timeout": "5s"}},
+    ]
+    what = scenario(
+        *load,
+        subject={"controller": "fleet", "options": {"workers": 2}},
+        collect=["memory", "metrics", "tasks", "latency"],
+    )
+    with FaultedRun(tmp_path, what) as run:
+        run.until(phase_began("create-Secret"))
+        for one in run.children("harness.controllers.fleet"):
+            os.kill(one.pid, signal.SIGSTOP)
+        code, shown = run.finish()
+        run.assert_nothing_left()
+    assert (code, shown.verdict) == (3, "invalid"), shown.reasons
+    assert "incomplete: 0 of 2 Bundle exist" in shown.reasons
+    assert "phase settle-1 did not become quiet before its timeout" in shown.warnings
 
 
 def test_a_subject_that_thrashes_at_its_limit_is_ended_and_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
