@@ -139,6 +139,7 @@ def test_the_api_server_is_killed_and_etcd_stands_still_meanwhile(
 
     load = {"create": {"kind": "Secret", "count": 300, "size": "500B", "rate": "100/s"}}
     options = ("--cluster", "kubeconfig", "--context", cluster.name, "--kubeconfig", str(cluster.kubeconfig))
+    options += ("--subject-role", "view")
     what = scenario(load, {"pause": "1s"}, load, SETTLE, expect=["completeness.Secret == 1", "load.failures == 0"])
     with FaultedRun(tmp_path, what, *options) as run:
         run.until(phase_began("create-Secret"))
@@ -156,12 +157,22 @@ def test_the_api_server_is_killed_and_etcd_stands_still_meanwhile(
         code, shown = run.finish()
         again.join()
         run.assert_nothing_left()
-    assert (code, shown.verdict) in ((0, "passed"), (3, "invalid")), shown.reasons
-    assert [reason for reason in shown.reasons if "more than 5% short" not in reason] == []
     record = run.record
-    assert record.sql("SELECT count(DISTINCT name) FROM requests WHERE error IS NULL") == [(600,)]
+    (asked, done), *_ = record.sql(
+        "SELECT count(DISTINCT name), count(DISTINCT name) FILTER (error IS NULL) FROM requests"
+    )
+    most = "SELECT max(value) FROM samples WHERE metric = 'objects' AND labels->>'kind' = 'Secret'"
+    ((seen,),) = record.sql(most)
+    assert asked == 600
+    assert done <= seen <= asked, "what was carried out although its answer was lost is seen, and nothing that was not"
+    if done == asked:  # the server was back before the load lost its patience, which is about six seconds
+        assert [reason for reason in shown.reasons if "short; the machine or the API server" not in reason] == []
+        assert (code, shown.verdict) in ((0, "passed"), (3, "invalid"))
+        assert shown.results["completeness.Secret"].value == 1
+    else:
+        assert shown.verdict in ("failed", "invalid")
     assert record.sql("SELECT count(*) FROM requests WHERE attempt > 1 AND phase = 'create-Secret'")[0][0] > 0
     longest = "SELECT max(done_ns - intended_ns) FROM requests WHERE phase = 'create-Secret-2'"
     assert record.sql(longest)[0][0] > 0.9 * STALL_S * 1e9, "what was waited for is in the record"
-    assert shown.results["completeness.Secret"].value == 1
+    assert [warning for warning in shown.warnings if "still there" in warning or "could not be" in warning] == []
     assert _left_in(cluster, run.run_id) == []
