@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
+import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -173,8 +175,10 @@ def _status(code: int, reason: str, message: str) -> web.Response:
 
 
 def _cut(request: web.Request) -> web.Response:
-    """End the connection without an answer."""
+    """End the connection without an answer, by a reset."""
     if request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         request.transport.abort()
     return web.Response()
 
