@@ -97,7 +97,7 @@ class Transport:
     ) -> bytes:
         """The body of a 2xx answer. `timeout_s` covers the whole call, waits for a throttling server (429) included.
 
-        What was only read and cut off is asked for again. Raises ApiError for any other answer and ApiUnreachable where none came.
+        What was only read and cut off is asked for again. Raises ApiError for any other answer, ApiUnreachable where none came.
         """
         place = f"{method} {path}"
         tries_left = _TRIES_TO_READ if method == "GET" else 1
