@@ -66,7 +66,7 @@ class RecordWriter:
         try:
             self._events.close()
         except OSError as error:
-            self._fail(f"events.jsonl: {error}")
+            self._fail("events.jsonl", error)
         for parts in self._parts.values():
             parts.close()
         self._database.close()
@@ -103,7 +103,7 @@ class RecordWriter:
         try:
             self._events.write(json.dumps(line, default=str) + "\n")
         except (OSError, ValueError) as error:
-            self._fail(f"events.jsonl: {error}")
+            self._fail("events.jsonl", error)
 
     # -- beside the protocol -------------------------------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class RecordWriter:
         try:
             write_atomically(self.directory / "run.json", run.model_dump_json(by_alias=True, indent=1) + "\n")
         except OSError as error:
-            self._fail(f"run.json: {error}")
+            self._fail("run.json", error)
 
     def _encoded(self, labels: Mapping[str, str]) -> str:
         """Labels as JSON. Most series come again every second, and to encode them takes longer than all else of a sample."""
@@ -142,12 +142,13 @@ class RecordWriter:
             try:
                 parts.write(rows)
             except OSError as error:
-                self._fail(f"{table}: {error}")
+                self._fail(table, error)
                 kept = (rows + self._rows[table])[-_MAX_BUFFERED:]
                 self._rows[table] = kept
 
-    def _fail(self, reason: str) -> None:
-        self.failure = self.failure or f"could not write the record: {' '.join(reason.split())}"
+    def _fail(self, what: str, error: Exception) -> None:
+        words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        self.failure = self.failure or f"could not write the record: {what}: {' '.join(words.split())}"
 
 
 def _reserve(path: Path) -> Path:

@@ -34,7 +34,7 @@ subprocess.Popen([*python, sleep], process_group=0)
 subprocess.run([*python, f"import os\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        exec({sleep!r})"])
 print("up", flush=True)
 while True:
-    subprocess.run([*python, "import os; os.abort()"])
+    subprocess.run([*python, "import os, resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); os.abort()"])
     print("a child crashed", flush=True)
     time.sleep(1)
 """
@@ -53,7 +53,9 @@ def _subject(code: str, **parts: Any) -> dict[str, Any]:
 
 
 def test_a_deaf_subject_that_forks_and_whose_children_crash_ends_with_all_it_started(tmp_path: Path) -> None:
-    with FaultedRun(tmp_path, scenario(SECRETS, SETTLE, subject=_subject(DEAF_AND_FORKING))) as run:
+    with FaultedRun(
+        tmp_path, scenario(SECRETS, SETTLE, subject=_subject(DEAF_AND_FORKING, memory_limit="256Mi"))
+    ) as run:
         code, shown = run.finish()
         run.assert_nothing_left()
     assert (code, shown.verdict) == (0, "passed"), shown.reasons
@@ -90,6 +92,7 @@ def test_a_subject_that_hangs_in_the_load_ends_in_what_never_came(tmp_path: Path
     load = [
         {"create": {"kind": "Cluster.management.cattle.io", "count": 1}},
         SECRETS,
+        {"pause": "2s"},
         {"create": {"kind": "GitRepo", "count": 1, "bundles": 2}},
         {"settle": {"quiet_for": "300ms", "timeout": "5s"}},
     ]
@@ -99,7 +102,7 @@ def test_a_subject_that_hangs_in_the_load_ends_in_what_never_came(tmp_path: Path
         collect=["memory", "metrics", "tasks", "latency"],
     )
     with FaultedRun(tmp_path, what) as run:
-        run.until(phase_began("create-Secret"))
+        run.until(phase_began("pause-1"))
         for one in run.children("harness.controllers.fleet"):
             os.kill(one.pid, signal.SIGSTOP)
         code, shown = run.finish()
