@@ -70,6 +70,7 @@ def test_a_kill_leaves_a_readable_record_and_nothing_else(
         assert "INTERRUPTED" in shown.stdout
         assert "the harness went away before the run ended" in shown.stdout
         assert judge(record).exit_code == 130
+        assert record.show().verdict == "interrupted"
     if reached is requests_recorded:
         assert record.sql("SELECT count(*) FROM requests WHERE error IS NULL")[0][0] > 0
         assert record.sql("SELECT count(*) FROM samples WHERE metric = 'memory.rss'")[0][0] > 0
