@@ -33,7 +33,7 @@ HARNESS = [sys.executable, "-m", "harness.cli.main"]
 
 IDLE = {"command": ["sh", "-c", "echo up; exec sleep 600"], "ready": {"log": "^up$"}}
 """A subject that does nothing, and says that it is ready to."""
-SECRETS = {"create": {"kind": "Secret", "count": 40, "size": "500B", "rate": "100/s"}}
+SECRETS = {"create": {"kind": "Secret", "count": 40, "size": "500B", "rate": "max"}}
 SETTLE = {"settle": {"quiet_for": "300ms", "timeout": "60s"}}
 
 

@@ -11,14 +11,13 @@ import pytest
 from harness.analysis.verdict import judge
 from harness.process import leftovers
 from harness.record.reader import RunRecord
-from tests.faults.faulted_run import HARNESS, SETTLE, FaultedRun, phase_began, requests_recorded, scenario
+from tests.faults.faulted_run import HARNESS, SECRETS, SETTLE, FaultedRun, phase_began, requests_recorded, scenario
 
 pytestmark = pytest.mark.cluster
 
 # The subject takes a moment to be ready, and the load goes on for longer than any test waits.
 SLOW_START = {"command": ["sh", "-c", "sleep 1; echo up; exec sleep 600"], "ready": {"log": "^up$"}}
 ENDLESS = {"create": {"kind": "Secret", "count": 20_000, "size": "500B", "rate": "100/s"}}
-SHORT = {"create": {"kind": "Secret", "count": 40, "size": "500B", "rate": "100/s"}}
 
 
 def _cluster_starts(record: RunRecord) -> bool:
@@ -44,8 +43,8 @@ def _reporting(record: RunRecord) -> bool:
         (_setup, ENDLESS),
         (_subject_starts, ENDLESS),
         (requests_recorded, ENDLESS),
-        (phase_began("settle-1"), SHORT),
-        (_reporting, SHORT),
+        (phase_began("settle-1"), SECRETS),
+        (_reporting, SECRETS),
     ],
     ids=["cluster-start", "setup", "subject-start", "load", "settle", "reporting"],
 )

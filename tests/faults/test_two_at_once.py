@@ -15,7 +15,7 @@ from tests.faults.faulted_run import SETTLE, FaultedRun, scenario
 
 pytestmark = pytest.mark.cluster
 
-SLOWER = {"create": {"kind": "Secret", "count": 100, "size": "500B", "rate": "30/s"}}
+SLOWER = {"create": {"kind": "Secret", "count": 60, "size": "500B", "rate": "15/s"}}
 METRICS = {
     "command": ["sh", "-c", "echo up {port:metrics}; exec sleep 600"],
     "ready": {"log": "^up"},
@@ -46,9 +46,9 @@ def test_two_runs_into_one_folder_both_complete_and_do_not_mix(tmp_path: Path) -
     assert len({urlsplit(str(record.run.cluster["server"])).port for record in (first, second)}) == 2
     assert len({(record.path / "subject.log").read_text() for record in (first, second)}) == 2, "a port for each"
     names = [{name for (name,) in record.sql("SELECT DISTINCT name FROM requests")} for record in (first, second)]
-    assert [len(each) for each in names] == [100, 100]
+    assert [len(each) for each in names] == [60, 60]
     assert names[0].isdisjoint(names[1])
     for record in (first, second):
-        assert record.sql("SELECT max(value) FROM samples WHERE metric = 'objects'") == [(100,)]
+        assert record.sql("SELECT max(value) FROM samples WHERE metric = 'objects'") == [(60,)]
     known = {entry.id for entry in History(shared / "history").entries("memory.rss.peak")}
     assert known == {show.run_id for show in shown}
