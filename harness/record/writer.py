@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from harness.core.clock import RunClock
+from harness.core.errors import of_the_disk
 from harness.core.sinks import PropagationRow, RequestRow, Sink
 from harness.record.models import Run
 from harness.record.tables import TABLES, PartWriter, Row, writing_database
@@ -56,7 +57,8 @@ class RecordWriter:
 
     async def close(self) -> None:
         """Flush what is left and stop, in the room that was kept for this: by now nobody else writes. Idempotent."""
-        self._reserve.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._reserve.unlink()
         if self._flusher is not None:
             self._flusher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -157,9 +159,9 @@ def _reserve(path: Path) -> Path:
     try:
         os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
     except OSError as error:
-        path.unlink()
-        error.filename = str(path.parent)
-        raise
+        if of_the_disk(error) is not None:  # else it cannot keep room, and is not full
+            path.unlink()
+            raise
     finally:
         os.close(descriptor)
     return path
