@@ -29,6 +29,11 @@ from harness.kube.discovery import CLUSTER_ROLE_BINDING
 from harness.kube.kubeconfig import ClientFiles, client_files, write_kubeconfig, write_private
 
 _HOP = {"connection", "content-length", "host", "keep-alive", "te", "transfer-encoding", "upgrade"}
+_ANSWERS = {
+    "403": ("Forbidden", 'secrets is forbidden: User "somebody" cannot create resource "secrets"'),
+    "429": ("TooManyRequests", "the proxy says so"),
+    "500": ("InternalError", "the proxy says so"),
+}
 _LATER = ("cut", "gone")
 """Done only when that many events have come."""
 _ADMIN = "fault-proxy-admin"
@@ -53,7 +58,8 @@ class Rule:
     """What is done to requests of which `when` holds; `done` counts how often it was.
 
     `do`: `reset` (the connection is cut before the request is passed on), `reset-after` (it was carried out, and the answer is
-    lost), `stall` (for `seconds`, then passed on), `429` (with Retry-After: 1), `500`; of watches `twice` (each event), `gone`
+    lost), `stall` (for `seconds`, then passed on), `403` (as of a server that has not read
+    its roles yet), `429` (with Retry-After: 1), `500`; of watches `twice` (each event), `gone`
     (410 after `events` events), `cut` (the connection ends in the middle of an event), `refuse-gone` (410 at once).
     """
 
@@ -106,8 +112,8 @@ class FaultProxy:
             await asyncio.sleep(rule.seconds)
         elif do == "reset":
             return _cut(request)
-        elif do in ("429", "500"):
-            return _status(int(do), {"429": "TooManyRequests", "500": "InternalError"}[do], "the proxy says so")
+        elif do in _ANSWERS:
+            return _status(int(do), *_ANSWERS[do])
         elif do == "refuse-gone":
             return _status(410, "Expired", "too old resource version")
         return await self._pass(request, body, rule)
