@@ -63,6 +63,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "census": ("rows",),
     "failover": ("killed_ns", "lease_ns", "reconcile_ns"),
     "apiserver_restarted": ("killed_ns", "ready_ns"),
+    "etcd_full": ("message",),
     "undeleted": ("kind", "name", "finalizers"),
     "phase": ("name",),
     "meter": (
@@ -94,6 +95,7 @@ _FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "pyroscope": {"links": _or_null(_mapping)},
     "meter": dict.fromkeys(_NEEDED["meter"], _number),
     "phase": {"name": _text},
+    "etcd_full": {"message": _text},
     "subject_started": {"pid": _or_null(_count), "monotonic_ns": _or_null(_count)},
 }
 _EVERY: Mapping[str, _Check] = {"t_ns": _time, "type": _text, "phase": _text}

@@ -19,6 +19,7 @@ from harness.scenario.templates import words
 
 BODY = (
     "apiserver",
+    "etcd_quota",
     "setup",
     "subject",
     "engaged",
@@ -32,7 +33,7 @@ BODY = (
 )
 """Keys in which placeholders are filled."""
 
-TOP_LEVEL = ("seed", "memray", "pyroscope", "profile")
+TOP_LEVEL = ("seed", "memray", "pyroscope", "profile", "etcd_quota")
 """Keys that profiles, arms and --set may set beside the parameters."""
 
 OPTION_PREFIX = "options."
@@ -59,6 +60,7 @@ class Head(Model):
     profiles: dict[Slug, Values] = Field(default={}, max_length=20)
     arms: dict[Slug, Arm] = Field(default={}, max_length=20)
     apiserver: Any = None
+    etcd_quota: Any = None
     setup: Any = None
     subject: Any = None
     engaged: Any = None

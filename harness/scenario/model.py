@@ -234,6 +234,9 @@ class Body(Model):
     )
     params: dict[ParamName, Param] = Field(default={}, description="values that `{name}` stands for, with defaults")
     apiserver: ApiServer = Field(default=ApiServer(), description="settings of the embedded API server")
+    etcd_quota: Memory | None = Field(
+        default=None, description="most bytes that etcd may hold, of a cluster that is the run's own; 8Gi without it"
+    )
     setup: Setup | None = Field(default=None, description="what must be in the cluster before the subject starts")
     subject: Subject
     engaged: list[Engaged] = Field(default=[], description="signs that the subject did the work")

@@ -55,7 +55,7 @@ def build() -> dict[str, Any]:
     for name in _FILLED:
         _accept_placeholders(definitions[name])
     schema["properties"][profiling.KEY] = _worded(schema["properties"].pop(profiling.FIELD))
-    for key in ("memray", "pyroscope", profiling.KEY):
+    for key in ("memray", "pyroscope", "etcd_quota", profiling.KEY):
         schema["properties"][key] = _or_placeholder(schema["properties"][key])
     _nest_steps(schema, definitions)
     created = definitions["Create"]
