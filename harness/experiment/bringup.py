@@ -21,6 +21,7 @@ from harness.kube.rbac import LOADGEN, WATCHER, grant
 from harness.scenario import fanout, plan, rights
 from harness.scenario.names import namespaces
 from harness.scenario.server import InflightLimits
+from harness.scenario.steps import FLEET_CLUSTER
 from harness.subject.replicas import RunSubject
 
 _WATCHER_USER = "harness:watcher"
@@ -111,6 +112,7 @@ async def context(stage: Stage, api: Api, cluster: Cluster, subject: RunSubject)
         expected=[] if stage.facts.observed else fanout.expected(stage.scenario, stage.facts.run_id),
         probes=[] if stage.facts.observed else fanout.probes(stage.scenario, stage.facts.run_id),
         labels=stage.labels,
+        beating=[FLEET_CLUSTER] if stage.scenario.agents is not None and stage.scenario.agents.heartbeat else [],
     )
 
 

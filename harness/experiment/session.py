@@ -14,7 +14,7 @@ from harness.core.clock import RunClock
 from harness.core.errors import RunFault
 from harness.core.handles import Cluster
 from harness.core.sinks import RequestRow
-from harness.experiment import bringup, subjects
+from harness.experiment import agents, bringup, subjects
 from harness.experiment.failover import Electorate
 from harness.experiment.launch import start_subject
 from harness.experiment.leases import Leases
@@ -70,6 +70,7 @@ class Session:
         witnesses = Witnesses(_collectors(scenario, options, observer), writer)
         self._stage = Stage(scenario, facts, writer, clock, command, options, observer, witnesses)
         self._generator: LoadGenerator | None = None
+        self._agents: agents.FakeAgents | None = None
 
     @property
     def directory(self) -> Path:
@@ -130,8 +131,9 @@ class Session:
                 stage.observer.phase_ended("load it now", where)
                 await timeline.observe(stage.options.observe)
             else:
+                self._agents = await agents.start(stage, stack, api, cluster)
                 self._generator = await bringup.start_load(stage, stack, api, cluster, self._on_rows)
-                await timeline.run(self._generator)
+                await timeline.run(self._generator, self._agents)
         except (SubjectGone, StepFailed):
             for phase in stage.facts.phases:
                 stage.end_phase(phase)
@@ -156,6 +158,8 @@ class Session:
         end = stage.begin_phase("end", "end")
         if self._generator is not None:
             await self._generator.stop()
+        if self._agents is not None:
+            await self._agents.stop()
         stage.observer.step("detaching the collectors")
         await stage.witnesses.detach(subject_ended=False)
         stage.take_ending(subject)
@@ -176,7 +180,9 @@ class Session:
 
     async def _watch_cluster(self, cluster: Cluster) -> None:
         """Ends, with an error, when the cluster breaks down or restarts: nothing measured after that means anything."""
-        while (reason := cluster.failure()) is None:  # noqa: ASYNC110 # asks several children; ten times a second is soon enough
+        while (reason := cluster.failure()) is None:
+            if self._agents is not None and self._agents.full is not None:
+                raise self._agents.full
             await asyncio.sleep(_TICK_SECONDS)
         raise RunFault(f"the cluster broke down: {reason}", place=str(self.directory / "control-plane"))
 

@@ -22,6 +22,7 @@ BODY = (
     "etcd_quota",
     "setup",
     "subject",
+    "agents",
     "engaged",
     "load",
     "collect",
@@ -63,6 +64,7 @@ class Head(Model):
     etcd_quota: Any = None
     setup: Any = None
     subject: Any = None
+    agents: Any = None
     engaged: Any = None
     load: Any = None
     collect: Any = None

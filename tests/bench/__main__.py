@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None, benchmarks: Sequence[Benchmark]
     keep = False
     try:
         with TerminalObserver(Console(stderr=True, highlight=False)) as progress:
-            measured = _until_signal(
+            measured = until_signal(
                 suite.run(
                     chosen, rounds=options.rounds, directory=directory, progress=progress, load_average=load_average
                 )
@@ -97,7 +97,7 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _until_signal(work: Coroutine[Any, Any, _T]) -> _T:
+def until_signal(work: Coroutine[Any, Any, _T]) -> _T:
     """The result of `work`; a signal cancels it once, so that its cluster and processes are taken down in order."""
 
     async def run() -> _T:

@@ -20,7 +20,7 @@ from harness.scenario.steps import BARE, MODELS
 SCHEMA_PATH = Path(__file__).with_name("scenario.v1.json")
 
 _FILLED = (
-    *("Subject", "Ready", "LeaseReady", "GoEnvironment", "Webhooks", "Engaged", "Setup", "Gate", "Profiling"),
+    *("Subject", "Ready", "LeaseReady", "GoEnvironment", "Webhooks", "Engaged", "Setup", "Gate", "Profiling", "Agents"),
     *("Create", "Settle", "Flip", "Restart", "Failover", "Hook", "Probe", "Until"),
     *("Delete", "Patch", "Read", "List", "Churn", "Watch", "Pause"),
 )
