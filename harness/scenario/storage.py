@@ -159,7 +159,7 @@ def _changes(scenario: Scenario) -> Iterator[_Change]:
     taken = {taking.phase.name: taking for taking in takings(scenario)}
     planned = groups(scenario)
     created = {phase.name: phase.step for group in planned for phase in group if isinstance(phase.step, Create)}
-    sizes = {name: _of(step.resource) + _payload(scenario, step) for name, step in created.items()}
+    sizes = {name: of_kind(step.resource) + _payload(scenario, step) for name, step in created.items()}
     deployments = fanout.deployments(scenario) if fleet else 0
     causing = [
         number for number, group in enumerate(planned) if any(isinstance(phase.step, Create | Flip) for phase in group)
@@ -186,7 +186,7 @@ def _apply(
         case Create():
             _create(change, step, sizes[phase.name], fleet=fleet)
         case Flip():
-            change.rewrite(_of(step.resource), step.count, times=2)  # its own, and the label on the Fleet Cluster
+            change.rewrite(of_kind(step.resource), step.count, times=2)  # its own, and the label on the Fleet Cluster
         case Patch() | Delete() | Churn():
             assert taking is not None
             total = max(1, taking.count)
@@ -229,7 +229,7 @@ def _revisions(kind: Kind, *, fleet: bool) -> int:
     return _OWN_REVISIONS if is_own(kind) or kind.status else 1
 
 
-def _of(kind: Kind) -> float:
+def of_kind(kind: Kind) -> float:
     """Bytes of one stored object without its payload."""
     return _BYTES.get(kind, _OTHER_BYTES)
 

@@ -71,7 +71,7 @@ class Follower:
         if answer.status != 200:
             return _words(answer)
         document = json.loads(answer.body)
-        for item in document["items"]:
+        for item in document["items"] or ():  # Go writes no items as null
             self._take("ADDED", item)
         self._version = document["metadata"]["resourceVersion"]
         return None

@@ -86,12 +86,12 @@ def _options(arguments: Sequence[str] | None, benchmarks: Sequence[Benchmark]) -
     parser.add_argument(
         "--only", action="append", choices=names, metavar="NAME", help=f"only this: {', '.join(names)}; repeatable"
     )
-    parser.add_argument("--rounds", type=_positive, metavar="N", help="rounds of each, however long they take")
+    parser.add_argument("--rounds", type=positive, metavar="N", help="rounds of each, however long they take")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout; progress goes to stderr")
     return parser.parse_args(arguments)
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of rounds")
     return int(text)
