@@ -27,9 +27,16 @@ from tests.bench.__main__ import positive, until_signal
 from tests.bench.overhead import OverheadBenchmark
 from tests.bench.scale_model import NAMES, Forecast, Range, forecast, inputs_of
 from tests.bench.scaling import FanoutBenchmark, StorageBenchmark, WorkersBenchmark
+from tests.bench.scaling_agents import AgentsBenchmark
 from tests.bench.suite import Benchmark, Suite
 
-BENCHMARKS: Sequence[Benchmark] = (WorkersBenchmark(), FanoutBenchmark(), StorageBenchmark(), OverheadBenchmark())
+BENCHMARKS: Sequence[Benchmark] = (
+    WorkersBenchmark(),
+    FanoutBenchmark(),
+    StorageBenchmark(),
+    AgentsBenchmark(),
+    OverheadBenchmark(),
+)
 BUDGET_S = 600.0
 ASKED = (10, 100)
 CORES = 16

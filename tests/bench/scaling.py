@@ -34,7 +34,7 @@ WORKERS = (1, 2, 4)
 WATCHERS = (1, 10, 100)
 EVENTS, EVENTS_PER_S = 100, 20.0
 STORED = 400
-_TIMEOUT_S = 240.0
+TIMEOUT_S = 240.0
 _DRAIN_S = 30.0
 _ETCD_SIZE = re.compile(rb"^etcd_mvcc_db_total_size_in_use_in_bytes (\S+)$", re.MULTILINE)
 
@@ -118,7 +118,7 @@ class Turn:
 
     async def run(self, phase: str) -> Mapping[str, Any]:
         """One phase to its end. Raises RunFault where not all of it was done."""
-        ended = await self.generator.run_phase(phase, _TIMEOUT_S)
+        ended = await self.generator.run_phase(phase, TIMEOUT_S)
         if ended["done"] != ended["requested"]:
             why = f" ({self.sink.complaints[0]})" if self.sink.complaints else ""
             raise RunFault(f"{phase}: {ended['done']:,} of {ended['requested']:,} done{why}")
@@ -131,7 +131,7 @@ async def turn(at: Place, name: str, phases: Sequence[Mapping[str, Any]], *, wor
     run_id = new_run_id()
     namespace = namespace_of(run_id)
     await at.api.ensure_namespace(namespace, {RUN_LABEL: run_id})
-    plan = dict(creates.plan_of(at.files, run_id, namespace, count=1, seed=1, timeout_s=_TIMEOUT_S))
+    plan = dict(creates.plan_of(at.files, run_id, namespace, count=1, seed=1, timeout_s=TIMEOUT_S))
     common = plan["phases"][0]
     plan |= {"workers": workers, "phases": [{**common, **phase, **_path(phase, namespace, run_id)} for phase in phases]}
     directory = at.directory / name
