@@ -32,8 +32,10 @@ from harness.scenario.steps import (
 )
 from harness.scenario.traffic import Churn, Delete, Patch, Pause
 
-BASE_BYTES = 24 * 2**20
-"""What a control plane holds before anything is sent: its own objects, our CRDs, their OpenAPI. Measured: docs/scale.md."""
+BASE_BYTES = 8 * 2**20
+"""What a control plane holds before anything is sent, with room for what it writes by itself. Measured: docs/scale.md."""
+SLACK = 1.1
+"""Of what whole leaves take: branches, and pages that etcd has freed and not used again yet. Measured: docs/scale.md."""
 WINDOW_S = 600.0
 """Revisions that are not needed any more stay for up to twice the API server's --etcd-compaction-interval, which is 5 minutes."""
 FASTEST_PER_S = 2500.0
@@ -117,7 +119,7 @@ def need(scenario: Scenario) -> Need:
         spans = [*(span for span in spans if span[1] > now - WINDOW_S), (start, now, change)]
         shares = [(_share(first, last, now), past) for first, last, past in spans]
         past_bytes = sum(share * past.past_bytes for share, past in shares)
-        total = math.ceil(BASE_BYTES + live_bytes + past_bytes)
+        total = math.ceil(BASE_BYTES + SLACK * (live_bytes + past_bytes))
         if total > most.bytes:
             most = Need(total, live, round(sum(share * past.past for share, past in shares)))
     return most
@@ -142,7 +144,7 @@ def mean(size: AnySize) -> float:
     smallest, alpha, most = float(size.scale), size.shape, float(size.max)
     if math.isclose(alpha, 1.0):
         return smallest + smallest * math.log(most / smallest)
-    return smallest + smallest**alpha * (most ** (1 - alpha) - smallest ** (1 - alpha)) / (1 - alpha)
+    return smallest + smallest * (math.pow(most / smallest, 1 - alpha) - 1) / (1 - alpha)
 
 
 def _share(first: float, last: float, now: float) -> float:

@@ -134,7 +134,8 @@ class Fleet:
         sent_ns = _now_ns()
         if refused:
             outdated = {"metadata": {"resourceVersion": _OLDEST}, "status": status}
-            diary.conflicts += self._patch(path, outdated, tries=1).status == 409
+            conflict = self._patch(path, outdated, tries=1).status == 409
+            diary.conflicts += conflict  # not in one line: others count while it is sent
         answer = self._patch(path, {"status": status})
         if answer.status == 404:
             diary.superseded += 1

@@ -158,7 +158,9 @@ def test_agents_that_are_killed_are_told(embedded: EmbeddedCluster, tmp_path: Pa
 
 def test_the_shipped_fleet_comes_to_its_end_with_agents(tmp_path: Path) -> None:
     """Its size and its pace are for `harness run`; here it is only whether all parts play together."""
-    code, shown, record = run(tmp_path, "fleet-scale", "--profile", "quick", "--set", "clusters=8")
+    code, shown, record = run(
+        tmp_path, "fleet-scale", "--profile", "quick", "--set", "clusters=8", "--set", "flip_rate=max"
+    )
     assert (code, shown["verdict"]) == (0, "passed"), shown["reasons"]
     (told,) = record.events("agents")
     assert shown["results"]["agents.answers"]["value"] == told["answered"] == told["seen"] == 16

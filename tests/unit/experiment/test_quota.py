@@ -42,11 +42,11 @@ def test_a_load_above_the_quota_is_one_line_with_the_figures_and_the_way_out(mon
     with pytest.raises(UsageError) as caught:
         quota.check(of(**LARGE), options())
     assert str(caught.value) == (
-        "native-secrets-8k: the load needs about 12.2 GiB in etcd (400,120 objects and 0 older revisions), more than its quota "
-        "of 8.0 GiB; add --set etcd_quota=13Gi, or create fewer or smaller objects"
+        "native-secrets-8k: the load needs about 13.4 GiB in etcd (400,120 objects and 0 older revisions), more than its quota "
+        "of 8.0 GiB; add --set etcd_quota=14Gi, or create fewer or smaller objects"
     )
     assert caught.value.exit_code == ExitCode.USAGE
-    quota.check(of(**LARGE, etcd_quota="13Gi"), options())  # what it says is enough
+    quota.check(of(**LARGE, etcd_quota="14Gi"), options())  # what it says is enough
     with pytest.raises(UsageError, match=r"quota of 24\.0 MiB"):
         quota.check(of(etcd_quota="24Mi"), options("kind"))
 
@@ -61,7 +61,7 @@ def test_a_disk_too_small_for_the_load_is_of_the_environment(monkeypatch: pytest
 def test_a_cluster_of_somebody_else_has_a_quota_that_is_not_known() -> None:
     quota.check(of(**LARGE), options("kubeconfig"))
     assert "its quota" not in (quota.remark(of(**LARGE), options("kubeconfig")) or "")
-    assert "12.2 GiB in etcd" in (quota.remark(of(**LARGE), options("kubeconfig")) or "")
+    assert "13.4 GiB in etcd" in (quota.remark(of(**LARGE), options("kubeconfig")) or "")
     assert quota.remark(of(), options("kubeconfig")) is None
     assert quota.remark(of(**LARGE), options()) is None
     with pytest.raises(UsageError, match=r"cannot be chosen; leave out etcd_quota"):
