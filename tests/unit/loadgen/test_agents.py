@@ -104,7 +104,7 @@ def behaviour(script: str) -> list[str]:
         "class Transport:\n"
         "    def __init__(self): self.sent = []; self.answers = {}\n"
         "    def send(self, method, path, body, content_type, accept):\n"
-        "        self.sent.append((path, json.loads(body)))\n"
+        "        self.sent.append((path, json.loads(body))); gevent.sleep(0.001)\n"
         "        status = self.answers.get(path, 200)\n"
         "        return Answer(409 if 'resourceVersion' in body.decode() else status, b'{}')\n"
         "def fleet(**changes):\n"
