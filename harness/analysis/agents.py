@@ -17,7 +17,7 @@ _SHORTEST_S = 1.0
 
 def results(facts: Facts) -> Iterator[tuple[str, tuple[float | None, str | None]]]:
     """`agents.answers` and `agents.late.p99`, where the scenario has agents."""
-    if facts.scenario.agents is None or facts.run.observed:
+    if facts.scenario.agents is None:
         return
     told = next(facts.record.events("agents"), None)
     missing = facts.cut_short or "the agents did not come to tell"
@@ -28,7 +28,7 @@ def results(facts: Facts) -> Iterator[tuple[str, tuple[float | None, str | None]
 
 def shortfall(facts: Facts, audit: SelfAudit) -> Iterator[str]:
     """Why a run cannot be judged because of its agents."""
-    if facts.scenario.agents is None or facts.run.observed:
+    if facts.scenario.agents is None:
         return
     yield from (str(event["message"]) for event in facts.record.events("agents_lost"))
     told = next(facts.record.events("agents"), None)

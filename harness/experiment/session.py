@@ -126,12 +126,12 @@ class Session:
         try:
             await stage.witnesses.settle()
             await timeline.rest("idle", IDLE_SECONDS)
+            self._agents = await agents.start(stage, stack, api, cluster)
             if stage.options.observe is not None:
                 where = f"KUBECONFIG={cluster.kubeconfig} namespace {stage.facts.namespace}"
                 stage.observer.phase_ended("load it now", where)
-                await timeline.observe(stage.options.observe)
+                await timeline.observe(stage.options.observe, self._agents)
             else:
-                self._agents = await agents.start(stage, stack, api, cluster)
                 self._generator = await bringup.start_load(stage, stack, api, cluster, self._on_rows)
                 await timeline.run(self._generator, self._agents)
         except (SubjectGone, StepFailed):

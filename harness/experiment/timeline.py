@@ -88,8 +88,9 @@ class Timeline:
             await self._group(group)
         await self._settled()
 
-    async def observe(self, observation: Observation) -> None:
+    async def observe(self, observation: Observation, agents: FakeAgents | None = None) -> None:
         """Instead of a load: watch what somebody else's does. Raises SubjectGone."""
+        self._agents = agents
         phase = self._stage.begin_phase("observe", "observe")
         await self._stage.witnesses.phase_started("observe")
         await self._while_alive(observation.wait())
