@@ -1,12 +1,12 @@
 """Subjects at their worst: deaf, forking, hanging, killed before they were ready, crashing over and over, thrashing."""
 
 from __future__ import annotations
-from collections.abc import Mapping
 
 import asyncio
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 

@@ -1,10 +1,10 @@
 """The stream of a load generator that is killed: its last line may be half a line."""
 
 from __future__ import annotations
-from collections.abc import Sequence
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
