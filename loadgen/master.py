@@ -64,6 +64,7 @@ class Member:
         self.number = number
         self.client_id = client_id
         self.pid = 0
+        self.host = ""
         self.uncertainty_ns = 0
         self.joined = False
         self.prepared: tuple[str, ...] = ()
@@ -229,7 +230,8 @@ class Master:
         for child in self._children:
             if child.pid == member.pid and child.poll() is None:
                 child.kill()  # else it might go on, and nobody would count what it does
-        message = f"load worker {member.number + 1} of {self._plan.workers} (pid {member.pid}) {why}: its requests are missing"
+        whose = f"pid {member.pid}" if self._gate is None else f"pid {member.pid} on {member.host}"
+        message = f"load worker {member.number + 1} of {self._plan.workers} ({whose}) {why}: its requests are missing"
         self._calls.report({"type": "lost", "worker": member.number, "t_ns": self._calls.now_ns(), "message": message})
         for run in self._runs.values():
             run.over(member.number, None)
@@ -260,7 +262,8 @@ class Master:
             return  # a stranger, or one that was given up
         match name:
             case "joined":
-                member.pid, member.uncertainty_ns, member.joined = data["pid"], data["uncertainty_ns"], True
+                member.pid, member.host = data["pid"], data["host"]
+                member.uncertainty_ns, member.joined = data["uncertainty_ns"], True
                 self._calls.report({"type": "worker", "worker": member.number, "t_ns": self._calls.now_ns(), **data})
             case "prepared":
                 member.prepared = tuple(data["phases"])

@@ -1,4 +1,4 @@
-"""Overlays of manifests/ as `kubectl kustomize` builds them: by the same library, built once from pinned modules (tests/kustomize).
+"""Overlays of manifests/ as `kubectl kustomize` builds them: by the same library, built once of pinned modules.
 
 KUSTOMIZE names another program, as in KUSTOMIZE='kubectl kustomize'.
 """

@@ -63,12 +63,12 @@ def parse(
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     try:
-        address = str(ipaddress.ip_address(host.strip("[]")))
+        address = str(ipaddress.IPv4Address(host))
         if not port.isascii() or not port.isdecimal() or not 0 < int(port) <= _MOST_PORT:
             raise ValueError
     except ValueError:
         raise UsageError(
-            f"--workers-listen {text!r} is not IP:PORT, with a port below {_MOST_PORT + 1}", remedy="as 0.0.0.0:5556"
+            f"--workers-listen {text!r} is not IPv4:PORT, with a port below {_MOST_PORT + 1}", remedy="as 0.0.0.0:5556"
         ) from None
     return address, int(port)
 

@@ -56,7 +56,7 @@ class LoadGenerator:
         cpus: Collection[int] | None = None,
         wait_s: float = 0.0,
     ) -> LoadGenerator:
-        """Start the generator, on `cpus` only, and wait until it is connected; `wait_s`: longer, for workers that come by themselves.
+        """Start the generator, on `cpus` only, and wait until it is connected; `wait_s` longer, if workers come by themselves.
 
         Raises RunFault with its last words otherwise.
         """

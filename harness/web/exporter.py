@@ -48,9 +48,11 @@ class Exporter:
         On another `address` anybody who reaches it is told the harness's own metrics, and nothing is relayed.
         """
         try:
-            self.alone = ipaddress.ip_address(address).is_loopback
+            self.alone = ipaddress.IPv4Address(address).is_loopback
         except ValueError:
-            raise UsageError(f"--metrics-address {address!r} is no IP address", remedy="as 0.0.0.0, in a pod") from None
+            raise UsageError(
+                f"--metrics-address {address!r} is no IPv4 address", remedy="as 0.0.0.0, in a pod"
+            ) from None
         self._address = address
         if not 0 <= port < 65536:
             raise UsageError(
