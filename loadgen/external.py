@@ -24,23 +24,13 @@ from loadgen import joined, secret
 from loadgen.fields import PlanError
 from loadgen.gate import Refused, enter
 from loadgen.plan import Plan, load
+from loadgen.pod import in_pod
 
-SECRET_ENV = "LOADGEN_SECRET_FILE"  # noqa: S105 # a variable that names a file
-"""Environment variable: the file with the secret that master and workers share."""
-MOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 WRONG, REFUSED = 2, 4
 _PAUSE_S = 1.0
 """Between two runs, and after one that failed: whatever is wrong, it must not be tried a hundred times a second."""
 _MASTER_S = 10
 """Heartbeats come every second."""
-
-
-def secret_file() -> Path:
-    """Where the secret is. Raises PlanError where nobody said."""
-    named = os.environ.get(SECRET_ENV)
-    if not named:
-        raise PlanError(f"{SECRET_ENV} is not set: it names the file with the secret of the load workers")
-    return Path(named)
 
 
 def serve(address: str) -> int:
@@ -70,10 +60,11 @@ def serve(address: str) -> int:
 
 def run(host: str, port: int) -> int:
     """Wait to be let in, and work for one run. Returns the exit code."""
+    # There is nothing to be ended in order before there is a run.
+    waiting = [gevent.signal_handler(number, os._exit, 0) for number in (signal.SIGTERM, signal.SIGINT)]
+    joined.go_with(sys.stdin.fileno(), lambda: os._exit(0))
     try:
-        known = secret.read(secret_file())
-        gevent.signal_handler(signal.SIGTERM, sys.exit, 0)
-        joined.go_with(sys.stdin.fileno(), lambda: os._exit(0))
+        known = secret.read(secret.named())
         told, ticket = enter(host, port, known)
         plan = _plan(told["plan"])
     except (PlanError, Refused) as fault:
@@ -81,6 +72,8 @@ def run(host: str, port: int) -> int:
         return REFUSED if isinstance(fault, Refused) else WRONG
     # Nothing else tells that a master on another machine is gone; until then its load would go on, and nobody count it.
     runners.MASTER_HEARTBEAT_TIMEOUT = _MASTER_S
+    for handler in waiting:
+        handler.cancel()
     return joined.work_for(plan, host, int(told["port"]), ticket)
 
 
@@ -90,14 +83,5 @@ def _plan(document: Mapping[str, object]) -> Plan:
         path = Path(folder) / "plan.json"
         path.write_text(json.dumps(document), encoding="utf-8")
         plan = load(path)
-    own = in_pod(os.environ, MOUNT)
+    own = in_pod(os.environ)
     return plan if own is None else replace(plan, cert_file=None, key_file=None, **own)
-
-
-def in_pod(environment: Mapping[str, str], mount: Path) -> dict[str, str] | None:
-    """Server, CA and token of the pod that we are in; None outside a cluster."""
-    host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT_HTTPS", "443")
-    if not host or not (mount / "token").is_file():
-        return None
-    server = f"https://{f'[{host}]' if ':' in host else host}:{port}"
-    return {"server": server, "ca_file": str(mount / "ca.crt"), "token_file": str(mount / "token")}

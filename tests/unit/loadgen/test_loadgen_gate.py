@@ -21,12 +21,14 @@ from loadgen_fake_api import FakeAPI, Reply, serve
 from loadgen_plans import phase, plan
 from loadgen_process import DEADLINE_S, Process
 
-from loadgen import external, secret
+from loadgen import secret
 from loadgen.fields import PlanError
+from loadgen.pod import in_pod
 
 NAME = 8
 SECRET = "a-secret-of-tests-that-is-long-enough"
 WORKERS = 2
+REFUSED = 4
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def worker(port: int, tmp_path: Path, name: str, known: str = SECRET) -> Iterato
     with (tmp_path / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "loadgen", "--serve", f"127.0.0.1:{port}"],
-            env={**os.environ, external.SECRET_ENV: str(file)}, stderr=log, stdout=log,
+            env={**os.environ, secret.FILE_ENV: str(file)}, stderr=log, stdout=log,
         )  # fmt: skip
     try:
         yield process
@@ -71,7 +73,7 @@ def worker(port: int, tmp_path: Path, name: str, known: str = SECRET) -> Iterato
         children = psutil.Process(process.pid).children() if process.poll() is None else []
         process.terminate()
         try:
-            assert process.wait(DEADLINE_S) in (0, external.REFUSED)
+            assert process.wait(DEADLINE_S) in (0, REFUSED)
         finally:
             process.kill()
         assert psutil.wait_procs(children, timeout=DEADLINE_S)[1] == [], "nothing of a worker stays"
@@ -129,7 +131,7 @@ def test_who_does_not_know_the_secret_is_sent_away_and_says_so(api: FakeAPI, por
         worker(port, tmp_path, "stranger", "another-secret-altogether") as stranger,
         Process(document(api, port, tmp_path, phase(), wait_s=20), tmp_path) as process,
     ):
-        assert stranger.wait(DEADLINE_S) == external.REFUSED
+        assert stranger.wait(DEADLINE_S) == REFUSED
         assert process.finish() == 2
     assert "the master does not take this secret" in (tmp_path / "stranger.log").read_text()
     (error,) = [line for line in process.lines if line["type"] == "error"]
@@ -149,7 +151,7 @@ def test_a_master_that_does_not_know_the_secret_gets_nothing_out_of_a_worker(por
             assert set(said) == {"nonce", "proof"}
             stream.write(json.dumps({"proof": said["proof"], "port": 1, "plan": {}}).encode() + b"\n")
             stream.flush()
-            assert process.wait(DEADLINE_S) == external.REFUSED
+            assert process.wait(DEADLINE_S) == REFUSED
     assert "the master does not know the secret" in (tmp_path / "one.log").read_text()
 
 
@@ -190,7 +192,7 @@ def test_what_is_wrong_with_secret_or_port_is_one_line(api: FakeAPI, port: int, 
         secret.read(tmp_path / "none")
     done = subprocess.run(
         [sys.executable, "-P", "-m", "loadgen", "--enter", "127.0.0.1:1"], capture_output=True, text=True,
-        env={key: value for key, value in os.environ.items() if key != external.SECRET_ENV}, timeout=DEADLINE_S,
+        env={key: value for key, value in os.environ.items() if key != secret.FILE_ENV}, timeout=DEADLINE_S,
     )  # fmt: skip
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "LOADGEN_SECRET_FILE is not set" in done.stderr
@@ -198,9 +200,9 @@ def test_what_is_wrong_with_secret_or_port_is_one_line(api: FakeAPI, port: int, 
 
 def test_in_a_pod_a_worker_is_itself(tmp_path: Path) -> None:
     inside = {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT_HTTPS": "6443"}
-    assert external.in_pod(inside, tmp_path) is None, "no token: it is no pod with an account"
+    assert in_pod(inside, tmp_path) is None, "no token: it is no pod with an account"
     (tmp_path / "token").write_text("t")
-    assert external.in_pod({}, tmp_path) is None
-    assert external.in_pod(inside, tmp_path) == {
+    assert in_pod({}, tmp_path) is None
+    assert in_pod(inside, tmp_path) == {
         "server": "https://[fd00::1]:6443", "ca_file": str(tmp_path / "ca.crt"), "token_file": str(tmp_path / "token"),
     }  # fmt: skip
