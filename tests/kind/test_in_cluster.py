@@ -52,6 +52,9 @@ def applied(kept: Kept) -> Iterator[list[dict[str, Any]]]:
     kind_tools.output([kind_tools.find().kind, "load", "docker-image", TAG, "--name", kept.name], 300)
     docker("exec", f"{kept.name}-control-plane", "mkdir", "-p", FOLDER)
     documents = kustomized.overlay("local")
+    (job,) = [each for each in documents if each["kind"] == "Job"]
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    container["env"].append({"name": "HARNESS_ON_BUSY", "value": "warn"})  # as for all tests: tests/conftest.py
 
     async def apply() -> None:
         async with await Api.connect(kept.kubeconfig) as api:
@@ -98,7 +101,7 @@ def test_a_job_runs_smoke_in_its_own_cluster(kept: Kept, applied: list[dict[str,
     (container,) = pod["status"]["containerStatuses"]
     assert container["state"]["terminated"]["exitCode"] == 0, log
     docker("cp", f"{kept.name}-control-plane:{FOLDER}/.", str(tmp_path))
-    (directory,) = tmp_path.glob("2*")
+    (directory,) = (tmp_path / "runs").glob("2*")
     record = RunRecord(directory)
     assert record.verdict is not None
     assert record.verdict.verdict == "passed"
