@@ -17,13 +17,13 @@ from typing import Any
 
 import psutil
 import pytest
-from loadgen_fake_api import FakeAPI, Reply, serve
-from loadgen_plans import phase, plan
-from loadgen_process import DEADLINE_S, Process
 
 from loadgen import secret
 from loadgen.fields import PlanError
 from loadgen.pod import in_pod
+from tests.unit.loadgen.loadgen_fake_api import FakeAPI, Reply, serve
+from tests.unit.loadgen.loadgen_plans import phase, plan
+from tests.unit.loadgen.loadgen_process import DEADLINE_S, Process
 
 NAME = 8
 SECRET = "a-secret-of-tests-that-is-long-enough"

@@ -169,7 +169,17 @@ def test_roles_name_what_they_allow() -> None:
     assert len({path for path, _ in roles}) >= 9
     for path, rule in roles:
         said = {word for part in ("verbs", "resources", "apiGroups", "nonResourceURLs") for word in rule.get(part, ())}
-        never = {"*", "escalate", "bind", "impersonate", "deletecollection", "pods/exec", "nodes", "nodes/proxy", "roles"}
+        never = {
+            "*",
+            "escalate",
+            "bind",
+            "impersonate",
+            "deletecollection",
+            "pods/exec",
+            "nodes",
+            "nodes/proxy",
+            "roles",
+        }
         assert not said & never, path
         if path.parent.name == "rbac":  # the harness itself makes the run's
             assert "clusterroles" not in said, path
