@@ -9,7 +9,7 @@ BIN      := .venv/bin
 STAMP    := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup loadtest test test-faults test-kind test-browser lint fuzz audit bench bench-growth accuracy nightly claims clean requirements docs \
+.PHONY: help setup loadtest test test-faults test-kind test-browser lint fuzz image audit bench bench-growth accuracy nightly claims clean requirements docs \
   dashboards-up dashboards-down
 
 help: ## show this help
@@ -52,6 +52,9 @@ fuzz: $(STAMP) ## bad input to every parser: 100,000 cases and more, FUZZ='--cas
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt \
 	  || echo "no atheris for this machine: property-based cases only"
 	@$(BIN)/python -m tests.fuzz $(FUZZ)
+
+image: $(STAMP) ## the harness's own image, to run in a cluster (docs/in-cluster.md): TAG=
+	@$(BIN)/python -m harness.toolchain.image $(TAG)
 
 audit: $(STAMP) ## known vulnerabilities of the pinned packages; asks the data source of pip-audit on the network
 	@test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/python -m pip install --quiet \

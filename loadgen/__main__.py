@@ -1,7 +1,9 @@
 """`python -m loadgen PLAN.json`: see docs/architecture.md, "Load generator".
 
-`python -m loadgen --join HOST:PORT PLAN.json` is a load worker of the master at that address.
-Exit codes: 0 told to stop (or nobody reads any more), 2 wrong usage or plan, 3 a worker without its master, 70 a bug of ours.
+`python -m loadgen --join HOST:PORT PLAN.json` is a load worker of the master at that address; `--serve HOST:PORT` one of
+another machine, which waits at a master's gate (`--enter`: for one run).
+Exit codes: 0 told to stop (or nobody reads any more), 2 wrong usage or plan, 3 a worker without its master, 4 a gate that
+does not know us, 70 a bug of ours.
 """
 
 from __future__ import annotations
@@ -26,12 +28,21 @@ def main() -> int:
 
             host, _, port = address.rpartition(":")
             return join(Path(plan), host, int(port))
+        case ["--serve", address] if address.rpartition(":")[2].isdecimal():
+            from loadgen.external import serve
+
+            return serve(address)
+        case ["--enter", address] if address.rpartition(":")[2].isdecimal():
+            from loadgen.external import run as enter
+
+            host, _, port = address.rpartition(":")
+            return enter(host, int(port))
         case [plan] if not plan.startswith("--"):
             from loadgen.process import run
 
             return run(Path(plan))
         case _:
-            sys.stderr.write("usage: python -m loadgen [--join HOST:PORT] PLAN.json\n")
+            sys.stderr.write("usage: python -m loadgen [--join HOST:PORT] PLAN.json | --serve HOST:PORT\n")
             return USAGE
 
 

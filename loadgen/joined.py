@@ -45,25 +45,40 @@ log = logging.getLogger("loadgen")
 
 def run(plan_file: Path, host: str, port: int) -> int:
     """Work for the master at an address until it says to leave, or is gone. Returns the exit code."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(levelname)s: %(message)s")
-    logging.getLogger("locust.runners").setLevel(logging.ERROR)
     token = sys.stdin.readline().strip()
     try:
-        joined = Joined(load(plan_file), host, port, token)
+        plan = load(plan_file)
     except PlanError as fault:  # the master has read the same plan: only a file that changed since comes here
+        sys.stderr.write(f"loadgen: {fault}\n")
+        return 2
+    return work_for(plan, host, port, token, stdin=sys.stdin.fileno())
+
+
+def work_for(plan: Plan, host: str, port: int, token: str, stdin: int | None = None) -> int:
+    """The same with a plan that was read already; `stdin`: it goes when that ends."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(levelname)s: %(message)s")
+    logging.getLogger("locust.runners").setLevel(logging.ERROR)
+    try:
+        joined = Joined(plan, host, port, token)
+    except PlanError as fault:  # credentials that cannot be read
         sys.stderr.write(f"loadgen: {fault}\n")
         return 2
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, joined.leave)
-    gevent.spawn(_until_end, sys.stdin.fileno(), joined)
+    if stdin is not None:
+        go_with(stdin, joined.leave)
     return joined.serve()
 
 
-def _until_end(stdin: int, joined: Joined) -> None:
-    """Whoever started this process holds its standard input: when that is gone, it is."""
-    while tp_read(stdin, 1):
-        pass
-    joined.leave()
+def go_with(stdin: int, leave: Callable[[], object]) -> None:
+    """Whoever started this process holds its standard input: when that is gone, it leaves."""
+
+    def wait() -> None:
+        while tp_read(stdin, 1):
+            pass
+        leave()
+
+    gevent.spawn(wait)
 
 
 class Outbox:

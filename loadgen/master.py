@@ -13,6 +13,7 @@ from one     `join` token · `clock` sent_ns · `joined` pid, host, offset_ns, u
 
 from __future__ import annotations
 
+import json
 import secrets
 import subprocess
 import sys
@@ -26,11 +27,13 @@ from gevent.queue import Queue
 from locust.env import Environment
 from locust.runners import STATE_MISSING
 
+from loadgen import secret
 from loadgen.crew import Crew, places
 from loadgen.fields import PlanError
+from loadgen.gate import Gate
 from loadgen.outcome import Outcome
 from loadgen.phaserun import Share
-from loadgen.plan import Plan
+from loadgen.plan import External, Plan
 from loadgen.selfwatch import SelfWatch
 from loadgen.shared import PHASE, Costs, SharedRun
 from loadgen.team import Calls, Running
@@ -61,13 +64,17 @@ class Member:
         self.number = number
         self.client_id = client_id
         self.pid = 0
+        self.host = ""
         self.uncertainty_ns = 0
         self.joined = False
         self.prepared: tuple[str, ...] = ()
 
 
 class Master:
-    """A `team.Team` of load workers on this machine. Raises PlanError at once for what is wrong with the plan."""
+    """A `team.Team` of load workers on this machine, or of those that come in by a gate (`Plan.external`).
+
+    Raises PlanError at once for what is wrong with the plan.
+    """
 
     def __init__(self, plan: Plan, calls: Calls) -> None:
         Crew(
@@ -87,7 +94,13 @@ class Master:
         self._costs = Costs(calls.report)
         self._watch: SelfWatch | None = None
         environment = Environment(user_classes=[LoadUser], host=plan.server)
-        self._runner = environment.create_master_runner(HERE, 0)
+        outside = plan.external
+        self._gate = (
+            None if outside is None else self._open(outside)
+        )  # first: what is wrong with it is told in one line
+        self._runner = environment.create_master_runner(
+            *((HERE, 0) if outside is None else (outside.host, outside.port + 1))
+        )
         for name in FROM_WORKERS:
             self._runner.register_message(name, self._on_message)
         self._greenlets = [gevent.spawn(self._listen), gevent.spawn(self._look)]
@@ -95,19 +108,23 @@ class Master:
 
     def ready(self) -> None:
         """Start the workers and wait until each has its users. Raises PlanError where one does not come."""
-        for _ in range(self._plan.workers):
+        outside = self._plan.external
+        for _ in range(0 if outside is not None else self._plan.workers):
             self._children.append(self._spawn())
         self._watch = SelfWatch(self._calls.now_ns, self._costs.tell)
-        wanted = self._plan.workers
-        complete = self._until(lambda: self._failed() or (len(self._alive) == wanted and self._all("joined")), JOIN_S)
+        wanted, wait_s = self._plan.workers, JOIN_S if outside is None else outside.wait_s
+        complete = self._until(lambda: self._failed() or (len(self._alive) == wanted and self._all("joined")), wait_s)
         if self._calls.stopping.is_set():
             return
         if codes := self._failed():
             raise PlanError(f"a load worker ended with exit code {codes[0]} before it had joined")
         if not complete:
             raise PlanError(
-                f"{sum(member.joined for member in self._alive.values())} of {wanted} load workers came within {JOIN_S:.0f} s"
+                f"{sum(member.joined for member in self._alive.values())} of {wanted} load workers came within {wait_s:.0f} s"
+                f"{self._strangers()}"
             )
+        for stranger in set(self._runner.clients) - set(self._members):
+            del self._runner.clients[stranger]  # Locust would give it users
         users = wanted * max(places(self._plan, Share(number, wanted)) for number in range(min(2, wanted)))
         self._runner.start(users, float(users))
 
@@ -148,6 +165,8 @@ class Master:
     def close(self) -> None:
         """Let the workers go, and end those that stay."""
         self._closing = True
+        if self._gate is not None:
+            self._gate.close()
         self._send_all("leave", {})
         with gevent.Timeout(LEAVE_S, False):
             for child in self._children:
@@ -172,6 +191,19 @@ class Master:
         child.stdin.write(self._token.encode() + b"\n")
         child.stdin.flush()
         return child
+
+    def _open(self, outside: External) -> Gate:
+        """A gate for workers of other machines: they are told the plan, and where Locust listens."""
+        assert self._plan.file is not None
+        document = {**json.loads(self._plan.file.read_text(encoding="utf-8")), "external": None}
+        welcome = {"port": outside.port + 1, "plan": document}
+        known = secret.read(Path(outside.secret_file))
+        return Gate(outside.host, outside.port, known, places=self._plan.workers, welcome=lambda: welcome)
+
+    def _strangers(self) -> str:
+        """What else is to be said where workers did not come."""
+        away = 0 if self._gate is None else self._gate.sent_away
+        return f"; {away} came that did not know the secret" if away else ""
 
     def _failed(self) -> list[int]:
         """Exit codes of workers that have ended."""
@@ -198,7 +230,8 @@ class Master:
         for child in self._children:
             if child.pid == member.pid and child.poll() is None:
                 child.kill()  # else it might go on, and nobody would count what it does
-        message = f"load worker {member.number + 1} of {self._plan.workers} (pid {member.pid}) {why}: its requests are missing"
+        whose = f"pid {member.pid}" if self._gate is None else f"pid {member.pid} on {member.host}"
+        message = f"load worker {member.number + 1} of {self._plan.workers} ({whose}) {why}: its requests are missing"
         self._calls.report({"type": "lost", "worker": member.number, "t_ns": self._calls.now_ns(), "message": message})
         for run in self._runs.values():
             run.over(member.number, None)
@@ -229,7 +262,8 @@ class Master:
             return  # a stranger, or one that was given up
         match name:
             case "joined":
-                member.pid, member.uncertainty_ns, member.joined = data["pid"], data["uncertainty_ns"], True
+                member.pid, member.host = data["pid"], data["host"]
+                member.uncertainty_ns, member.joined = data["uncertainty_ns"], True
                 self._calls.report({"type": "worker", "worker": member.number, "t_ns": self._calls.now_ns(), **data})
             case "prepared":
                 member.prepared = tuple(data["phases"])
@@ -250,7 +284,11 @@ class Master:
         self._wake()
 
     def _join(self, client_id: str, data: dict[str, Any]) -> None:
-        if not secrets.compare_digest(str(data.get("token")), self._token) or len(self._members) >= self._plan.workers:
+        if self._gate is not None and not self._gate.admits(data.get("token")):
+            self._calls.error("somebody without a ticket tried to join the load workers, and was not let in")
+            return
+        known = self._gate is not None or secrets.compare_digest(str(data.get("token")), self._token)
+        if not known or len(self._members) >= self._plan.workers:
             self._calls.broken(RuntimeError("a stranger joined the load generator's master"))
             return
         member = Member(len(self._members), client_id)

@@ -19,6 +19,7 @@ from loadgen.rounds import steps_of
 SCHEMA = "harness.plan/v1"
 
 DEFAULT_REQUEST_TIMEOUT_S = 30.0
+MOST_PORT = 65534
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,17 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
+class External:
+    """Where load workers of other machines come in: a gate, and at the next port Locust's master."""
+
+    host: str
+    port: int
+    secret_file: str
+    wait_s: float
+    """How long all of them may take to be there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A whole run's load and where to send it."""
 
@@ -77,6 +89,8 @@ class Plan:
     """By name, in the order of the plan."""
     workers: int = 1
     """Processes that share the load (Locust's workers, under a master from 2 on)."""
+    external: External | None = None
+    """These workers come by themselves, from other machines; None: the master starts them."""
     file: Path | None = None
     """Where it was read from."""
 
@@ -123,10 +137,27 @@ def parse(value: object) -> Plan:
         request_timeout_s=timeout or DEFAULT_REQUEST_TIMEOUT_S,
         phases=by_name,
         workers=1 if fields.optional("workers") is None else fields.integer("workers", minimum=1),
+        external=_external(fields.optional("external")),
     )
     fields.done()
     _check_credentials(plan)
     return plan
+
+
+def _external(value: object) -> External | None:
+    if value is None:
+        return None
+    fields = Fields(value, "plan.external")
+    external = External(
+        host=fields.text("host"),
+        port=fields.integer("port", minimum=1),
+        secret_file=fields.text("secret_file"),
+        wait_s=fields.positive("wait_s"),
+    )
+    fields.done()
+    if external.port > MOST_PORT:
+        raise fields.error("port", f"must be below {MOST_PORT + 1}, for the next one is used too; is {external.port}")
+    return external
 
 
 def _server(fields: Fields) -> str:

@@ -47,7 +47,9 @@ class Session:
             broken=self._broken,
             stopping=self._stopping,
         )
-        self._team: Team = LocalTeam(plan, calls) if plan.workers == 1 else Master(plan, calls)
+        self._team: Team = (
+            LocalTeam(plan, calls) if plan.workers == 1 and plan.external is None else Master(plan, calls)
+        )
 
     def now_ns(self) -> int:
         """Run time: nanoseconds since the plan's origin."""

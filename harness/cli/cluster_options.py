@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-Provider = Annotated[str, typer.Option("--cluster", help="Where Kubernetes comes from: embedded, kind or kubeconfig.")]
+Provider = Annotated[
+    str, typer.Option("--cluster", help="Where Kubernetes comes from: embedded, kind, kubeconfig, in-cluster.")
+]
 KindName = Annotated[
     str | None,
     typer.Option("--kind-name", help="kind: the cluster to use if it is there (it then stays), or to make."),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import cluster_options, outputs, show
+from harness.cli import cluster_options, outputs, show, worker_options
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.cluster.choice import ClusterChoice
@@ -90,6 +90,11 @@ def run(
     workers: Annotated[
         int, typer.Option("--workers", min=1, max=64, help="Processes that share the load, when one is at its limit.")
     ] = 1,
+    workers_external: worker_options.External = None,
+    workers_listen: worker_options.Listen = None,
+    workers_secret: worker_options.Secret = None,
+    workers_wait: worker_options.Wait = None,
+    workers_account: worker_options.Account = None,
     on_busy: Annotated[
         OnBusy,
         typer.Option(
@@ -110,6 +115,12 @@ def run(
             help="Serve the run's metrics for Prometheus on this port of loopback; 0: any.",
         ),
     ] = None,
+    metrics_address: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics-address", metavar="IP", help="Serve them there instead: in a pod, where others may ask."
+        ),
+    ] = None,
     history: outputs.HistoryDir = None,
     no_history: outputs.NoHistory = False,
     junit: outputs.JUnit = None,
@@ -126,6 +137,13 @@ def run(
     Example: harness run label-flip --profile quick --set status_patch=changed
     """
     wanted = outputs.parse(junit, markdown, github, checks, acks)
+    external = worker_options.parse(workers_external, workers_listen, workers_secret, workers_wait, workers_account)
+    if external is not None and workers != 1:
+        raise UsageError(
+            "--workers and --workers-external both say who sends the load", remedy="leave one of the two out"
+        )
+    if metrics_address is not None and metrics_port is None:
+        raise UsageError("--metrics-address is where metrics are served", remedy="add --metrics-port N")
     options = RunOptions(
         out=out or paths.runs_dir(),
         cluster=ClusterChoice(cluster, kind_name, kind_image, kind_config, context, kubeconfig, certain),
@@ -140,7 +158,8 @@ def run(
         memray=memray,
         pyroscope=pyroscope,
         pin=pin,
-        load_workers=workers,
+        load_workers=workers_external or workers,
+        external=external,
         on_busy=on_busy,
         observe=_observation(observe, for_),
         pid=pid,
@@ -148,7 +167,7 @@ def run(
     file = load(scenario)
     scope.enter_if_needed()
     console = CliConsole(stderr=json)
-    with _served(metrics_port, console) as live, TerminalObserver(console) as observer:
+    with _served(metrics_port, metrics_address, console) as live, TerminalObserver(console) as observer:
         outcome = arms.run_scenario(file, replace(options, live=live), observer, only=arm)
     for record in outcome.records:
         if json:
@@ -169,14 +188,14 @@ def run(
 
 
 @contextmanager
-def _served(port: int | None, console: CliConsole) -> Iterator[Exporter | None]:
-    """An exporter on `port` while the runs last, where one is wanted."""
+def _served(port: int | None, address: str | None, console: CliConsole) -> Iterator[Exporter | None]:
+    """An exporter on `port` of loopback, or of another address, while the runs last, where one is wanted."""
     if port is None:
         yield None
         return
     from harness.web.exporter import Exporter
 
-    exporter = Exporter(port)
+    exporter = Exporter(port) if address is None else Exporter(port, address)
     console.print(f"metrics  {exporter.url}", markup=False, highlight=False, soft_wrap=True)
     try:
         yield exporter

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-EMBEDDED, KIND, KUBECONFIG = "embedded", "kind", "kubeconfig"
+EMBEDDED, KIND, KUBECONFIG, IN_CLUSTER = "embedded", "kind", "kubeconfig", "in-cluster"
+GUESTS = (KUBECONFIG, IN_CLUSTER)
+"""Providers of clusters that are somebody else's."""
 ETCD_QUOTA = 8 * 2**30
 """Bytes, of an etcd of ours: its own default, 2 GiB, fills up in long runs."""
 
@@ -18,7 +20,8 @@ class ClusterChoice:
     Of `kind`: `kind_name` names a cluster to reuse where it is there already (it is then never deleted), or to make;
     `kind_image` is the node image (None: KIND_NODE_IMAGE, else the one pinned in the kind binary); `kind_config` is a
     file of `manifests/kind` without its suffix, or a file of the user's. Of `kubeconfig`: `context` must be named,
-    `kubeconfig` is the file (None: KUBECONFIG, else the usual place), `certain` allows what looks like production.
+    `kubeconfig` is the file (None: KUBECONFIG, else the usual place), `certain` allows what looks like production. `in-cluster`
+    is the cluster of the pod that the harness runs in; nothing else is chosen about it.
     """
 
     provider: str = EMBEDDED

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.core.errors import HarnessError
 from harness.core.ids import RUN_LABEL
 from harness.core.kinds import Kind, find
-from harness.kube import every
+from harness.kube import every, rules
 from harness.kube.api import Api
 from harness.kube.discovery import CRD
 from harness.kube.errors import ApiError, ApiUnreachable
@@ -59,14 +59,17 @@ def _passes(error: HarnessError) -> bool:
 async def remove(api: Api, run_id: str, limit_s: float = LIMIT_S) -> Sequence[str]:
     """Delete every object that carries the run's label; then list every kind, and say what is still there.
 
+    Kinds that this identity may neither list nor make are left out: nobody to whom it gave rights can have made any.
+
     Raises RunFault where the API server does not answer at all.
     """
     deadline = time.monotonic() + limit_s
     selector = f"{RUN_LABEL}={run_id}"
     kept: dict[str, str] = {}
+    concerning = await rules.concern(api)
     blind = 0
     while True:
-        found = await every.labelled(api, selector)
+        found = await every.labelled(api, selector, concerning=concerning)
         left = [item for item in found.objects if item.name not in kept]
         if (
             not left and found.unseen and (blind := blind + 1) < _TRIES
@@ -83,7 +86,7 @@ async def remove(api: Api, run_id: str, limit_s: float = LIMIT_S) -> Sequence[st
 async def runs(api: Api) -> dict[str, list[Found]]:
     """What there is of any run, by run id."""
     found: dict[str, list[Found]] = {}
-    for item in (await every.labelled(api, RUN_LABEL)).objects:
+    for item in (await every.labelled(api, RUN_LABEL, concerning=await rules.concern(api))).objects:
         found.setdefault(item.metadata["labels"][RUN_LABEL], []).append(item)
     return found
 

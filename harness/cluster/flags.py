@@ -114,6 +114,7 @@ def apiserver(
         "--audit-log-mode=blocking",
         "--audit-log-maxsize=0",
         "--profiling=false",
+        "--allow-privileged=true",  # as everywhere else: what is no manifest here would be none there
         "--v=1",
     ]
     if lift_inflight:

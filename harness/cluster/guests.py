@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cluster import cleanup
-from harness.cluster.setup import OWNER
+from harness.cluster.setup import OWNER, pid_namespace
 from harness.cluster.state import ProcessId
 from harness.core.errors import EnvironmentFault
 from harness.core.ids import is_run_id
@@ -60,7 +60,11 @@ def _owner(items: Sequence[Found]) -> ProcessId | None:
         told = (item.metadata.get("annotations") or {}).get(OWNER)
         if told is not None:
             try:
-                return ProcessId(**json.loads(told))
-            except (ValueError, TypeError):
+                facts = json.loads(told)
+                # Of a process in another container of this very machine the pid says nothing here.
+                if facts.pop("pid_namespace", pid_namespace()) != pid_namespace():
+                    return None
+                return ProcessId(**facts)
+            except (ValueError, TypeError, AttributeError):
                 return None
     return None

@@ -1,6 +1,7 @@
-"""Provider `kubeconfig`: any cluster that the user names, as a guest.
+"""Providers `kubeconfig` and `in-cluster`: any cluster that the user names, as a guest.
 
-Its context is named and does not look like production; nothing that was there is changed. What the run makes carries its
+Its context is named (or it is that of the pod we are in) and does not look like production;
+nothing that was there is changed. What the run makes carries its
 label and is removed by it. Limits (quotas, priority and fairness) are the cluster's and stay as they are.
 """
 
@@ -13,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.cluster import cleanup, clock_offset, guard
+from harness.cluster import cleanup, clock_offset, guard, in_cluster
 from harness.cluster.accounts import Accounts
-from harness.cluster.choice import KUBECONFIG, ClusterChoice
+from harness.cluster.choice import IN_CLUSTER, ClusterChoice
 from harness.cluster.health import Health
 from harness.cluster.isolation import Isolated, isolate
 from harness.cluster.last_will import LastWill
@@ -54,7 +55,8 @@ class KubeconfigCluster:
     health: Health
     last_will: LastWill
     clock: ClockOffset | None
-    provider: str = KUBECONFIG
+    provider: str
+    """`kubeconfig` or `in-cluster`."""
     audit_log: Path | None = None
     audit_reason: str | None = "the audit log of a cluster that is not the run's own cannot be read"
     throwaway: bool = False
@@ -112,34 +114,31 @@ class KubeconfigCluster:
         self.last_will.revoke()
         if not left:
             return ()
-        remedy = f"harness clean --context {self.name} --run {self.run_id}"
+        context = "NAME" if self.provider == IN_CLUSTER else self.name  # a pod does not know by which others reach it
+        remedy = f"harness clean --context {context} --run {self.run_id}"
         return [f"{sentence}; `{remedy}` tries again" for sentence in left]
 
 
 def check(choice: ClusterChoice) -> None:
     """Raises UsageError where the context is not named, not there or looks like production, EnvironmentFault where the
     cluster does not answer or refuses what a run needs. For a command that has no event loop yet."""
-    source = _named(choice)
-    assert choice.context is not None
-    guard.check(source, choice.context, allowed=choice.certain)
+    _check_named(choice)
     directory = Path(tempfile.mkdtemp(prefix="harness-context-"))
     try:
-        asyncio.run(_probe(isolate(source, choice.context, directory), choice.context))
+        asyncio.run(_probe(_isolated(choice, directory), choice))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
 async def start(choice: ClusterChoice, *, run_id: str, progress: Progress) -> KubeconfigCluster:
     """The cluster behind the context, reachable and asked for its time; nothing is made in it yet."""
-    source = _named(choice)
-    assert choice.context is not None
-    guard.check(source, choice.context, allowed=choice.certain)
-    progress.step(f"using the cluster of the context {choice.context}")
+    _check_named(choice)
+    progress.step(f"using {_words(choice)}")
     directory = Path(tempfile.mkdtemp(prefix="harness-context-"))  # mode 0700
     last_will = LastWill.of_guest(directory, run_id)
     try:
-        isolated = isolate(source, choice.context, directory)
-        version = await _probe(isolated, choice.context)
+        isolated = _isolated(choice, directory)
+        version = await _probe(isolated, choice)
         progress.detail("comparing clocks")
         async with await Api.connect(isolated.kubeconfig) as api:
             clock = await clock_offset.measure(api.transport)
@@ -147,12 +146,13 @@ async def start(choice: ClusterChoice, *, run_id: str, progress: Progress) -> Ku
         shutil.rmtree(directory, ignore_errors=True)
         last_will.revoke()
         raise
+    name = choice.context or choice.provider
     accounts = Accounts(
         kubeconfig=isolated.kubeconfig, server=isolated.server, ca_file=isolated.ca_file, directory=directory,
-        run_id=run_id, cluster=choice.context,
+        run_id=run_id, cluster=name,
     )  # fmt: skip
     return KubeconfigCluster(
-        name=choice.context,
+        name=name,
         server=isolated.server,
         version=version,
         kubeconfig=isolated.kubeconfig,
@@ -162,16 +162,46 @@ async def start(choice: ClusterChoice, *, run_id: str, progress: Progress) -> Ku
         health=Health(isolated.kubeconfig),
         last_will=last_will,
         clock=clock,
+        provider=choice.provider,
     )
 
 
-def _named(choice: ClusterChoice) -> Path:
+def _check_named(choice: ClusterChoice) -> None:
+    """Whether the user has named the cluster, and it is none to keep away from."""
+    if choice.provider == IN_CLUSTER:
+        in_cluster.check(allowed=choice.certain)
+        return
     if not choice.context:
         raise UsageError("--cluster kubeconfig needs a context, by name", remedy="add --context NAME")
+    guard.check(_source(choice), choice.context, allowed=choice.certain)
+
+
+def _isolated(choice: ClusterChoice, directory: Path) -> Isolated:
+    if choice.provider == IN_CLUSTER:
+        return in_cluster.isolate(directory)
+    return isolate(_source(choice), choice.context, directory)
+
+
+def _source(choice: ClusterChoice) -> Path:
     return choice.kubeconfig or guard.default_kubeconfig()
 
 
-async def _probe(isolated: Isolated, context: str) -> str:
+def _words(choice: ClusterChoice) -> str:
+    return (
+        "the cluster of this pod" if choice.provider == IN_CLUSTER else f"the cluster of the context {choice.context!r}"
+    )
+
+
+def _try(choice: ClusterChoice) -> str:
+    """What a person looks with."""
+    return (
+        "is the API server allowed by the pod's network policies?"
+        if choice.provider == IN_CLUSTER
+        else (f"try kubectl --context {choice.context} version")
+    )
+
+
+async def _probe(isolated: Isolated, choice: ClusterChoice) -> str:
     """The server's version; EnvironmentFault where it does not answer, or lacks rights for us."""
     try:
         async with await Api.connect(isolated.kubeconfig) as api:
@@ -179,20 +209,26 @@ async def _probe(isolated: Isolated, context: str) -> str:
             missing = [words for verb, kind, sub in _NEEDED if (words := await _lacks(api, verb, kind, sub))]
     except ApiUnreachable as error:
         raise EnvironmentFault(
-            f"the cluster of the context {context!r} does not answer: {error.cause}",
-            remedy=f"try kubectl --context {context} version",
+            f"{_words(choice)} does not answer: {error.cause}",
+            remedy=_try(choice),
         ) from error
     except ApiError as error:
         raise EnvironmentFault(
-            f"the cluster of the context {context!r} refuses this identity: {error.status} {error.reason}: {error.message}",
-            remedy=f"log in again, and try kubectl --context {context} version",
+            f"{_words(choice)} refuses this identity: {error.status} {error.reason}: {error.message}",
+            remedy="look at the ServiceAccount and its token"
+            if choice.provider == IN_CLUSTER
+            else f"log in again, and {_try(choice)}",
         ) from error
     if missing:
         raise EnvironmentFault(
-            f"the identity of the context {context!r} may not {', '.join(missing)}",
+            f"the identity of {_whose(choice)} may not {', '.join(missing)}",
             remedy="use one that may: a run makes a namespace, ServiceAccounts, roles and missing CRDs, and removes them",
         )
     return str(document["gitVersion"])
+
+
+def _whose(choice: ClusterChoice) -> str:
+    return "this pod" if choice.provider == IN_CLUSTER else f"the context {choice.context!r}"
 
 
 async def _lacks(api: Api, verb: str, kind: Kind, subresource: str) -> str | None:

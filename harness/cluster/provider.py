@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.cluster import embedded, kind, kubeconfig
-from harness.cluster.choice import EMBEDDED, KIND, KUBECONFIG, ClusterChoice, ClusterNeeds
+from harness.cluster.choice import EMBEDDED, GUESTS, IN_CLUSTER, KIND, KUBECONFIG, ClusterChoice, ClusterNeeds
 from harness.cluster.embedded import EmbeddedOptions
 from harness.core.errors import UsageError
 from harness.core.handles import Cluster, Progress
 
-AVAILABLE = (EMBEDDED, KIND, KUBECONFIG)
+AVAILABLE = (EMBEDDED, KIND, KUBECONFIG, IN_CLUSTER)
 _BELONGS = {
     "--kind-name": (KIND, "kind_name"),
     "--kind-image": (KIND, "kind_image"),
@@ -34,7 +34,7 @@ def check(choice: ClusterChoice) -> None:
             )
     if choice.provider == KIND:
         kind.check(choice)
-    elif choice.provider == KUBECONFIG:
+    elif choice.provider in GUESTS:
         kubeconfig.check(choice)
 
 
@@ -54,7 +54,7 @@ async def start(
     needs = needs or ClusterNeeds()
     if choice.provider == KIND:
         return await kind.start(choice, needs, work_dir=work_dir, run_id=run_id, progress=progress)
-    if choice.provider == KUBECONFIG:
+    if choice.provider in GUESTS:
         return await kubeconfig.start(choice, run_id=run_id, progress=progress)
     options = EmbeddedOptions(
         port=needs.port,

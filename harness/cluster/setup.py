@@ -44,8 +44,11 @@ async def prepare(api: Api, run_id: str) -> str:
     return namespace
 
 
-async def prepare_as_guest(api: Api, run_id: str, kinds: Collection[Kind], *, certain: bool = False) -> str:
-    """The same in somebody else's cluster; `kinds` are those of the scenario.
+async def prepare_as_guest(
+    api: Api, run_id: str, kinds: Collection[Kind], *, roles: Collection[str] | None = None, certain: bool = False
+) -> str:
+    """The same in somebody else's cluster; `kinds` are those of the scenario, `roles` those of ours that will be given
+    (None: all): whoever makes a role must hold its rights.
 
     Raises EnvironmentFault where it holds objects that are not the run's but that the subject would act upon, unless
     `certain`.
@@ -57,7 +60,7 @@ async def prepare_as_guest(api: Api, run_id: str, kinds: Collection[Kind], *, ce
     metadata = {
         "name": namespace_of(run_id),
         "labels": labels,
-        "annotations": {OWNER: json.dumps(None if owner is None else asdict(owner))},
+        "annotations": {OWNER: json.dumps(None if owner is None else owner_facts(owner))},
     }
     # First of all: it shows other runs that this one is there.
     await api.create(find("Namespace"), {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
@@ -65,11 +68,23 @@ async def prepare_as_guest(api: Api, run_id: str, kinds: Collection[Kind], *, ce
     await add_missing(api, [manifests / "crds"], labels)
     for role in load_manifests([manifests / "rbac"]):
         name = role["metadata"]["name"]
+        if roles is not None and name not in roles:
+            continue
         own = {**role, "metadata": {"name": f"{name}-{run_id}", "labels": labels}}
         if name in _REDUCED:
             own["rules"] = [rule for rule in (_reduced(rule, kinds) for rule in role["rules"]) if rule]
         await api.create(CLUSTER_ROLE, own)
     return namespace_of(run_id)
+
+
+def owner_facts(owner: ProcessId) -> dict[str, Any]:
+    """A process as the annotation has it: its pid means it only among processes that see the same pids (`pid_namespace`)."""
+    return {**asdict(owner), "pid_namespace": pid_namespace()}
+
+
+def pid_namespace() -> str:
+    """In which this process sees other processes; a pod's is its own, also where it shares the machine."""
+    return os.readlink("/proc/self/ns/pid")  # noqa: PTH115 # the link leads nowhere
 
 
 async def add_setup(api: Api, paths: Collection[Path], run_id: str) -> list[str]:

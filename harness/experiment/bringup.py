@@ -8,16 +8,17 @@ from contextlib import AsyncExitStack
 from harness.cluster import flags, provider, setup
 from harness.cluster.choice import ETCD_QUOTA, ClusterNeeds
 from harness.core.errors import RunFault
-from harness.core.handles import Cluster, RunContext
+from harness.core.handles import JSON, Cluster, RunContext
 from harness.core.ids import RUN_LABEL
 from harness.core.sinks import RequestRow
 from harness.experiment import quota
 from harness.experiment.load import LoadGenerator
+from harness.experiment.options import ExternalWorkers
 from harness.experiment.stage import SetupRefused, Stage
 from harness.kube.api import Api
 from harness.kube.kubeconfig import client_files
 from harness.kube.manifests import apply_files, load_manifests
-from harness.kube.rbac import LOADGEN, WATCHER, grant
+from harness.kube.rbac import AGENTS, LOADGEN, WATCHER, grant
 from harness.scenario import fanout, plan, rights
 from harness.scenario.names import namespaces
 from harness.scenario.server import InflightLimits
@@ -60,7 +61,9 @@ async def prepare(stage: Stage, api: Api, cluster: Cluster) -> None:
         await setup.prepare(api, run_id)
         return
     kinds = [*fanout.scenario_kinds(stage.scenario), *stage.scenario.kinds]
-    await setup.prepare_as_guest(api, run_id, kinds, certain=stage.options.cluster.certain)
+    agents = [] if stage.scenario.agents is None else [AGENTS]
+    roles = (LOADGEN, WATCHER, stage.options.subject_role or stage.command.role, *agents)
+    await setup.prepare_as_guest(api, run_id, kinds, roles=roles, certain=stage.options.cluster.certain)
 
 
 def _needs(stage: Stage) -> ClusterNeeds:
@@ -116,6 +119,11 @@ async def context(stage: Stage, api: Api, cluster: Cluster, subject: RunSubject)
     )
 
 
+def _external(workers: ExternalWorkers) -> dict[str, JSON]:
+    secret = str(workers.secret_file.absolute())
+    return {"host": workers.host, "port": workers.port, "secret_file": secret, "wait_s": workers.wait_s}
+
+
 async def start_load(
     stage: Stage,
     stack: AsyncExitStack,
@@ -130,6 +138,11 @@ async def start_load(
     for namespace in namespaces(stage.scenario, stage.facts.namespace):
         await api.ensure_namespace(namespace, {RUN_LABEL: stage.facts.run_id})
     await grant(api, cluster.username(_LOADGEN_USER), "loadgen", rights.of_load(stage.scenario), stage.facts.run_id)
+    external = stage.options.external
+    if external is not None and external.account is not None:
+        user = "system:serviceaccount:" + ":".join(external.account)
+        await setup.give(api, cluster, user, LOADGEN, stage.facts.run_id, account=True)
+        await grant(api, user, "load-workers", rights.of_load(stage.scenario), stage.facts.run_id)
     files = client_files(kubeconfig)
     generator = await LoadGenerator.start(
         plan.build_plan(
@@ -143,7 +156,9 @@ async def start_load(
             token_file=files.token_file,
             namespace=stage.facts.namespace,
             workers=stage.facts.load_workers,
+            external=None if external is None else _external(external),
         ),
+        wait_s=0.0 if external is None else external.wait_s,
         run_dir=stage.directory,
         sink=stage.writer,
         on_rows=on_rows,

@@ -56,8 +56,12 @@ class LoadGenerator:
         sink: Sink,
         on_rows: Callable[[list[RequestRow]], None],
         cpus: Collection[int] | None = None,
+        wait_s: float = 0.0,
     ) -> LoadGenerator:
-        """Start the generator, on `cpus` only, and wait until it is connected. Raises RunFault with its last words otherwise."""
+        """Start the generator, on `cpus` only, and wait until it is connected; `wait_s` longer, if workers come by themselves.
+
+        Raises RunFault with its last words otherwise.
+        """
         counts = {phase["name"]: phase["count"] for phase in plan["phases"]}
         plan_path, log = run_dir / "plan.json", run_dir / "loadgen.log"
         plan_path.write_text(json.dumps(plan, indent=1) + "\n")
@@ -66,7 +70,7 @@ class LoadGenerator:
         child = await spawn(command, name="loadgen", env=env, stdin=PIPE, stdout=PIPE, stderr=log, cpus=cpus)
         generator = cls(child, counts, sink, log, on_rows)
         try:
-            await generator._expect("ready", _READY_SECONDS)
+            await generator._expect("ready", _READY_SECONDS + wait_s)
         except BaseException:
             await generator.stop()
             raise

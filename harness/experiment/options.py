@@ -17,6 +17,20 @@ from harness.scenario.model import Scenario
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalWorkers:
+    """Load workers that come by themselves."""
+
+    host: str
+    port: int
+    """Of the gate; Locust's master listens at the next."""
+    secret_file: Path
+    wait_s: float = 120.0
+    account: tuple[str, str] | None = None
+    """Namespace and name of their ServiceAccount, which gets the load's rights for the run; None: they use the run's own
+    credentials, which takes the same machine."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """Options of `harness run`."""
 
@@ -52,6 +66,8 @@ class RunOptions:
     """Keep subject and load generator on CPUs of their own, where there are enough."""
     load_workers: int = 1
     """Processes that share the load: Locust's workers, under a master from 2 on."""
+    external: ExternalWorkers | None = None
+    """Where these workers come in from other machines; None: the master starts them on this one."""
     on_busy: OnBusy = "invalid"
     """What a machine too busy to judge times makes of the run."""
     commit: str | None = None

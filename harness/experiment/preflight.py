@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.cluster import provider
-from harness.cluster.choice import EMBEDDED, KUBECONFIG
+from harness.cluster.choice import EMBEDDED, GUESTS
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.experiment import quota, source
 from harness.experiment.options import RunOptions
@@ -18,6 +19,8 @@ from harness.scenario.model import Hook, Restart, Scenario
 from harness.scenario.subject_checks import WEBHOOK_FILES
 from harness.subject import foreign, limits, webhooks
 from harness.subject.placeholders import Placeholders
+from loadgen import secret
+from loadgen.fields import PlanError
 
 _MEMRAY = ("launch", "attach", "off")
 
@@ -29,6 +32,7 @@ def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> Non
     """
     provider.check(options.cluster)
     _observing(scenarios, options)
+    _workers(options)
     if options.memray is not None and options.memray not in _MEMRAY:
         raise UsageError(f"--memray {options.memray!r} is unknown", remedy=f"use {', '.join(_MEMRAY)}")
     pyroscope = options.pyroscope
@@ -117,6 +121,24 @@ def _process(scenario: Scenario, options: RunOptions) -> None:
         limits.check_cpu(scenario.subject.cpu_limit)
 
 
+def _workers(options: RunOptions) -> None:
+    external = options.external
+    if external is None:
+        return
+    if options.observe is not None:
+        raise UsageError("an observation sends no load, and has no load workers", remedy="leave one of the two out")
+    try:
+        secret.read(external.secret_file)
+    except PlanError as error:
+        remedy = "make one with `openssl rand -hex 32`, and name its file with --workers-secret"
+        raise UsageError(str(error), remedy=remedy) from error
+    if external.account is None and not ipaddress.ip_address(external.host).is_loopback:
+        raise UsageError(
+            "load workers of other machines have not the files of this one, and need an account of their own",
+            remedy="name it with --workers-account NAMESPACE/NAME, or listen on 127.0.0.1",
+        )
+
+
 def _observing(scenarios: Sequence[Scenario], options: RunOptions) -> None:
     if options.observe is not None and len(scenarios) > 1:
         arms = ", ".join(str(scenario.arm) for scenario in scenarios)
@@ -177,14 +199,14 @@ def _guest(scenario: Scenario, options: RunOptions) -> None:
             place=scenario.name,
             remedy="use --cluster embedded",
         )
-    if where == KUBECONFIG and scenario.apiserver.inflight != "on":
+    if where in GUESTS and scenario.apiserver.inflight != "on":
         raise UsageError(
             "the limits of an API server that is not the run's own cannot be chosen",
             place=scenario.name,
             remedy="leave out apiserver.inflight, or use --cluster embedded or kind",
         )
     needs_all = build(scenario.subject, options.subject, image=options.subject_image).role == CLUSTER_ADMIN
-    if where == KUBECONFIG and needs_all and options.subject_role is None:
+    if where in GUESTS and needs_all and options.subject_role is None:
         raise UsageError(
             "which rights this subject needs cannot be known, and it does not get all in a cluster that is not the run's",
             place=scenario.name,

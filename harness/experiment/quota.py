@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 
-from harness.cluster.choice import EMBEDDED, ETCD_QUOTA, KUBECONFIG
+from harness.cluster.choice import EMBEDDED, ETCD_QUOTA, GUESTS
 from harness.core import etcd
 from harness.core.errors import EnvironmentFault, RunFault, UsageError
 from harness.core.sinks import Sink
@@ -33,7 +33,7 @@ def check(scenario: Scenario, options: RunOptions) -> None:
     Of a cluster that is not the run's own the quota is not known: `remark` has what there is to say then.
     """
     where = options.cluster.provider
-    if where == KUBECONFIG:
+    if where in GUESTS:
         if scenario.etcd_quota is not None:
             raise UsageError(
                 "the quota of an etcd that is not the run's own cannot be chosen",
@@ -64,7 +64,7 @@ def check(scenario: Scenario, options: RunOptions) -> None:
 
 def remark(scenario: Scenario, options: RunOptions) -> str | None:
     """What there is to say of a load for an etcd whose quota is not known; None: it fits into what etcd has by default."""
-    if options.cluster.provider != KUBECONFIG or options.observe is not None:
+    if options.cluster.provider not in GUESTS or options.observe is not None:
         return None
     need = storage.need(scenario)
     if need.bytes <= _OTHERS_QUOTA:

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.cluster.choice import EMBEDDED, KIND
+from harness.cluster.choice import EMBEDDED, IN_CLUSTER, KIND
 from harness.core.errors import UsageError
 from harness.core.handles import Progress
 from harness.experiment.options import RunOptions
 from harness.scenario.model import Subject
 from harness.subject.foreign import command_line
 from harness.subject.readiness import Ready
+from harness.toolchain import image as controllers_image
 from harness.toolchain import native
 
 _MATTERS = (
@@ -58,7 +59,8 @@ class SubjectCommand:
     replicas: int = 1
 
     def in_pod(self, options: RunOptions) -> bool:
-        """Whether it runs in a pod: what is an image, and the reference controllers on kind, of which we have one.
+        """Whether it runs in a pod: what is an image, and the reference controllers where there is one of them: on kind we
+        make it, inside a cluster it is named.
 
         A plain command is a program of this machine, whatever the cluster. Replicas and their failover are measured of
         processes only: they run as such unless a pod is asked for, which is refused beforehand.
@@ -67,7 +69,9 @@ class SubjectCommand:
             return False
         ours = self.controller is not None and self.controller not in native.NAMES
         single = self.replicas == 1 or options.subject_as == "pod"
-        return self.image is not None or (ours and single and options.cluster.provider == KIND)
+        provider = options.cluster.provider
+        ours_there = provider == KIND or (provider == IN_CLUSTER and controllers_image.named() is not None)
+        return self.image is not None or (ours and single and ours_there)
 
 
 def build(spec: Subject, override: str | None, pid: int | None = None, image: str | None = None) -> SubjectCommand:

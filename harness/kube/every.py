@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,9 +69,18 @@ async def kinds(api: Api) -> tuple[list[Kind], list[str]]:
     return [kind for listed in found for kind in listed], unseen
 
 
-async def labelled(api: Api, selector: str, among: Sequence[Kind] | None = None) -> Everything:
-    """All objects of every kind (or of those in `among`) that a label selector chooses. Only metadata is asked for."""
+async def labelled(
+    api: Api,
+    selector: str,
+    among: Sequence[Kind] | None = None,
+    concerning: Callable[[Kind], bool] = lambda _kind: True,
+) -> Everything:
+    """All objects of every kind (or of those in `among`) that a label selector chooses. Only metadata is asked for.
+
+    Kinds that do not concern anybody (`concerning`) are not asked for: what is refused anyway looks like an attack.
+    """
     listable, unseen = (list(among), []) if among is not None else await kinds(api)
+    listable = [kind for kind in listable if concerning(kind)]
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def one(kind: Kind) -> list[Found]:

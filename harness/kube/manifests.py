@@ -19,6 +19,8 @@ from harness.kube.errors import ApiError
 from loadgen.depth import DEEPEST, too_deep
 
 _SUFFIXES = (".yaml", ".yml", ".json")
+_KUSTOMIZE = "kustomization.yaml"
+"""What kustomize makes of a folder; no manifest itself."""
 _NOT_FOUND = 404
 _POLL_S = 0.05
 
@@ -145,7 +147,8 @@ async def _answers(api: Api, spec: dict[str, Any]) -> bool:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    return sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
+    files = (file for file in path.iterdir() if file.suffix in _SUFFIXES and file.name != _KUSTOMIZE)
+    return sorted(file for file in files if file.is_file())
 
 
 def _manifests(document: object, file: Path) -> list[dict[str, Any]]:

@@ -61,7 +61,8 @@ async def grant(api: Api, user: str, name: str, rights: Mapping[Kind, Sequence[s
     if not rights:
         return
     role = f"harness-{run_id}-{name}"
-    await api.apply(
+    await api.create(
+        CLUSTER_ROLE,
         {
             "apiVersion": CLUSTER_ROLE.api_version,
             "kind": CLUSTER_ROLE.kind,
@@ -70,7 +71,7 @@ async def grant(api: Api, user: str, name: str, rights: Mapping[Kind, Sequence[s
                 {"apiGroups": [kind.group], "resources": [kind.plural], "verbs": list(verbs)}
                 for kind, verbs in rights.items()
             ],
-        }
+        },
     )
     await bind(api, user, role, run_id)
 

@@ -32,6 +32,7 @@ PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1
 
 DEFAULT_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
+_FORBIDDEN = 403
 _TOO_MANY_REQUESTS = 429
 _TRIES_TO_READ = 3
 """Of a connection that is reset, not of one that is refused: nobody is there then."""
@@ -201,7 +202,7 @@ class Transport:
                 url = f"{self.server}{path}?{urlencode(query)}"
                 return await session.ws_connect(url, protocols=(protocol,), headers=headers, max_msg_size=0)
         except aiohttp.WSServerHandshakeError as error:
-            raise ApiError(error.status, "Unknown", error.message, place=place) from error
+            raise ApiError(error.status, *_handshake_words(error, path), place=place) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(place, error, timeout_s) from error
 
@@ -269,3 +270,11 @@ async def _load(document: dict[str, Any], kubeconfig: Path, context: str | None,
             current.api_key["BearerToken"] = loader.token
 
         configuration.refresh_api_key_hook = refresh
+
+
+def _handshake_words(error: aiohttp.WSServerHandshakeError, path: str) -> tuple[str, str]:
+    """Reason and message of a WebSocket that was refused: what the server says of it is not handed on by the client."""
+    if error.status != _FORBIDDEN:
+        return "Unknown", error.message
+    resource = "/".join(path.split("/")[-3::2])  # …/pods/NAME/portforward
+    return "Forbidden", f"it takes the verbs get and, from Kubernetes 1.35 on, create of {resource}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.core.handles import JSON
@@ -33,10 +34,11 @@ def build_plan(
     namespace: str,
     token_file: Path | str | None = None,
     workers: int = 1,
+    external: Mapping[str, JSON] | None = None,
 ) -> dict[str, JSON]:
     """`plan.json` for one run: the steps that send requests under the names that `steps` gives them.
 
-    `workers` processes share each of them.
+    `workers` processes share each of them; `external` says where those of other machines come in.
     """
     chosen = {selection.place: selection for selection in selections(scenario, run_id)}
     taken = {taking.phase.place: taking for taking in takings(scenario)}
@@ -56,6 +58,7 @@ def build_plan(
         "namespace": namespace,
         "labels": {RUN_LABEL: run_id},
         "workers": workers,
+        "external": None if external is None else dict(external),
         "phases": [
             _templated(
                 scenario, phase.step, _phase(scenario, phase, phase.step, run_id, namespace, chosen.get(phase.place))

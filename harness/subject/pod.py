@@ -130,6 +130,11 @@ class PodSubject:
                 return
         self._spawn(self._delete(1 if number == signal.SIGKILL else STOP_GRACE_S), "pod-delete")
 
+    @property
+    def unreached(self) -> str | None:
+        """Why its ports could not be forwarded when that was tried last; None where they could."""
+        return self._forward.failure
+
     def log_tail(self) -> str:
         """The last lines of its log on one line, secrets hidden."""
         return log_tail(self.log)
@@ -289,6 +294,9 @@ class PodSubject:
             self._current.seal()
         for container in self._containers.values():
             await container.close(_LOG_END_S)
+            if (why := container.log.failure) is not None:
+                self._warn(f"there is no log of the subject: {why}")
+                container.log.failure = None
         await self._forward.close()
         tasks, self._tasks = self._tasks, []
         for task in tasks:

@@ -16,6 +16,7 @@ from harness.process.child import open_log
 _SILENCE_S = 24 * 3600.0
 """A controller may rightly say nothing for hours; the API server notices a dead kubelet by itself."""
 _PAUSE_S = 0.5
+_FORBIDDEN = 403
 
 
 class PodLog:
@@ -27,6 +28,8 @@ class PodLog:
         self._container = container
         self._log = log
         self._task: asyncio.Task[None] | None = None
+        self.failure: str | None = None
+        """Why the log could not be asked for, where that was not because it is over."""
 
     def start(self) -> None:
         """Begin; the container must have been started."""
@@ -49,8 +52,10 @@ class PodLog:
                 try:
                     query = {"container": self._container, "follow": "true"}
                     response = await self._api.transport.stream(self._path, query, "*/*", _SILENCE_S)
-                except (ApiError, ApiUnreachable):
-                    return  # the pod is gone, and its log with it
+                except (ApiError, ApiUnreachable) as error:
+                    if isinstance(error, ApiError) and error.status == _FORBIDDEN:
+                        self.failure = str(error)
+                    return  # else the pod is gone, and its log with it
                 skip = taken
                 try:
                     async for chunk in response.content.iter_any():

@@ -16,7 +16,7 @@ from harness.kube.errors import ApiError
 from harness.subject.placeholders import Placeholders
 from harness.subject.pod import PodSubject
 from harness.subject.pod_manifest import INJECTED, PodSpec
-from harness.subject.process import LOG_NAME, until_ready
+from harness.subject.process import LOG_NAME, SubjectNotReady, until_ready
 from harness.subject.readiness import Ready, Source, watch_for
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -63,6 +63,12 @@ async def start(
     except ApiError as error:
         await subject.stop(0)
         raise RunFault(f"the pod was refused: {error.message}", place=f"pod {spec.namespace}/{spec.name}") from error
+    except SubjectNotReady as error:
+        await subject.stop(0)
+        if (why := subject.unreached) is None:
+            raise
+        cause = f"{error.cause}; its ports were not reached: {why}"
+        raise SubjectNotReady(cause, place=error.place or "", remedy=error.remedy or "", ending=error.ending) from error
     except BaseException:
         await subject.stop(0)
         raise

@@ -7,6 +7,7 @@ metrics, and that those of the API server and of etcd can be had here.
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import json
 import threading
 import time
@@ -41,8 +42,18 @@ _REQUEST_S = 10.0
 class Exporter:
     """Serves the run under way; a `Sink` that gets all that the record gets. `close` it when the runs are over."""
 
-    def __init__(self, port: int) -> None:
-        """Listen on `port` of loopback, 0 for a free one. Raises UsageError for no port, EnvironmentFault for a busy one."""
+    def __init__(self, port: int, address: str = HOST) -> None:
+        """Listen on `port` of loopback, 0 for a free one. Raises UsageError for no port, EnvironmentFault for a busy one.
+
+        On another `address` anybody who reaches it is told the harness's own metrics, and nothing is relayed.
+        """
+        try:
+            self.alone = ipaddress.IPv4Address(address).is_loopback
+        except ValueError:
+            raise UsageError(
+                f"--metrics-address {address!r} is no IPv4 address", remedy="as 0.0.0.0, in a pod"
+            ) from None
+        self._address = address
         if not 0 <= port < 65536:
             raise UsageError(
                 f"--metrics-port {port} is not a port", remedy="name one from 0, any that is free, to 65535"
@@ -57,11 +68,11 @@ class Exporter:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
         try:
-            self._server = _Server((HOST, port), self, registry)
+            self._server = _Server((address, port), self, registry)
         except OSError as error:
             raise EnvironmentFault(
                 f"the port is in use or may not be used ({error.strerror or error})",
-                place=f"{HOST}:{port}",
+                place=f"{address}:{port}",
                 remedy="name another with --metrics-port, or 0 for a free one",
             ) from None
         self.port: int = self._server.server_address[1]
@@ -71,7 +82,7 @@ class Exporter:
     @property
     def url(self) -> str:
         """Where the metrics are."""
-        return f"http://{HOST}:{self.port}/metrics"
+        return f"http://{self._address}:{self.port}/metrics"
 
     def close(self, *, linger: bool = True) -> None:
         """Stop listening; with `linger` after one more question from whoever has been asking: the end of a run is in it."""
@@ -201,7 +212,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:  # the name that http.server looks for
         path = urlsplit(self.path).path
-        if self.headers.get("Host", "").rpartition(":")[0] not in (HOST, "localhost"):
+        if not self.server.exporter.alone and path != "/metrics":
+            self._answer(http.client.NOT_FOUND, b"here is /metrics\n", "text/plain")
+        elif self.server.exporter.alone and self.headers.get("Host", "").rpartition(":")[0] not in (HOST, "localhost"):
             # a page of elsewhere whose name was made to mean this machine
             self._answer(http.client.FORBIDDEN, b"only for this machine\n", "text/plain")
         elif path == "/metrics":

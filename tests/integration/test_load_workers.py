@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,40 @@ def test_a_worker_that_dies_makes_the_run_invalid(tmp_path: Path) -> None:
     assert (child.returncode, shown["verdict"]) == (3, "invalid")
     assert f"(pid {pids[0]}) was killed by signal 9: its requests are missing" in shown["reasons"][0]
     assert leftovers(shown["run_id"]) == []
+
+
+def test_workers_that_come_by_themselves_and_one_that_is_lost(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        port = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+    secret = tmp_path / "secret"
+    secret.write_text("known to both of them")
+    options = ["--set", "secrets=400", "--set", "secret_rate=30/s", "--workers-external", str(WORKERS), "--json"]
+    options += ["--workers-listen", f"127.0.0.1:{port}", "--workers-secret", str(secret), "--out", str(tmp_path)]
+    serving = [sys.executable, "-P", "-m", "loadgen", "--serve", f"127.0.0.1:{port}"]
+    env = {**os.environ, "LOADGEN_SECRET_FILE": str(secret)}
+    workers = [subprocess.Popen(serving, env=env, stderr=subprocess.DEVNULL) for _ in range(WORKERS)]
+    try:
+        with subprocess.Popen(
+            [*HARNESS, "run", "smoke", "--arm", "pass", *options],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        ) as child:  # fmt: skip
+            try:
+                record = _loading(tmp_path, child)
+                joined = list(RunRecord(record).events("load_worker"))
+                assert len({event["pid"] for event in joined}) == WORKERS
+                os.kill(joined[0]["pid"], signal.SIGKILL)
+                out, _ = child.communicate(timeout=LIMIT_S)
+            finally:
+                child.kill()
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.wait(30)
+    shown = json.loads(out)
+    assert (child.returncode, shown["verdict"]) == (3, "invalid")
+    assert "was not heard of any more: its requests are missing" in shown["reasons"][0]
+    senders = RunRecord(record).sql("SELECT DISTINCT worker % 2 FROM requests WHERE phase = 'create-Secret' ORDER BY 1")
+    assert senders == [(0,), (1,)], "both had their share"
 
 
 def _loading(runs: Path, child: subprocess.Popen[str]) -> Path:

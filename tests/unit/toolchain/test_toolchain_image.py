@@ -72,7 +72,7 @@ def test_the_image_is_built_once_without_a_network_and_holds_only_the_controller
     (packages / "yaml" / "__pycache__").mkdir(parents=True)
     (packages / "yaml" / "__init__.py").touch()
 
-    async def installed(_: object) -> Path:
+    async def installed(*_: object) -> Path:
         return packages
 
     monkeypatch.setattr(image, "packages", installed)
@@ -82,9 +82,9 @@ def test_the_image_is_built_once_without_a_network_and_holds_only_the_controller
     assert build[build.index("--network") + 1] == "none"
     assert build[build.index("--build-arg") + 1] == "PYTHON_BASE_IMAGE=python:3.11-slim"
     context = docker / "context"
-    assert sorted(path.name for path in context.iterdir()) == ["Dockerfile", "harness", "packages"]
-    assert sorted(path.name for path in (context / "harness").iterdir()) == ["__init__.py", "controllers"]
-    assert (context / "harness/controllers/fleet/__main__.py").is_file()
+    assert sorted(path.name for path in context.iterdir()) == ["Dockerfile", "code", "packages"]
+    assert sorted(path.name for path in (context / "code/harness").iterdir()) == ["__init__.py", "controllers"]
+    assert (context / "code/harness/controllers/fleet/__main__.py").is_file()
     assert not list(context.rglob("__pycache__"))
 
 
@@ -94,15 +94,55 @@ def test_another_base_is_another_image(docker: Path, monkeypatch: pytest.MonkeyP
     assert asyncio.run(image._fingerprint("python:3.11-slim")) == first
 
 
-def test_the_dockerfile_makes_no_root_and_loads_nothing() -> None:
-    text = image._dockerfile().read_text()
+def test_the_harnesss_own_image_has_all_that_it_runs_and_is_not_the_controllers(
+    docker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def installed(*_: object) -> Path:
+        (tmp_path / "packages").mkdir()
+        return tmp_path / "packages"
+
+    monkeypatch.setattr(image, "packages", installed)
+    monkeypatch.setenv(image.NAMED_ENV, "somebody/controllers:1")
+    assert image.main(["mine/harness:1"]) == 0
+    (build,) = [words for words in diary(docker) if words[0] == "build"]
+    assert build[build.index("--tag") + 1].startswith("controller-harness/harness:")
+    assert [words[-1] for words in diary(docker) if words[0] == "tag"] == ["mine/harness:1"]
+    code = docker / "context/code"
+    assert sorted(path.name for path in code.iterdir()) == [
+        "dashboards",
+        "harness",
+        "loadgen",
+        "manifests",
+        "requirements",
+    ]
+    for name in (
+        "harness/cli/run.py",
+        "harness/controllers/fleet/app.py",
+        "harness/scenarios/smoke.yaml",
+        "loadgen/master.py",
+    ):
+        assert (code / name).is_file(), name
+    assert image.main(["--help"]) == 2
+    assert image.main(["a", "b"]) == 2
+
+
+def test_an_image_that_is_named_is_not_built(docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(image.NAMED_ENV, "somebody/controllers:1")
+    assert asyncio.run(image.ensure(Quiet())) == "somebody/controllers:1"
+    assert not (docker / "diary").exists()
+    monkeypatch.setenv(image.NAMED_ENV, "")
+    assert image.named() is None
+
+
+@pytest.mark.parametrize("made", [image.CONTROLLERS, image.OWN], ids=lambda each: each.name)
+def test_the_dockerfile_makes_no_root_and_loads_nothing(made: image.Image) -> None:
+    text = made.dockerfile.read_text()
     instructions = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert "USER 65532:65532" in instructions
     assert not [line for line in instructions if "pip" in line or "apt" in line or "curl" in line]
-    pinned = (image._requirements()).read_text()
+    pinned = made.requirements.read_text()
     assert "--hash=sha256:" in pinned
-    assert "duckdb" not in pinned
-    assert "plotly" not in pinned
+    assert ("duckdb" in pinned) is (made is image.OWN)
 
 
 def test_no_docker_is_one_line_with_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -226,6 +226,25 @@ def test_a_busy_port_and_no_port_are_one_clear_line(exporter: Exporter) -> None:
             Exporter(port)
 
 
+def test_beyond_loopback_there_are_its_own_metrics_and_nothing_else(tmp_path: Path) -> None:
+    record, _ = _passing(tmp_path / "run")
+    exporter = Exporter(0, "0.0.0.0")
+    try:
+        exporter.begin(record.run, RunClock())
+        assert exporter.url == f"http://0.0.0.0:{exporter.port}/metrics"
+        for host in ("harness-metrics.harness.svc", "10.1.2.3:9464"):  # a Service's name, a pod's address
+            url = f"http://127.0.0.1:{exporter.port}/metrics"
+            with urllib.request.urlopen(urllib.request.Request(url, headers={"Host": host}), timeout=10) as answer:
+                assert "harness_run" in _samples(answer.read().decode())
+        for path in ("/targets", "/apiserver/metrics", "/subject/metrics", "/"):
+            assert _refused(exporter, path) == (404, "here is /metrics\n")
+    finally:
+        exporter.close(linger=False)
+    for word in ("everywhere", "::", "1.2.3", ""):
+        with pytest.raises(UsageError, match="is no IPv4 address"):
+            Exporter(0, word)
+
+
 def test_others_are_told_where_subject_apiserver_and_etcd_are(exporter: Exporter, tmp_path: Path) -> None:
     record, verdict = _passing(tmp_path / "run")
     assert json.loads(_get(exporter, "/targets")) == []

@@ -1,0 +1,145 @@
+"""The harness in a pod, as manifests/overlays/local has it: a Job runs smoke in its own cluster, by its own token.
+
+Here the subject is a pod, too, so that the audit log tells whether the role of the harness is the right one for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.cluster import kind_tools
+from harness.core.ids import RUN_LABEL
+from harness.kube import every
+from harness.kube.api import Api
+from harness.kube.errors import ApiError
+from harness.kube.workloads import POD
+from harness.record.reader import RunRecord
+from harness.toolchain import image
+from tests import kustomized
+from tests.integration.test_in_cluster_rights import ACCOUNT, NOT_LOGGED, OF_PODS, ROLES, asked_in, rights_of
+from tests.kind.clusters import docker
+from tests.kind.conftest import Kept
+
+pytestmark = pytest.mark.timeout(900)
+
+FOLDER = "/var/local/harness-runs"
+TAG = "controller-harness/harness:local"
+JOB_S = 300.0
+"""From the Job to its end, on a busy machine: a quick smoke takes half a minute of it."""
+
+
+class Quiet:
+    """Progress that nobody watches."""
+
+    def step(self, text: str) -> None: ...
+
+    def detail(self, text: str) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def applied(kept: Kept) -> Iterator[list[dict[str, Any]]]:
+    """The image on the node, the folder for records, and everything of the overlay; taken away again."""
+    reference = asyncio.run(image.ensure(Quiet(), image=image.OWN))
+    docker("tag", reference, TAG)
+    kind_tools.output([kind_tools.find().kind, "load", "docker-image", TAG, "--name", kept.name], 300)
+    docker("exec", f"{kept.name}-control-plane", "mkdir", "-p", FOLDER)
+    documents = kustomized.overlay("local")
+    (job,) = [each for each in documents if each["kind"] == "Job"]
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    container["env"].append({"name": "HARNESS_ON_BUSY", "value": "warn"})  # as for all tests: tests/conftest.py
+
+    async def apply() -> None:
+        async with await Api.connect(kept.kubeconfig) as api:
+            for document in documents:
+                await api.apply(document)
+
+    async def remove() -> None:
+        async with await Api.connect(kept.kubeconfig) as api:
+            for document in reversed(documents):
+                kind = await api.discovery.kind(document["apiVersion"], document["kind"])
+                await api.delete(kind, document["metadata"]["name"], document["metadata"].get("namespace"))
+            await api.wait_namespace_gone("harness")
+
+    asyncio.run(apply())
+    yield documents
+    asyncio.run(remove())
+
+
+async def ended(api: Api, job: str) -> dict[str, Any]:
+    """The pod of a Job, once it has ended."""
+    deadline = time.monotonic() + JOB_S
+    while True:
+        found = (await api.list(POD, "harness", label_selector=f"job-name={job}")).items
+        if found and found[0]["status"]["phase"] in ("Succeeded", "Failed"):
+            return found[0]
+        assert time.monotonic() < deadline, yaml.safe_dump([each.get("status") for each in found])
+        await asyncio.sleep(1)
+
+
+async def log_of(api: Api, pod: str) -> str:
+    try:
+        return (await api.transport.request("GET", POD.path("harness", pod, "log"))).decode(errors="replace")
+    except ApiError as error:
+        return str(error)
+
+
+def test_a_job_runs_smoke_in_its_own_cluster(kept: Kept, applied: list[dict[str, Any]], tmp_path: Path) -> None:
+    async def wait() -> tuple[dict[str, Any], str]:
+        async with await Api.connect(kept.kubeconfig) as api:
+            pod = await ended(api, "harness")
+            return pod, await log_of(api, pod["metadata"]["name"])
+
+    pod, log = asyncio.run(wait())
+    (container,) = pod["status"]["containerStatuses"]
+    assert container["state"]["terminated"]["exitCode"] == 0, log
+    docker("cp", f"{kept.name}-control-plane:{FOLDER}/.", str(tmp_path))
+    (directory,) = (tmp_path / "runs").glob("2*")
+    record = RunRecord(directory)
+    assert record.verdict is not None
+    assert record.verdict.verdict == "passed"
+    run = record.run
+    assert run.cluster["provider"] == "in-cluster"
+    assert run.subject.kind == "pod"
+    assert run.subject.image == TAG
+    assert run.subject.user == f"system:serviceaccount:run-{run.run_id}-subject:subject"
+    assert (directory / "report.html").is_file()
+    for name in ("completeness.BundleDeployment", "latency.flip.p99", "memory.working_set.peak", "reconciles.total"):
+        assert record.verdict.results[name].value is not None, record.verdict.results[name]
+    assert [each for each in record.verdict.warnings if "still there" in each or "looked at" in each] == []
+    assert of_runs(kept) == [], "nothing of the run is left in the cluster"
+
+    used, refused = asked_in(audit_log(kept, tmp_path), ACCOUNT)
+    assert refused == set()
+    own = set(rights_of(ROLES["harness"]))
+    assert used >= OF_PODS & own - NOT_SEEN
+    assert own - used <= NOT_LOGGED | NOT_SEEN
+
+
+NOT_SEEN = {("", "pods/portforward", "create")}
+"""Asked of the authorizer by the API server itself, while it answers the `get`: no request of its own."""
+
+
+def audit_log(kept: Kept, tmp_path: Path) -> Path:
+    """The cluster's; the folder is on this machine."""
+    from harness.cluster import kind_owned
+
+    owned = kind_owned.load(kept.name)
+    assert owned is not None
+    (found,) = Path(owned.directory).rglob("audit.log")
+    return Path(shutil.copy(found, tmp_path / "audit.log"))
+
+
+def of_runs(kept: Kept) -> list[str]:
+    async def ask() -> list[str]:
+        async with await Api.connect(kept.kubeconfig) as api:
+            return [item.name for item in (await every.labelled(api, RUN_LABEL)).objects]
+
+    return asyncio.run(ask())
