@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-Provider = Annotated[str, typer.Option("--cluster", help="Where Kubernetes comes from: embedded, kind or kubeconfig.")]
+from harness.cli import completing
+
+Provider = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        autocompletion=completing.one_of("embedded", "kind", "kubeconfig"),
+        help="Where Kubernetes comes from: embedded, kind or kubeconfig.",
+    ),
+]
 KindName = Annotated[
     str | None,
     typer.Option("--kind-name", help="kind: the cluster to use if it is there (it then stays), or to make."),
