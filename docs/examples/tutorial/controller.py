@@ -32,7 +32,7 @@ class Auditor:
 
     def oldest_s(self) -> float:
         """Age of the oldest Secret in seconds, 0 where there is none."""
-        created = [secret.metadata.creation_timestamp for secret in self.known.values()]
+        created = [secret.metadata.creation_timestamp for secret in list(self.known.values())]
         return time.time() - min(created).timestamp() if created else 0.0
 
 
@@ -45,7 +45,7 @@ def main() -> None:
 
     auditor = Auditor()
     Gauge("auditor_secrets", "Secrets there are.").set_function(lambda: len(auditor.sizes))
-    Gauge("auditor_bytes", "Their size, in base64.").set_function(lambda: sum(auditor.sizes.values()))
+    Gauge("auditor_bytes", "Their size, in base64.").set_function(lambda: sum(list(auditor.sizes.values())))
     Gauge("auditor_oldest_seconds", "Age of the oldest.").set_function(auditor.oldest_s)
     events = Counter("auditor_events", "Events of the watch.", ["type"])
 
