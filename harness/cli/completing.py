@@ -109,17 +109,14 @@ def parameters(context: typer.Context, incomplete: str) -> Iterator[Offer]:  # n
 @_quiet
 def metric_names(context: typer.Context, incomplete: str) -> Iterator[Offer]:
     """Names of metrics; latencies are those of the probes of the scenario that the line names, or of all shipped ones."""
-    probes = _probes(context) if _LATENCY.startswith(incomplete[: len(_LATENCY)]) else []
-    for metric in metrics.CATALOGUE:
-        for name in _concrete(metric.name, probes):
-            yield name, metric.meaning
+    yield from _metrics(context, incomplete)
 
 
 @_quiet
 def primaries(context: typer.Context, incomplete: str) -> Iterator[Offer]:
     """`METRIC=` for a threshold."""
     if "=" not in incomplete:
-        for name, meaning in metric_names(context, incomplete):
+        for name, meaning in _metrics(context, incomplete):
             yield f"{name}=", meaning
 
 
@@ -175,6 +172,13 @@ def _probes(context: typer.Context) -> list[str]:
     return sorted(
         {probe.name for file in files for phase in names.causing(resolve(file)) for probe in phase.step.probes}
     )
+
+
+def _metrics(context: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
+    probes = _probes(context) if _LATENCY.startswith(incomplete[: len(_LATENCY)]) else []
+    for metric in metrics.CATALOGUE:
+        for name in _concrete(metric.name, probes):
+            yield name, metric.meaning
 
 
 def _concrete(name: str, probes: Iterable[str]) -> Iterator[str]:

@@ -28,9 +28,7 @@ from harness.report import history as terminal
 from harness.scenario.hints import suggest
 
 if TYPE_CHECKING:
-    from typer.completion import shell_completion
-
-    CompletionItem = shell_completion.CompletionItem
+    from typer._click.shell_completion import CompletionItem  # public in Click, which typer brings along
 
 _T = TypeVar("_T")
 _SINCE = re.compile(r"(?P<number>\d{1,5})(?P<unit>[hdw])")

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
@@ -77,7 +77,7 @@ def command_line(verbs: Sequence[str]) -> typer.Typer:
 
 def root(verbs: Sequence[str] = VERBS) -> TyperGroup:
     """The command line with these verbs as it parses words and shows help."""
-    command = typer.main.get_command(command_line(verbs))
+    command = _parser(command_line(verbs))
     examples.lay_out(command)
     return command
 
@@ -90,7 +90,11 @@ def _completed(words: Sequence[str]) -> TyperGroup:
     app = command_line(())
     for verb in VERBS:
         app.command(verb)(_nothing)
-    return typer.main.get_command(app)
+    return _parser(app)
+
+
+def _parser(app: typer.Typer) -> TyperGroup:
+    return cast("TyperGroup", typer.main.get_command(app))  # an app with a callback is a group
 
 
 def _nothing() -> None:

@@ -72,7 +72,7 @@ def exit_codes() -> str:
 
 
 def _section(names: tuple[str, ...], command: Command) -> list[str]:
-    context = typer.Context(command, info_name=" ".join(names))  # type: ignore[arg-type] # typer's own command
+    context = typer.Context(command, info_name=" ".join(names))
     verb, page = names[1], PAGES.get(names[1])
     usage = " ".join([*names, *command.collect_usage_pieces(context)])
     lines = [f"{'#' * len(names)} {' '.join(names)}", "", (command.help or "").strip(), "", "```", usage, "```"]
