@@ -111,8 +111,8 @@ def wrong(line: Line) -> str | None:
 def _parsed(words: list[str]) -> str | None:
     words = [word for word in words if word not in ("--help", "-h")]
     try:
-        context = root(words[:1]).make_context("harness", list(words))
-        seen = {}
+        context: Any = root(words[:1]).make_context("harness", list(words))
+        seen: dict[str, Any] = {}
         while True:
             rest = [*context._protected_args, *context.args]
             if not rest or not hasattr(context.command, "resolve_command"):
@@ -152,14 +152,14 @@ def _check(verb: str, given: dict[str, Any]) -> None:
             metrics.resolve(pair.partition("=")[0])
         for side in ("baseline", "candidate"):
             if (spec := given.get(side)) and specs.is_spec(spec) and not spec.isupper():
-                arm = specs.parse(spec, file, side=side, build=given.get("build"), subject=given.get("subject"))
-                specs.checked(arm, file, profile=profile, sets=sets, side=side)
+                meant = specs.parse(spec, file, side=side, build=given.get("build"), subject=given.get("subject"))
+                specs.checked(meant, file, profile=profile, sets=sets, side=side)
 
 
 def _mentioned(words: list[str]) -> str | None:
     """Verb and options of notation, whatever stands between them."""
     words = [word for word in re.split(r"[\s\[\]|=]+", " ".join(words)) if word]
-    command = root(words[:1]).commands[words[0]] if words[0] in VERBS else root(())
+    command: Any = root(words[:1]).commands[words[0]] if words[0] in VERBS else root(())
     known = _options(command)
     for word in words[1:]:
         below = getattr(command, "commands", {})
