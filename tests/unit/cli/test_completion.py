@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -128,14 +129,21 @@ _FREE = {
 
 
 def test_what_takes_a_name_is_completed() -> None:
-    open_ends = {
-        f"{' '.join(names)} {parameter.name}"
+    parameters: list[tuple[str, Any]] = [
+        (" ".join(names), parameter)
         for names, command in examples.walk(root(), "harness")
         for parameter in command.params
-        if parameter._custom_shell_complete is None
-        and parameter.type_descriptor.annotation is str
-        and not parameter.type_descriptor.is_choice
-        and parameter.name not in _FREE
+    ]
+    words = [
+        (called, each)
+        for called, each in parameters
+        if each.type_descriptor.annotation in (str, list[str]) and not each.type_descriptor.is_choice
+    ]
+    assert len(words) > 60
+    open_ends = {
+        f"{called} {each.name}"
+        for called, each in words
+        if each._custom_shell_complete is None and each.name not in _FREE
     }
     assert open_ends == set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_every_make_target_of_a_page_is_there(page: Path) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_help_of_every_verb_has_an_example_that_is_true(verb: str) -> None:
-    command = root([verb]).commands[verb]
+    command: Any = root([verb]).commands[verb]
     for names, each in examples.walk(command, verb):
         lines = (each.epilog or "").splitlines()[2:]
         assert lines, f"harness {' '.join(names)} --help has no example"
