@@ -9,7 +9,7 @@ BIN      := .venv/bin
 STAMP    := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup loadtest test test-faults test-kind test-browser lint fuzz image audit bench bench-growth accuracy nightly claims clean requirements docs \
+.PHONY: help setup loadtest test test-faults test-kind test-browser lint fuzz image audit bench bench-growth accuracy nightly claims clean requirements docs wheel \
   dashboards-up dashboards-down
 
 help: ## show this help
@@ -83,10 +83,18 @@ nightly: setup ## judge HEAD against the last good commit: CLUSTER=embedded|kind
 claims: setup ## measure published cases: PROFILE=quick|full
 	@$(BIN)/harness claims --profile $(or $(PROFILE),quick)
 
+wheel: $(STAMP) ## wheel and source distribution in dist/, with what the wheel needs, pinned: docs/howto.md
+	@rm -rf dist
+	@$(BIN)/uv build --quiet --offline --no-build-isolation --python $(BIN)/python
+	@cp requirements/main.txt dist/requirements.txt
+	@ls -1 dist/*
+
 docs: $(STAMP) ## write the generated pages and schemas again
 	@$(BIN)/python -m harness.record.schemas
 	@$(BIN)/python -m harness.scenario.schema
 	@$(BIN)/python -m harness.core.metrics > docs/metrics.md
+	@$(BIN)/python -m harness.cli.page > docs/cli.md
+	@$(BIN)/python -m harness.cli.page exit-codes > docs/exit-codes.md
 	@$(BIN)/python -m dashboards
 
 requirements: $(STAMP) ## pin requirements/*.in again, with hashes

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import completing
 from harness.cli.show import stored_or_judged
 from harness.core.errors import UsageError
 from harness.record.reader import RunRecord
@@ -18,7 +19,12 @@ TOKEN_ENV = "GRAFANA_TOKEN"  # noqa: S105 # the name of the variable
 
 
 def annotate(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="An id, the unique start or end of one, or a path.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", autocompletion=completing.runs, help="An id, the unique start or end of one, or a path."
+        ),
+    ],
     grafana: Annotated[str, typer.Option("--grafana", metavar="URL", help="Where Grafana answers.")],
     token_file: Annotated[
         Path | None, typer.Option("--token-file", help=f"File with a service account's token; default: {TOKEN_ENV}.")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import completing
 from harness.cli.console import CliConsole
 from harness.cli.run import parse_sets
 from harness.cli.series_progress import SeriesObserver
@@ -28,7 +29,10 @@ _MOST = 1_000_000
 
 def capacity(
     scenario: Annotated[
-        str | None, typer.Argument(metavar="SCENARIO", help="A shipped scenario's name or a file.")
+        str | None,
+        typer.Argument(
+            metavar="SCENARIO", autocompletion=completing.scenarios, help="A shipped scenario's name or a file."
+        ),
     ] = None,
     limit: Annotated[
         str | None, typer.Option("--limit", metavar="SIZE", help="At how many objects does this memory limit kill?")
@@ -42,24 +46,42 @@ def capacity(
     ] = None,
     objects: Annotated[
         str | None,
-        typer.Option("--objects", metavar="PARAM", help="The parameter to vary; default that of the largest count."),
+        typer.Option(
+            "--objects",
+            autocompletion=completing.parameters,
+            metavar="PARAM",
+            help="The parameter to vary; default that of the largest count.",
+        ),
     ] = None,
     kills: Annotated[
         bool, typer.Option("--kills/--no-kills", help="Try the real limit, with real OOM kills, or only predict.")
     ] = True,
     sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", autocompletion=completing.settings, help="Set a parameter; repeatable."
+        ),
     ] = None,
     profile: Annotated[
         str | None,
-        typer.Option("--profile", help="quick: a few runs; else, and also, a profile of the scenario."),
+        typer.Option(
+            "--profile",
+            autocompletion=completing.profiles,
+            help="quick: a few runs; else, and also, a profile of the scenario.",
+        ),
     ] = None,
     subject: Annotated[
         str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Order and seeds of the runs are drawn from it.")] = None,
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="EXPERIMENT", help="Take an interrupted one up again.")
+        str | None,
+        typer.Option(
+            "--resume",
+            autocompletion=completing.experiments,
+            metavar="EXPERIMENT",
+            help="Take an interrupted one up again.",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
     html: Annotated[

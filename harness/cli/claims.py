@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from harness.cli import completing
 from harness.cli.console import CliConsole
 from harness.cli.gate_progress import GateObserver
 from harness.core import paths
@@ -42,9 +43,14 @@ class ClaimsObserver(GateObserver):
 
 
 def claims(
-    rows: Annotated[list[int] | None, typer.Argument(metavar="[ROW]...", help="Rows of published cases; all.")] = None,
+    rows: Annotated[list[int] | None, typer.Argument(metavar="ROW", help="Rows of published cases; all.")] = None,
     profile: Annotated[
-        str, typer.Option("--profile", help="quick: one pair, headlines, directions; full: 8 and 3 pairs, and curves.")
+        str,
+        typer.Option(
+            "--profile",
+            autocompletion=completing.one_of("quick", "full"),
+            help="quick: one pair, headlines, directions; full: 8 and 3 pairs, and curves.",
+        ),
     ] = "quick",
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew, though an interrupted measurement could be taken up.")

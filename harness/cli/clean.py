@@ -31,7 +31,8 @@ def clean(
     """End processes and remove cgroups and kind clusters of runs whose harness is gone. They are ended without this, too; it
     is for when all that crashed together.
 
-    Example: harness clean --dry-run; harness clean --context staging
+    Example: harness clean --dry-run
+    Example: harness clean --context staging
     """
     if context is None:
         for option, given in (("--run", run), ("--kubeconfig", kubeconfig)):

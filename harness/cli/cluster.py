@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from harness.cli import completing
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.cluster import detached, kind_kept, provider, state
@@ -19,18 +20,24 @@ from harness.core.errors import UsageError
 
 app = typer.Typer(
     name="cluster",
-    help="Keep a control plane up between commands. (`harness run` always starts one of its own.)",
+    help="Keep a control plane up between commands. (`harness run` always starts one of its own.)\n\n"
+    "Example: harness cluster up --name dev",
     no_args_is_help=True,
 )
 
-_Name = Annotated[str, typer.Argument(metavar="[NAME]", help="Which cluster.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completing.kept_clusters, help="Which cluster.")]
 
 
 @app.command("up")
 def up(
     name: Annotated[str, typer.Option("--name", help="What to call it.")] = state.DEFAULT_NAME,
     port: Annotated[int | None, typer.Option("--port", help="Port of the API server; a free one by default.")] = None,
-    cluster: Annotated[str, typer.Option("--cluster", help="What it is: embedded or kind.")] = EMBEDDED,
+    cluster: Annotated[
+        str,
+        typer.Option(
+            "--cluster", autocompletion=completing.one_of(EMBEDDED, KIND), help="What it is: embedded or kind."
+        ),
+    ] = EMBEDDED,
     kind_image: Annotated[
         str | None, typer.Option("--kind-image", help="kind: the node image; default KIND_NODE_IMAGE, else kind's own.")
     ] = None,
@@ -61,7 +68,10 @@ def down(
     name: _Name = state.DEFAULT_NAME,
     all_: Annotated[bool, typer.Option("--all", help="End every cluster that is up.")] = False,
 ) -> None:
-    """End a cluster and remove all it stored."""
+    """End a cluster and remove all it stored.
+
+    Example: harness cluster down --all
+    """
     if not all_:
         _end(state.load(name) or detached.require(name))
         return
@@ -74,7 +84,10 @@ def down(
 
 @app.command("status")
 def status(json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """List the clusters that were started and not ended."""
+    """List the clusters that were started and not ended.
+
+    Example: harness cluster status --json
+    """
     rows = [_row(found) for found in state.load_all()]
     if json_:
         typer.echo(json.dumps(rows, indent=2))
@@ -97,7 +110,10 @@ def kubeconfig(
     name: _Name = state.DEFAULT_NAME,
     raw: Annotated[bool, typer.Option("--raw", help="Print the content instead of the path.")] = False,
 ) -> None:
-    """Print where the administrator's kubeconfig of a cluster is."""
+    """Print where the administrator's kubeconfig of a cluster is.
+
+    Example: export KUBECONFIG="$(harness cluster kubeconfig)"
+    """
     path = Path(detached.require(name).kubeconfig)
     typer.echo(path.read_text(encoding="utf-8") if raw else path, nl=not raw)
 

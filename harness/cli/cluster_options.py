@@ -7,8 +7,15 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import completing
+
 Provider = Annotated[
-    str, typer.Option("--cluster", help="Where Kubernetes comes from: embedded, kind, kubeconfig, in-cluster.")
+    str,
+    typer.Option(
+        "--cluster",
+        autocompletion=completing.one_of("embedded", "kind", "kubeconfig", "in-cluster"),
+        help="Where Kubernetes comes from: embedded, kind, kubeconfig or in-cluster.",
+    ),
 ]
 KindName = Annotated[
     str | None,

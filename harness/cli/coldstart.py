@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import completing
 from harness.cli.console import CliConsole
 from harness.cli.leak import quiet_seconds
 from harness.cli.progress import TerminalObserver
@@ -25,7 +26,12 @@ from harness.subject import scope
 
 
 def coldstart(
-    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="A shipped scenario's name, or a file.")],
+    scenario: Annotated[
+        str,
+        typer.Argument(
+            metavar="SCENARIO", autocompletion=completing.scenarios, help="A shipped scenario's name, or a file."
+        ),
+    ],
     restarts: Annotated[int, typer.Option("--restarts", min=1, max=MOST_STARTS, help="Restarts of the subject.")] = 3,
     storms: Annotated[
         int, typer.Option("--storms", min=0, max=MOST_STARTS, help="Relist storms: the API server is killed under it.")
@@ -34,10 +40,19 @@ def coldstart(
         str, typer.Option("--quiet-for", help="How long nothing may move before it is at rest.")
     ] = "2s",
     sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", autocompletion=completing.settings, help="Set a parameter; repeatable."
+        ),
     ] = None,
-    profile: Annotated[str | None, typer.Option("--profile", help="A profile of the scenario, such as quick.")] = None,
-    arm: Annotated[str | None, typer.Option("--arm", help="Which arm, where the scenario has some.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", autocompletion=completing.profiles, help="A profile of the scenario, such as quick."),
+    ] = None,
+    arm: Annotated[
+        str | None,
+        typer.Option("--arm", autocompletion=completing.arms, help="Which arm, where the scenario has some."),
+    ] = None,
     subject: Annotated[
         str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
     ] = None,

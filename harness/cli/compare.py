@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import outputs
+from harness.cli import completing, outputs
 from harness.cli.console import CliConsole
 from harness.cli.gate_progress import GateObserver
 from harness.cli.run import parse_sets
@@ -28,18 +28,37 @@ from harness.subject import scope
 def compare(
     a: Annotated[
         str,
-        typer.Argument(metavar="A", help="A run, EXPERIMENT:ARM (ids or paths), or a subject (SPEC) with --scenario."),
+        typer.Argument(
+            metavar="A",
+            autocompletion=completing.runs_and_experiments,
+            help="A run, EXPERIMENT:ARM (ids or paths), or a subject (SPEC) with --scenario.",
+        ),
     ],
-    b: Annotated[str, typer.Argument(metavar="B", help="What is held against A.")],
+    b: Annotated[
+        str, typer.Argument(metavar="B", autocompletion=completing.runs_and_experiments, help="What is held against A.")
+    ],
     scenario: Annotated[
-        str | None, typer.Option("--scenario", help="Measure A and B, both subjects, under this scenario.")
+        str | None,
+        typer.Option(
+            "--scenario",
+            autocompletion=completing.scenarios,
+            help="Measure A and B, both subjects, under this scenario.",
+        ),
     ] = None,
     pairs: Annotated[
         int | None, typer.Option("--pairs", min=1, max=100, help="Of subjects: pairs to measure; default 3.")
     ] = None,
-    profile: Annotated[str | None, typer.Option("--profile", help="A profile of the scenario.")] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", autocompletion=completing.profiles, help="A profile of the scenario.")
+    ] = None,
     sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter of both; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            autocompletion=completing.settings,
+            help="Set a parameter of both; repeatable.",
+        ),
     ] = None,
     build: Annotated[str | None, typer.Option("--build", metavar="CMD", help="Builds a git:REVISION.")] = None,
     subject: Annotated[str | None, typer.Option("--subject", metavar="CMD", help="Command of git subjects.")] = None,

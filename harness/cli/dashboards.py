@@ -9,13 +9,15 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import completing
 from harness.cli.export import as_openmetrics
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.web import stack
 from harness.web.stack import Ports
 
 app = typer.Typer(
-    name="dashboards", help="Prometheus, Grafana and Pyroscope beside the harness, provisioned, on loopback.",
+    name="dashboards",
+    help="Prometheus, Grafana and Pyroscope beside the harness, provisioned, on loopback.\n\nExample: harness dashboards up",
     no_args_is_help=True,
 )  # fmt: skip
 _BACKFILL_S = 300
@@ -46,14 +48,22 @@ def up(
 
 @app.command("down")
 def down(purge: Annotated[bool, typer.Option("--purge", help="Remove what Prometheus has kept, too.")] = False) -> None:
-    """End all three."""
+    """End all three.
+
+    Example: harness dashboards down
+    """
     for sentence in stack.down(purge=purge):
         typer.echo(sentence)
 
 
 @app.command("add")
 def add(
-    what: Annotated[list[str], typer.Argument(metavar="RUN|CLAIMS|FILE.om…", help="Runs, claims, or exported files.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN|CLAIMS|FILE.om…", autocompletion=completing.runs, help="Runs, claims, or exported files."
+        ),
+    ],
     out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,
 ) -> None:
     """Put finished runs into the Prometheus, at their own time; it shows them within a minute or two.

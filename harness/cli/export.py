@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import completing
 from harness.cli.files import write_text
 from harness.cli.show import stored_or_judged
 from harness.record.claims import Claims
@@ -27,7 +28,11 @@ class Format(StrEnum):
 def export(
     run: Annotated[
         str,
-        typer.Argument(metavar="RUN|CLAIMS", help="An id, the unique start or end of one, or a path; claims.json too."),
+        typer.Argument(
+            metavar="RUN|CLAIMS",
+            autocompletion=completing.runs,
+            help="An id, the unique start or end of one, or a path; claims.json too.",
+        ),
     ],
     format_: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.OPENMETRICS,  # noqa: ARG001 # one so far
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; default standard output.")] = None,

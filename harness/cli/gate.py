@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness.cli import cluster_options, night, outputs
+from harness.cli import cluster_options, completing, night, outputs
 from harness.cli.console import CliConsole
 from harness.cli.gate_progress import GateObserver
 from harness.cli.run import parse_sets
@@ -33,7 +33,10 @@ _SPEC = "options:KEY=VALUE,…, set:KEY=VALUE,…, scenario, command:'PROGRAM �
 
 def gate(
     scenario: Annotated[
-        str | None, typer.Argument(metavar="SCENARIO", help="A shipped scenario's name or a file.")
+        str | None,
+        typer.Argument(
+            metavar="SCENARIO", autocompletion=completing.scenarios, help="A shipped scenario's name or a file."
+        ),
     ] = None,
     baseline: Annotated[
         str | None,
@@ -57,13 +60,25 @@ def gate(
     primary: Annotated[
         list[str] | None,
         typer.Option(
-            "--primary", metavar="METRIC=THRESHOLD", help="What decides, in place of the scenario's; twice at most."
+            "--primary",
+            autocompletion=completing.primaries,
+            metavar="METRIC=THRESHOLD",
+            help="What decides, in place of the scenario's; twice at most.",
         ),
     ] = None,
     sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter of both arms; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            autocompletion=completing.settings,
+            help="Set a parameter of both arms; repeatable.",
+        ),
     ] = None,
-    profile: Annotated[str | None, typer.Option("--profile", help="A profile of the scenario, such as quick.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", autocompletion=completing.profiles, help="A profile of the scenario, such as quick."),
+    ] = None,
     cluster: cluster_options.Provider = "embedded",
     kind_name: cluster_options.KindName = None,
     kind_image: cluster_options.KindImage = None,
@@ -92,13 +107,19 @@ def gate(
     resume: Annotated[
         str | None,
         typer.Option(
-            "--resume", metavar="EXPERIMENT", help="Take an interrupted gate (with --self-test: self-test) up again."
+            "--resume",
+            autocompletion=completing.experiments,
+            metavar="EXPERIMENT",
+            help="Take an interrupted gate (with --self-test: self-test) up again.",
         ),
     ] = None,
     rejudge: Annotated[
         str | None,
         typer.Option(
-            "--rejudge", metavar="EXPERIMENT", help="Measure nothing: judge a stored gate again, from its runs."
+            "--rejudge",
+            autocompletion=completing.experiments,
+            metavar="EXPERIMENT",
+            help="Measure nothing: judge a stored gate again, from its runs.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,

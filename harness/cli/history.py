@@ -8,12 +8,13 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
 from harness.analysis.history import document
+from harness.cli import completing
 from harness.cli.console import CliConsole
 from harness.cli.files import write_text
 from harness.core import metrics, paths
@@ -26,6 +27,9 @@ from harness.record.reader import RunRecord, parse_model
 from harness.report import history as terminal
 from harness.scenario.hints import suggest
 
+if TYPE_CHECKING:
+    from typer._click.shell_completion import CompletionItem  # public in Click, which typer brings along
+
 _T = TypeVar("_T")
 _SINCE = re.compile(r"(?P<number>\d{1,5})(?P<unit>[hdw])")
 _HOURS = {"h": 1, "d": 24, "w": 24 * 7}
@@ -35,15 +39,27 @@ class _Group(TyperGroup):
     """`harness history memory.rss.peak` is `harness history show memory.rss.peak`: what is no verb is a metric."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override] # typer's own context
+        if ctx.resilient_parsing and not args:  # a shell completes the first word: verbs, too
+            return super().parse_args(ctx, args)
         if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help")):
             args = ["show", *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: typer.Context, incomplete: str) -> list[CompletionItem]:  # type: ignore[override]
+        """Its verbs, and what `show` takes first: a metric, or an option."""
+        show = self.commands["show"]
+        below = show.make_context("show", [], parent=ctx, resilient_parsing=True)
+        first = next(parameter for parameter in show.params if parameter.name == "metric")
+        taken = show if incomplete.startswith("-") else first
+        offered = [*super().shell_complete(ctx, incomplete), *taken.shell_complete(below, incomplete)]
+        return list({item.value: item for item in offered}.values())
 
 
 app = typer.Typer(
     name="history",
     cls=_Group,
-    help="Results over time and over commits. `harness history [METRIC]` is `harness history show [METRIC]`.",
+    help="Results over time and over commits. `harness history [METRIC]` is `harness history show [METRIC]`.\n\n"
+    "Example: harness history memory.rss.peak --since 30d",
 )
 
 _Store = Annotated[
@@ -53,13 +69,20 @@ _Store = Annotated[
 _Since = Annotated[
     str | None, typer.Option("--since", help="Only runs since then: 30d, 12h, 4w, or a date such as 2026-11-01.")
 ]
-_Scenario = Annotated[str | None, typer.Option("--scenario", help="Only this scenario.")]
+_Scenario = Annotated[
+    str | None, typer.Option("--scenario", autocompletion=completing.scenarios, help="Only this scenario.")
+]
 
 
 @app.command()
 def show(
     metric: Annotated[
-        str | None, typer.Argument(metavar="[METRIC]", help="Such as memory.rss.peak; without it, what there is.")
+        str | None,
+        typer.Argument(
+            metavar="METRIC",
+            autocompletion=completing.metric_names,
+            help="Such as memory.rss.peak; without it, what there is.",
+        ),
     ] = None,
     since: _Since = None,
     scenario: _Scenario = None,
@@ -100,7 +123,12 @@ def show(
 @app.command("import")
 def import_(
     what: Annotated[
-        list[str], typer.Argument(metavar="RUN|DIR…", help="Run ids, records, or folders that hold records and gates.")
+        list[str],
+        typer.Argument(
+            metavar="RUN|DIR…",
+            autocompletion=completing.runs,
+            help="Run ids, records, or folders that hold records and gates.",
+        ),
     ],
     directory: _Store = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import completing
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.cli.run import parse_sets
@@ -69,7 +70,12 @@ class CycleObserver(TerminalObserver):
 
 def leak(
     scenario: Annotated[
-        str | None, typer.Argument(metavar="SCENARIO", help="A shipped scenario's name (`leak`), or a file.")
+        str | None,
+        typer.Argument(
+            metavar="SCENARIO",
+            autocompletion=completing.scenarios,
+            help="A shipped scenario's name (`leak`), or a file.",
+        ),
     ] = None,
     cycles: Annotated[int, typer.Option("--cycles", help="How many cycles of create and delete; 10 to 500.")] = 20,
     sites: Annotated[
@@ -88,15 +94,30 @@ def leak(
         str, typer.Option("--quiet-for", help="How long nothing may move before it is at rest.")
     ] = "1s",
     sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", autocompletion=completing.settings, help="Set a parameter; repeatable."
+        ),
     ] = None,
-    profile: Annotated[str | None, typer.Option("--profile", help="A profile of the scenario, such as quick.")] = None,
-    arm: Annotated[str | None, typer.Option("--arm", help="Which arm, where the scenario has some.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", autocompletion=completing.profiles, help="A profile of the scenario, such as quick."),
+    ] = None,
+    arm: Annotated[
+        str | None,
+        typer.Option("--arm", autocompletion=completing.arms, help="Which arm, where the scenario has some."),
+    ] = None,
     subject: Annotated[
         str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
     ] = None,
     record: Annotated[
-        str | None, typer.Option("--record", metavar="RUN", help="Run nothing: judge the cycles of a stored run again.")
+        str | None,
+        typer.Option(
+            "--record",
+            autocompletion=completing.runs,
+            metavar="RUN",
+            help="Run nothing: judge the cycles of a stored run again.",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
     json: Annotated[

@@ -8,13 +8,15 @@ import sys
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 import harness
+from harness.cli import completing, examples
 from harness.core import paths
 from harness.core.errors import ExitCode, HarnessError, one_line
 
@@ -73,11 +75,39 @@ def command_line(verbs: Sequence[str]) -> typer.Typer:
     return app
 
 
+def root(verbs: Sequence[str] = VERBS) -> TyperGroup:
+    """The command line with these verbs as it parses words and shows help."""
+    command = _parser(command_line(verbs))
+    examples.lay_out(command)
+    return command
+
+
+def _completed(words: Sequence[str]) -> TyperGroup:
+    """The command line for a shell that completes `words`: with the verb they name, else with the names of all, none imported."""
+    called = [verb for verb in words[1:2] if verb in VERBS]
+    if called:
+        return root(called)
+    app = command_line(())
+    for verb in VERBS:
+        app.command(verb)(_nothing)
+    return _parser(app)
+
+
+def _parser(app: typer.Typer) -> TyperGroup:
+    return cast("TyperGroup", typer.main.get_command(app))  # an app with a callback is a group
+
+
+def _nothing() -> None:
+    """In place of a verb of which only the name is asked."""
+
+
 def main() -> None:
     """Entry point: every ending has its documented exit code, and only a bug of ours has a traceback, kept in a file."""
     try:
+        words = completing.words()
         called = [verb for verb in sys.argv[1:2] if verb in VERBS]
-        code = command_line(called or VERBS)(standalone_mode=False)
+        command = root(called or VERBS) if words is None else _completed(words)
+        code = command.main(prog_name="harness", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except typer.Exit as done:
         sys.exit(done.exit_code)

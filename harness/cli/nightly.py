@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import cluster_options, outputs
+from harness.cli import cluster_options, completing, outputs
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.cluster import kind_kept, provider
@@ -37,7 +37,11 @@ GATES = ("label-flip", "secrets-8k")
 def nightly(
     gates: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SCENARIO]…", help=f"Names or files with a gate; default {' '.join(GATES)}."),
+        typer.Argument(
+            metavar="SCENARIO",
+            autocompletion=completing.scenarios,
+            help=f"Names or files with a gate; default {' '.join(GATES)}.",
+        ),
     ] = None,
     baseline: Annotated[
         str, typer.Option("--baseline", metavar="REVISION", help="What to hold against, in place of the last good one.")
@@ -45,7 +49,9 @@ def nightly(
     fallback: Annotated[
         str, typer.Option("--fallback", metavar="REVISION", help="Where the history knows no good one yet.")
     ] = "HEAD^",
-    profile: Annotated[str, typer.Option("--profile", help="A profile of the scenarios.")] = "gate",
+    profile: Annotated[
+        str, typer.Option("--profile", autocompletion=completing.profiles, help="A profile of the scenarios.")
+    ] = "gate",
     budget: Annotated[str, typer.Option("--budget", metavar="TIME", help="All gates together, such as 43m.")] = "43m",
     pairs: Annotated[int | None, typer.Option("--pairs", min=2, max=100, help="Of each gate, at most.")] = None,
     memray_pairs: Annotated[

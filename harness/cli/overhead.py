@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import completing
 from harness.cli.console import CliConsole
 from harness.cli.profile_show import until_signal
 from harness.cli.progress import TerminalObserver
@@ -22,7 +23,12 @@ from harness.subject import limits, scope
 def overhead(
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", metavar="NAME", help=f"Only this; repeatable. Of {', '.join(NAMES)}. Default: all."),
+        typer.Option(
+            "--only",
+            autocompletion=completing.one_of(*NAMES),
+            metavar="NAME",
+            help=f"Only this; repeatable. Of {', '.join(NAMES)}. Default: all.",
+        ),
     ] = None,
     pairs: Annotated[int, typer.Option("--pairs", min=1, max=50, help="Rounds: one pair of runs of each.")] = 3,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The order in each round is drawn from it.")] = 1,
@@ -37,6 +43,7 @@ def overhead(
     Ctrl-C ends it early; what was measured by then counts.
 
     Goals are told as met or missed and fail nothing; the exit code is 3 where no pair counts.
+
     Example: harness overhead --only passive --only memray-launch --pairs 5
     """
     for name in only or []:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis import profile_diff
-from harness.cli import profile_run, profile_show
+from harness.cli import completing, profile_run, profile_show
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.collectors import captures
@@ -28,10 +28,7 @@ from harness.report import profile_diff as page
 
 _TOP = 10
 
-app = typer.Typer(
-    name="profile",
-    help="Profile a running process (--pid) or the subject of a run under way (--run), or compare two profiles (diff).",
-)
+app = typer.Typer(name="profile")
 
 
 @app.callback(invoke_without_command=True)
@@ -39,7 +36,10 @@ def profile(
     context: typer.Context,
     pid: Annotated[int | None, typer.Option("--pid", metavar="N", help="The process to attach to.")] = None,
     run: Annotated[
-        str | None, typer.Option("--run", metavar="ID", help="The run under way whose subject to look into.")
+        str | None,
+        typer.Option(
+            "--run", metavar="ID", autocompletion=completing.runs, help="The run under way whose subject to look into."
+        ),
     ] = None,
     for_: Annotated[str, typer.Option("--for", metavar="TIME", help="How long to track, such as 30s or 5m.")] = "30s",
     out: Annotated[
@@ -52,10 +52,14 @@ def profile(
         bool, typer.Option("--json", help="Print one JSON object (harness.profile/v1); progress to stderr.")
     ] = False,
 ) -> None:
-    """Attach memray to a running Python process, track its allocations for a while, detach, and say what held the memory.
+    """Profile a running process (--pid) or the subject of a run under way (--run), or compare two profiles (diff).
 
+    memray is attached to the Python process, tracks its allocations for a while, is detached, and says what held the memory.
     The process goes on as before; only what it allocates meanwhile is seen. The subject of a run may be a Go program too:
-    its pprof is read. Example: harness profile --pid 4711 --for 1m, harness profile --run k4x7q --for 20s
+    its pprof is read.
+
+    Example: harness profile --pid 4711 --for 1m
+    Example: harness profile --run k4x7q --for 20s
     """
     if context.invoked_subcommand is not None:
         return
@@ -106,9 +110,21 @@ def _make(folder: Path) -> None:
 @app.command("diff")
 def diff(
     before: Annotated[
-        str, typer.Argument(metavar="BEFORE", help="A profile, a folder of them, a run, or EXPERIMENT:ARM.")
+        str,
+        typer.Argument(
+            metavar="BEFORE",
+            autocompletion=completing.runs_and_experiments,
+            help="A profile, a folder of them, a run, or EXPERIMENT:ARM.",
+        ),
     ],
-    after: Annotated[str, typer.Argument(metavar="AFTER", help="The same, for what is compared with it.")],
+    after: Annotated[
+        str,
+        typer.Argument(
+            metavar="AFTER",
+            autocompletion=completing.runs_and_experiments,
+            help="The same, for what is compared with it.",
+        ),
+    ],
     more_before: Annotated[
         list[str] | None, typer.Option("--before", metavar="X", help="A further repeat of BEFORE; repeatable.")
     ] = None,
@@ -116,9 +132,21 @@ def diff(
         list[str] | None, typer.Option("--after", metavar="X", help="A further repeat of AFTER; repeatable.")
     ] = None,
     moment: Annotated[
-        str | None, typer.Option("--moment", help="memray: peak or end; Go: inuse or alloc. Default: the first.")
+        str | None,
+        typer.Option(
+            "--moment",
+            autocompletion=completing.one_of("peak", "end", "inuse", "alloc"),
+            help="memray: peak or end; Go: inuse or alloc. Default: the first.",
+        ),
     ] = None,
-    by: Annotated[str, typer.Option("--by", help="The table's rows: site, function, file or package.")] = "function",
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            autocompletion=completing.one_of(*profile_diff.BY),
+            help="The table's rows: site, function, file or package.",
+        ),
+    ] = "function",
     top: Annotated[int, typer.Option("--top", min=1, help="How many rows.")] = 15,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with difference flame graphs here.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,
@@ -126,7 +154,9 @@ def diff(
 ) -> None:
     """Compare memory profiles of two runs, arms or files: bytes and allocations before, after, and whose growth it is.
 
-    Several captures on a side are repeats, and give differences an interval. Example: harness profile diff k4x7q m2b9d
+    Several captures on a side are repeats, and give differences an interval.
+
+    Example: harness profile diff k4x7q m2b9d --html diff.html
     """
     if by not in profile_diff.BY:
         raise UsageError(f"--by {by!r} is unknown", remedy=f"use {', '.join(profile_diff.BY)}")

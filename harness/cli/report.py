@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.analysis.verdict import judge
-from harness.cli import outputs
+from harness.cli import completing, outputs
 from harness.core.errors import UsageError
 from harness.gate.checks import of_gate, of_run
 from harness.record.capacity import Capacity
@@ -21,7 +21,12 @@ from harness.report import capacity_page, experiment_page, html, oom, sweep_page
 
 def report(
     run: Annotated[
-        str, typer.Argument(metavar="RUN|EXPERIMENT", help="An id, the unique start or end of one, or a path.")
+        str,
+        typer.Argument(
+            metavar="RUN|EXPERIMENT",
+            autocompletion=completing.runs_and_experiments,
+            help="An id, the unique start or end of one, or a path.",
+        ),
     ],
     recompute: Annotated[
         bool, typer.Option("--recompute", help="Make verdict.json again from the record's facts.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import cluster_options, outputs, show, worker_options
+from harness.cli import cluster_options, completing, outputs, show, worker_options
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.cluster.choice import ClusterChoice
@@ -34,13 +34,27 @@ if TYPE_CHECKING:
 
 def run(
     scenario: Annotated[
-        str, typer.Argument(metavar="SCENARIO", help="A shipped scenario's name (`harness scenarios`) or a file.")
+        str,
+        typer.Argument(
+            metavar="SCENARIO",
+            autocompletion=completing.scenarios,
+            help="A shipped scenario's name (`harness scenarios`) or a file.",
+        ),
     ],
     sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", autocompletion=completing.settings, help="Set a parameter; repeatable."
+        ),
     ] = None,
-    profile: Annotated[str | None, typer.Option("--profile", help="A profile of the scenario, such as quick.")] = None,
-    arm: Annotated[list[str] | None, typer.Option("--arm", help="Only this arm; repeatable. Default: all.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", autocompletion=completing.profiles, help="A profile of the scenario, such as quick."),
+    ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option("--arm", autocompletion=completing.arms, help="Only this arm; repeatable. Default: all."),
+    ] = None,
     cluster: cluster_options.Provider = "embedded",
     kind_name: cluster_options.KindName = None,
     kind_image: cluster_options.KindImage = None,
@@ -58,13 +72,19 @@ def run(
     subject_as: Annotated[
         str | None,
         typer.Option(
-            "--subject-as", help="process or pod; default: a pod where the cluster runs them and there is an image."
+            "--subject-as",
+            autocompletion=completing.one_of("process", "pod"),
+            help="process or pod; default: a pod where the cluster runs them and there is an image.",
         ),
     ] = None,
     subject_role: cluster_options.SubjectRole = None,
     memray: Annotated[
         str | None,
-        typer.Option("--memray", help="launch: run a Python subject under memray; attach: to it for the load; off."),
+        typer.Option(
+            "--memray",
+            autocompletion=completing.one_of("launch", "attach", "off"),
+            help="launch: run a Python subject under memray; attach: to it for the load; off.",
+        ),
     ] = None,
     on_demand: Annotated[
         list[str] | None,
@@ -75,7 +95,12 @@ def run(
         ),
     ] = None,
     pyroscope: Annotated[
-        str | None, typer.Option("--pyroscope", help="on: keep profiles in the record; URL: send them to a server too.")
+        str | None,
+        typer.Option(
+            "--pyroscope",
+            autocompletion=completing.one_of("on"),
+            help="on: keep profiles in the record; URL: send them to a server too.",
+        ),
     ] = None,
     observe: Annotated[
         bool, typer.Option("--observe", help="Send no load, watch what somebody else's does, until Ctrl-C or --for.")

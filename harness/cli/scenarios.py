@@ -26,10 +26,7 @@ _WIDTH = 110
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
-app = typer.Typer(
-    name="scenarios",
-    help="List the shipped scenarios: what each shows, its arms and profiles, and the parameters for `--set`.",
-)
+app = typer.Typer(name="scenarios")
 
 
 @app.callback(invoke_without_command=True)
@@ -37,7 +34,10 @@ def scenarios(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List the shipped scenarios: what each shows, its arms and profiles, and the parameters for `--set`."""
+    """List the shipped scenarios: what each shows, its arms and profiles, and the parameters for `--set`.
+
+    Example: harness scenarios --json
+    """
     if context.invoked_subcommand is not None:
         return
     files = [load(name) for name in shipped()]

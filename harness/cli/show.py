@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.analysis.verdict import judge
+from harness.cli import completing
 from harness.cli.console import CliConsole
 from harness.record.models import Verdict
 from harness.record.reader import RunRecord
@@ -17,7 +18,12 @@ from harness.report import terminal
 
 def show(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run id, the unique start or end of one, or the path of a record.")
+        str,
+        typer.Argument(
+            metavar="RUN",
+            autocompletion=completing.runs,
+            help="A run id, the unique start or end of one, or the path of a record.",
+        ),
     ],
     json: Annotated[bool, typer.Option("--json", help="One JSON object (schema harness.show/v1).")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,

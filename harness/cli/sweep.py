@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.analysis.sweep_runs import THROUGHPUT
+from harness.cli import completing
 from harness.cli.console import CliConsole
 from harness.cli.run import parse_sets
 from harness.cli.series_progress import SeriesObserver
@@ -29,12 +30,16 @@ _REPEATS = 3
 
 def sweep(
     scenario: Annotated[
-        str | None, typer.Argument(metavar="SCENARIO", help="A shipped scenario's name or a file.")
+        str | None,
+        typer.Argument(
+            metavar="SCENARIO", autocompletion=completing.scenarios, help="A shipped scenario's name or a file."
+        ),
     ] = None,
     vary: Annotated[
         list[str] | None,
         typer.Option(
             "--vary",
+            autocompletion=completing.settings,
             metavar="KEY=V,V,…",
             help="Values of a parameter, as workers=1,10,50; repeatable: every combination.",
         ),
@@ -44,20 +49,42 @@ def sweep(
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option("--by", metavar="METRIC", help="What decides in place of throughput, as latency.flip.p99."),
+        typer.Option(
+            "--by",
+            autocompletion=completing.metric_names,
+            metavar="METRIC",
+            help="What decides in place of throughput, as latency.flip.p99.",
+        ),
     ] = None,
     sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter of all runs; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            autocompletion=completing.settings,
+            help="Set a parameter of all runs; repeatable.",
+        ),
     ] = None,
     profile: Annotated[
-        str | None, typer.Option("--profile", help="A profile of the scenario; quick also means one run of each.")
+        str | None,
+        typer.Option(
+            "--profile",
+            autocompletion=completing.profiles,
+            help="A profile of the scenario; quick also means one run of each.",
+        ),
     ] = None,
     subject: Annotated[
         str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Order and seeds of the runs are drawn from it.")] = None,
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="EXPERIMENT", help="Take an interrupted one up again.")
+        str | None,
+        typer.Option(
+            "--resume",
+            autocompletion=completing.experiments,
+            metavar="EXPERIMENT",
+            help="Take an interrupted one up again.",
+        ),
     ] = None,
     on_busy: Annotated[
         OnBusy,

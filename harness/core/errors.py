@@ -11,7 +11,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit codes of the `harness` command; documented in docs/architecture.md and kept stable."""
+    """Exit codes of the `harness` command; kept stable. docs/exit-codes.md is made of them."""
 
     PASSED = 0
     FAILED = 1
@@ -20,6 +20,22 @@ class ExitCode(IntEnum):
     ENVIRONMENT = 4
     BUG = 70
     INTERRUPTED = 130
+
+
+MEANINGS: dict[ExitCode, tuple[str, str]] = {
+    ExitCode.PASSED: ("what was asked for is done; of a verdict: `passed`, `pass`, `improve`", ""),
+    ExitCode.FAILED: ("an expectation failed, a gate found a regression, it does not fit, or it leaks",
+                      "the reasons are in the last lines, in `harness show RUN` and in the report"),
+    ExitCode.USAGE: ("the command line, or a file of yours, is wrong; nothing was started",
+                     "the one line on stderr has place, cause and remedy"),
+    ExitCode.INVALID: ("no answer either way: load or coverage fell short, the machine was too busy, or the run broke down",
+                       "`harness show RUN` names the reason; [can a run be trusted?](trust.md)"),
+    ExitCode.ENVIRONMENT: ("this machine or cluster cannot do what was asked", "`harness doctor` says what is missing"),
+    ExitCode.BUG: ("a bug of ours", "the message names the file with the traceback: send it with the command line"),
+    ExitCode.INTERRUPTED: ("interrupted: Ctrl-C, SIGTERM or SIGHUP. Nothing stays alive, what was recorded is kept",
+                           "`harness show RUN` shows it; gates, series and claims can be resumed"),
+}  # fmt: skip
+"""What each means, and what to do then."""
 
 
 LONGEST = 2000

@@ -64,7 +64,7 @@ def facts(run: Run) -> dict[str, str]:
         "scenario file": run.scenario.sha256[:12],
         "load": _digest(resolved.get("load")),
         "seed": str(run.seed),
-        "subject": subject.controller or " ".join(filter(None, (subject.image, *subject.command))),
+        "subject": subject_words(run),
         "subject runs as": "a pod" if subject.kind == "pod" else "a process",
         "subject options": _digest(subject.options),
         "runtime": " ".join(filter(None, (subject.runtime, subject.runtime_version))) or _ABSENT,
@@ -78,6 +78,18 @@ def facts(run: Run) -> dict[str, str]:
     }  # fmt: skip
     params = resolved.get("params") or {}
     return told | {f"parameter {name}": json.dumps(value) for name, value in params.items()}
+
+
+def subject_words(run: Run) -> str:
+    """What was measured, as it was asked for. Kubeconfig and ports, which are filled in, are others in every run."""
+    subject = run.subject
+    if subject.controller is not None:
+        return subject.controller
+    written = (run.scenario.resolved.get("subject") or {}).get("command")
+    given = [str(word) for word in written] if isinstance(written, list) else []
+    pairs = zip(given, subject.command, strict=False)
+    as_written = len(given) == len(subject.command) and all("{" in word or word == filled for word, filled in pairs)
+    return " ".join(filter(None, (subject.image, *(given if as_written else subject.command))))
 
 
 def _digest(value: object) -> str:

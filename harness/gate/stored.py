@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.analysis.verdict import judge
 from harness.core.errors import UsageError
 from harness.gate.compare import Compared
+from harness.gate.environment import subject_words
 from harness.gate.pairing import ARMS, Pair, Side
 from harness.record.experiments import ExperimentRecord
 from harness.record.gate import ArmName
@@ -33,7 +34,7 @@ def find(name: str, runs_dir: Path) -> Stored:
     if record is not None:
         return _of_experiment(name, record, arm)
     run = RunRecord.open(name, runs_dir)
-    words = f"{run.run.scenario.name}, {run.run.subject.controller or ' '.join(run.run.subject.command)}"
+    words = f"{run.run.scenario.name}, {subject_words(run.run)}"
     return Stored(Compared(name, words, [side_of(run)]))
 
 

@@ -21,7 +21,6 @@ from harness.report.tables import Facts, Table
 _TEMPLATES = Path(__file__).parent / "templates"
 PAGE, TEXT = profiles.BLACK_BOX, "oom.md"
 _SITES = 15
-_CALLERS = 4
 
 
 def write(record: RunRecord) -> list[Path]:
@@ -114,12 +113,11 @@ def _sites(box: BlackBox) -> Table:
     for site in (top if isinstance(top, list) else [])[:_SITES]:
         held = float(site.get("bytes") or 0)
         stack = site["stack"][1:] if isinstance(site.get("stack"), list) else []
-        callers = [profiles.short_path(str(frame)) for frame in stack if "<frozen " not in str(frame)][:_CALLERS]
         rows.append(
             [
                 format_value(held, "bytes"), f"{held / total:.0%}" if total else NONE, f"{int(site.get('allocations') or 0):,}",
                 clean(site.get("function", "?")),
-                profiles.short_path(f"{site.get('file', '')}:{site.get('line', '')}"), " ← ".join(callers),
+                profiles.short_path(f"{site.get('file', '')}:{site.get('line', '')}"), profiles.called_from(stack),
             ]
         )  # fmt: skip
     headers = ["held", "share", "allocations", "function", "place", "called from"]

@@ -106,12 +106,11 @@ def _sites(rows: Sequence[Mapping[str, Any]], total: float, when: str) -> Table:
     for row in rows:
         held = float(row.get("bytes") or 0)
         stack = row["stack"][1:] if isinstance(row.get("stack"), list) else []
-        callers = [str(frame) for frame in stack if "<frozen " not in str(frame)]  # the import system's own frames
         cells.append(
             [
                 format_value(held, "bytes"), f"{held / total:.0%}" if total else "", f"{int(row.get('allocations') or 0):,}",
                 clean(row.get("function", "?")), f"{short_path(str(row.get('file', '')))}:{row.get('line', '')}",
-                " ← ".join(short_path(clean(caller)) for caller in callers[:_CALLERS]),
+                called_from(stack),
             ]
         )  # fmt: skip
     of = f", {format_value(total, 'bytes')} in all" if total else ""
@@ -119,6 +118,16 @@ def _sites(rows: Sequence[Mapping[str, Any]], total: float, when: str) -> Table:
     return Table(
         f"What held the memory {when}{of}", headers, cells, (0, 1, 2), "By memray: the innermost Python frame."
     )
+
+
+def called_from(stack: Sequence[object]) -> str:
+    """The callers next to an allocation, and where these are all installed packages the nearest that is not: the reader's own."""
+    frames = [str(frame) for frame in stack if "<frozen " not in str(frame)]  # the import system's own frames
+    own = next((number for number, frame in enumerate(frames) if not _INSTALLED.search(frame) and "(<" not in frame), 0)
+    shown = [short_path(frame) for frame in frames[:_CALLERS]]
+    if own >= _CALLERS:
+        shown += [*(["…"] if own > _CALLERS else []), short_path(frames[own])]
+    return " ← ".join(shown)
 
 
 def short_path(text: str) -> str:

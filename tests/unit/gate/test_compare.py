@@ -13,11 +13,11 @@ from rich.console import Console
 from harness.core import stacks
 from harness.core.errors import UsageError
 from harness.core.stacks import Frame, Held, StackProfile
-from harness.gate import stored
+from harness.gate import environment, stored
 from harness.gate.compare import Compared, compare
 from harness.gate.pairing import Side
 from harness.record.experiments import ExperimentRecord
-from harness.record.models import Experiment, ExperimentRun
+from harness.record.models import Experiment, ExperimentRun, Run
 from harness.report import compare_terminal
 from tests import records
 from tests.unit.gate import gate_pairs
@@ -160,3 +160,23 @@ def test_an_invalid_run_is_left_out_or_warned_of(tmp_path: Path) -> None:
     assert found.a.left_out == ["20261122-090001-aaaaa: invalid: incomplete"]
     assert found.a.runs == ["20261122-090000-aaaaa"]
     assert found.warnings == ["b is invalid (incomplete): its figures say little about the subject"]
+
+
+def test_a_command_is_the_same_in_two_runs_although_its_kubeconfig_and_ports_are_not(tmp_path: Path) -> None:
+    run = stored_run(tmp_path, "20261122-090001-aaaaa", 1.0).record.run
+    written = ["python", "controller.py", "--kubeconfig", "{kubeconfig}", "--port={port:metrics}"]
+
+    def with_command(*words: str, written: object = written) -> Run:
+        scenario = run.scenario.model_copy(update={"resolved": {"subject": {"command": written}}})
+        subject = run.subject.model_copy(update={"controller": None, "command": list(words)})
+        return run.model_copy(update={"scenario": scenario, "subject": subject})
+
+    one = with_command("python", "controller.py", "--kubeconfig", "/tmp/a/k", "--port=1")
+    two = with_command("python", "controller.py", "--kubeconfig", "/tmp/b/k", "--port=2")
+    assert environment.differences([one], [two]) == []
+    assert environment.subject_words(one) == " ".join(written)
+    other = with_command("python", "fixed.py", "--kubeconfig", "/tmp/b/k", "--port=2")
+    (found,) = environment.differences([one], [other])
+    assert found.what == "subject"
+    assert found.candidate == "python fixed.py --kubeconfig /tmp/b/k --port=2"
+    assert environment.subject_words(with_command("./x", written=None)) == "./x"

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.analysis.blackbox import read
 from harness.record.models import EndingFacts
 from harness.record.reader import RunRecord
-from harness.report import html, oom
+from harness.report import html, oom, profiles
 from tests.records import MIB, SUBJECT, RecordBuilder, ns, oom_killed, passing
 
 _NASTY = 'x|y`<script>alert(1)</script>[a](javascript:b)"'
@@ -89,3 +89,14 @@ def test_a_subject_that_was_not_killed_has_no_page(tmp_path: Path) -> None:
     assert read(record) is None
     assert oom.write(record) == []
     assert not (tmp_path / "run" / "oom.html").exists()
+
+
+def test_the_way_to_an_allocation_ends_in_code_that_is_the_readers_own() -> None:
+    library = [f"f{number} (/venv/lib/python3.11/site-packages/kubernetes/a.py:{number})" for number in range(6)]
+    own = "main (controller.py:63)"
+    near = "f0 (kubernetes/a.py:0) ← f1 (kubernetes/a.py:1) ← f2 (kubernetes/a.py:2) ← f3 (kubernetes/a.py:3)"
+    assert profiles.called_from([*library, own, "<module> (controller.py:70)"]) == f"{near} ← … ← {own}"
+    assert profiles.called_from([*library[:4], own]) == f"{near} ← {own}"
+    assert profiles.called_from([library[0], own, *library[1:]]).startswith(f"f0 (kubernetes/a.py:0) ← {own} ← f1")
+    assert profiles.called_from([*library, "x (<string>:1)", "y (<frozen runpy>:1)"]) == near
+    assert profiles.called_from([]) == ""
