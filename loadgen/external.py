@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import gevent
+from gevent.event import Event
 from locust import runners
 
 from loadgen import joined, secret
@@ -36,25 +37,26 @@ _MASTER_S = 10
 def serve(address: str) -> int:
     """Serve runs until SIGTERM or SIGINT. Returns the exit code: 2 and 4 are for people, all else is tried again."""
     command = [sys.executable, "-P", "-m", "loadgen", "--enter", address]
-    ending = False
-    child: subprocess.Popen[bytes] | None = None
+    ending = Event()
+    children: list[subprocess.Popen[bytes]] = []
 
     def end() -> None:
-        nonlocal ending
-        ending = True
-        if child is not None and child.poll() is None:
-            child.terminate()
+        ending.set()
+        for each in children:
+            if each.poll() is None:
+                each.terminate()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, end)
-    while not ending:
+    while not ending.is_set():
         child = subprocess.Popen(command, stdin=subprocess.PIPE)  # it goes when its standard input ends
-        if ending:  # the signal came while it was being started
+        children[:] = [child]
+        if ending.is_set():  # the signal came while it was being started
             child.terminate()
         code = child.wait()
-        if not ending and code in (WRONG, REFUSED):
+        if not ending.is_set() and code in (WRONG, REFUSED):
             return code
-        gevent.sleep(0 if ending else _PAUSE_S)
+        ending.wait(_PAUSE_S)
     return 0
 
 
@@ -84,4 +86,8 @@ def _plan(document: Mapping[str, object]) -> Plan:
         path.write_text(json.dumps(document), encoding="utf-8")
         plan = load(path)
     own = in_pod(os.environ)
-    return plan if own is None else replace(plan, cert_file=None, key_file=None, **own)
+    if own is None:
+        return plan
+    return replace(
+        plan, server=own["server"], ca_file=own["ca_file"], token_file=own["token_file"], cert_file=None, key_file=None
+    )

@@ -386,7 +386,8 @@ def asked(cluster: EmbeddedCluster, user: str) -> tuple[set[Right], set[Right]]:
 
 def asked_in(audit_log: Path, user: str) -> tuple[set[Right], set[Right]]:
     """The same of an audit log."""
-    used, refused = set(), set()
+    used: set[Right] = set()
+    refused: set[Right] = set()
     for text in audit_log.read_text().splitlines():
         line = json.loads(text)
         if line["user"]["username"] != user or "objectRef" not in line:

@@ -91,8 +91,9 @@ def test_a_process_of_another_container_of_this_machine_is_not_taken_for_a_dead_
     assert "name it with --run" in str(guests.Guest("20260101-000000-aaaaa", 1, inside).why_not(named=False))
     older = {key: value for key, value in facts.items() if key != "pid_namespace"}
     assert guests._owner(_owned(older)) == here
-    for rubbish in ([], "x", None, 3, {"pid": 1}):
-        assert guests._owner(_owned(rubbish)) is None
+    for rubbish in ("[]", '"x"', "null", "3", '{"pid": 1}', "{"):
+        item = Found(find("Namespace"), {"name": "n", "annotations": {OWNER: rubbish}})
+        assert guests._owner([item]) is None
 
 
 WIDGET = Kind("example.com", "v1", "Widget", "widgets", namespaced=True)
