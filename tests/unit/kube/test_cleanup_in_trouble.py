@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from kube_server import serving, write_config
 
 from harness.cluster import cleanup
+from tests.unit.kube.kube_server import serving, write_config
 
 RUN_ID = "20260101-000000-tests"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from kube_server import serving, write_config
 
 from harness.cluster import health
 from harness.cluster.health import Health
+from tests.unit.kube.kube_server import serving, write_config
 
 _LIMIT_S = 30.0
 
