@@ -9,7 +9,7 @@ BIN      := .venv/bin
 STAMP    := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup loadtest test test-faults test-kind test-browser lint fuzz audit bench accuracy nightly claims clean requirements docs \
+.PHONY: help setup loadtest test test-faults test-kind test-browser lint fuzz audit bench bench-growth accuracy nightly claims clean requirements docs \
   dashboards-up dashboards-down
 
 help: ## show this help
@@ -60,6 +60,9 @@ audit: $(STAMP) ## known vulnerabilities of the pinned packages; asks the data s
 
 bench: setup ## measure the harness itself
 	@$(BIN)/python -m tests.bench
+
+bench-growth: setup ## how each figure of `make bench` grows with 1, 10, 100 times the work: growth.html
+	@$(BIN)/python -m tests.bench.growth --html growth.html
 
 accuracy: setup ## what the harness measures against what is true: docs/accuracy.md
 	@$(BIN)/python -m tests.accuracy

@@ -29,6 +29,10 @@ BEING_DELETED = "object is being deleted"
 """How the API server's message begins when a name is taken by an object that finalizers still hold."""
 
 
+FULL = "database space exceeded"
+"""etcd has reached its quota and takes no write until somebody has made room: no other try succeeds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came back. `status` 0: no answer; `fault` then says why, and `final` that another try is pointless."""
@@ -70,7 +74,8 @@ def judge(verb: str, answer: Answer, *, doubtful: bool) -> Verdict:
         return DONE
     leaving = verb == "create" and reason == "AlreadyExists" and str(message).startswith(BEING_DELETED)
     # A conflict on a patch without a resourceVersion is the server's own race, gone at the next try.
-    retry = answer.status == 429 or answer.status >= 500 or (verb == "patch" and answer.status == 409) or leaving
+    passing = answer.status >= 500 and FULL not in str(message)
+    retry = answer.status == 429 or passing or (verb == "patch" and answer.status == 409) or leaving
     # A server that has just been started again refuses what it allowed before, until it has read its roles.
     retry = retry or (answer.status == 403 and answer.let_in and NO_RIGHTS in str(message))
     return Verdict(

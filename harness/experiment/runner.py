@@ -19,6 +19,7 @@ from harness.core.errors import EnvironmentFault, ExitCode, HarnessError, of_the
 from harness.experiment import machine, pinning, source, subjects
 from harness.experiment.foreign import ForeignSession
 from harness.experiment.options import Observer, RunOptions
+from harness.experiment.quota import StorageFull
 from harness.experiment.session import Session
 from harness.experiment.stage import SetupRefused
 from harness.experiment.subjects import SubjectCommand
@@ -173,7 +174,7 @@ async def _outcome(session: Session | ForeignSession, writer: RecordWriter) -> O
         task.uncancel()  # the interruption is dealt with: what follows, sealing the record, must not be cancelled too
         writer.event("interrupted")
         return Outcome(state="interrupted", message="interrupted by the user", exit_code=ExitCode.INTERRUPTED)
-    except (SetupRefused, SubjectNotReady) as error:
+    except (SetupRefused, SubjectNotReady, StorageFull) as error:
         writer.event("error", message=str(error))
         return Outcome(state="invalid", message=str(error), exit_code=error.exit_code)
     except HarnessError as error:

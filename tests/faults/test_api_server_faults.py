@@ -142,8 +142,10 @@ def test_the_api_server_is_killed_and_etcd_stands_still_meanwhile(
         asyncio.run_coroutine_threadsafe(cluster.restart_apiserver(), cluster_loop).result(120)
 
     load = {"create": {"kind": "Secret", "count": 300, "size": "500B", "rate": "100/s"}}
-    options = ("--cluster", "kubeconfig", "--context", cluster.name, "--kubeconfig", str(cluster.kubeconfig))
-    options += ("--subject-role", "view")
+    options = (
+        *("--cluster", "kubeconfig", "--context", cluster.name, "--kubeconfig", str(cluster.kubeconfig)),
+        *("--subject-role", "view"),
+    )
     what = scenario(load, {"pause": "1s"}, load, SETTLE, expect=["completeness.Secret == 1", "load.failures == 0"])
     with FaultedRun(tmp_path, what, *options) as run:
         run.until(phase_began("create-Secret"))

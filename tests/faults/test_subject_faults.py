@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def test_a_subject_that_does_not_come_up_is_one_line(
 
 
 def test_a_subject_that_hangs_in_the_load_ends_in_what_never_came(tmp_path: Path) -> None:
-    load = [
+    load: list[Mapping[str, Any]] = [
         {"create": {"kind": "Cluster.management.cattle.io", "count": 1}},
         SECRETS,
         {"pause": "2s"},

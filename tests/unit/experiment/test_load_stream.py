@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def test_what_came_before_a_kill_is_kept_and_how_it_ended_is_told(
     taken: list[RequestRow] = []
 
     class Sink(ListSink):
-        def requests(self, rows: list[RequestRow]) -> None:  # type: ignore[override]
+        def requests(self, rows: Sequence[RequestRow]) -> None:
             taken.extend(rows)
 
     async def run() -> None:

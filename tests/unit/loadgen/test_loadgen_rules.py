@@ -110,3 +110,10 @@ def test_pauses_grow_to_a_bound_and_follow_the_server_within_another() -> None:
     assert pause_s(1, Answer(429, retry_after="3"), 0.5) == 3.0
     assert pause_s(1, Answer(429, retry_after="3600"), 0.5) == LONGEST_RETRY_AFTER_S
     assert pause_s(1, Answer(429, retry_after="Fri, 31 Dec 1999 23:59:59 GMT"), 1.0) == pytest.approx(0.1)
+
+
+def test_an_etcd_that_is_full_is_not_tried_again() -> None:
+    full = status(500, "", "etcdserver: mvcc: database space exceeded")
+    assert not judge("create", full, doubtful=False).retry
+    assert "database space exceeded" in (judge("create", full, doubtful=False).error or "")
+    assert judge("create", status(500, "", "etcdserver: request timed out"), doubtful=False).retry
