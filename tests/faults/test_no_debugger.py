@@ -19,7 +19,7 @@ from tests.integration.conftest import Printed
 def test_attaching_uses_no_debugger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     called = tmp_path / "called"
     for name in ("gdb", "lldb"):
-        (tmp_path / name).write_text(f"#!/bin/sh\ntouch {called}\nexit 1\n")
+        (tmp_path / name).write_text(f"#!/bin/sh\n: > {called}\nexit 1\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     capture = tmp_path / "capture.bin"

@@ -15,7 +15,7 @@ from tests.faults.faulted_run import SETTLE, FaultedRun, scenario
 
 pytestmark = pytest.mark.cluster
 
-SLOWER = {"create": {"kind": "Secret", "count": 60, "size": "500B", "rate": "15/s"}}
+SECRETS_60 = {"create": {"kind": "Secret", "count": 60, "size": "500B", "rate": "max"}}
 METRICS = {
     "command": ["sh", "-c", "echo up {port:metrics}; exec sleep 600"],
     "ready": {"log": "^up"},
@@ -28,7 +28,7 @@ def test_two_runs_into_one_folder_both_complete_and_do_not_mix(tmp_path: Path) -
     with ExitStack() as stack:
         both = [
             stack.enter_context(
-                FaultedRun(tmp_path / name, scenario(SLOWER, SETTLE, subject=METRICS), "--out", str(shared))
+                FaultedRun(tmp_path / name, scenario(SECRETS_60, SETTLE, subject=METRICS), "--out", str(shared))
             )
             for name in ("one", "other")
         ]

@@ -58,7 +58,7 @@ time_t time(time_t *result) {
 }
 """
 STEPS_S = (-3600, 7200)
-LOAD = {"create": {"kind": "Secret", "count": 40, "size": "500B", "rate": "20/s"}}
+LOAD = {"create": {"kind": "Secret", "count": 200, "size": "500B", "rate": "max"}}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_a_clock_that_is_set_back_and_ahead_changes_no_duration(shim: Path, tmp_
     offset = tmp_path / "offset"
     offset.write_text("0")
     environment = {"LD_PRELOAD": str(shim), "WALL_CLOCK_OFFSET": str(offset)}
-    with FaultedRun(tmp_path, scenario(LOAD, LOAD, SETTLE), **environment) as run:
+    with FaultedRun(tmp_path, scenario(LOAD, {"pause": "2s"}, LOAD, SETTLE), **environment) as run:
         for name, step in zip(("create-Secret", "create-Secret-2"), STEPS_S, strict=True):
             run.until(phase_began(name))
             offset.write_text(str(int(offset.read_text()) + step))
@@ -101,7 +101,7 @@ def test_a_clock_that_is_set_back_and_ahead_changes_no_duration(shim: Path, tmp_
         phase = facts.phase(name)
         assert phase is not None
         assert phase.achieved_per_s is not None
-        assert 0 < phase.achieved_per_s <= 22
+        assert 0 < phase.achieved_per_s < 100_000
     within = "SELECT count(*) FROM {} WHERE {} NOT BETWEEN 0 AND ?"
     longest = ended_ns + 60 * 10**9
     assert record.sql(within.format("samples", "t_ns"), [longest]) == [(0,)]
