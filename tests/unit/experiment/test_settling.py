@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 from harness.collectors.latency import _Kind, _moved
 from harness.core.kinds import find
@@ -34,7 +35,7 @@ def test_an_answer_that_is_due_is_waited_for() -> None:
     assert not asyncio.run(settle(Quiet(), None, quiet_for=0.1, timeout=0.3, waiting=lambda: 1))  # type: ignore[arg-type] # a fake
 
 
-def seen(state: _Kind, type_: str = "MODIFIED", **metadata: object) -> bool:
+def seen(state: _Kind, type_: Literal["ADDED", "MODIFIED", "DELETED"] = "MODIFIED", **metadata: object) -> bool:
     event = WatchEvent(type_, {"metadata": {"name": "one", "namespace": "ns", **metadata}}, 0)
     return _moved(state, ("ns", "one"), event)
 
