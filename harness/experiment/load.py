@@ -127,7 +127,9 @@ class LoadGenerator:
             if message["type"] == "full":
                 raise StorageFull(message["message"])
             if message["type"] == "gone":
-                raise RunFault(f"the load generator ended: {self._last_words()}", place=str(self._log))
+                raise RunFault(
+                    f"the load generator ended{await self._how()}: {self._last_words()}", place=str(self._log)
+                )
             if message["type"] == "error" and message.get("fatal"):
                 raise RunFault(f"load: {message['message']}")
             if message["type"] == type_:
@@ -137,6 +139,8 @@ class LoadGenerator:
         assert self._child.stdout is not None
         try:
             async for line in self._child.stdout:
+                if not line.endswith(b"\n"):  # a kill cut it short
+                    return
                 self._take(json.loads(line))
         finally:
             self._messages.put_nowait({"type": "gone"})
@@ -171,6 +175,13 @@ class LoadGenerator:
             self._sink.event("warning", source="load", message=f"load: {message['message']}")
         else:
             self._messages.put_nowait(message)
+
+    async def _how(self) -> str:
+        """How its process ended, in brackets; nothing of one that only closed its output."""
+        try:
+            return f" ({await self._child.wait(_STOP_SECONDS)})"
+        except TimeoutError:
+            return ""
 
     def _last_words(self) -> str:
         try:

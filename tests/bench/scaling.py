@@ -237,7 +237,7 @@ class FanoutBenchmark:
                     await self._one(at, f"{number}-{watchers}", watchers, sheet)
 
     async def _one(self, at: Place, name: str, watchers: int, sheet: Sheet) -> None:
-        phases: list[dict[str, Any]] = [
+        phases: list[dict[str, object]] = [
             {"name": "watch-Secret", "action": "watch", "count": watchers, "params": {}},
             {"count": EVENTS, "rate": EVENTS_PER_S},
         ]

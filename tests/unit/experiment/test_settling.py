@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
 
 from harness.collectors.latency import _Kind, _moved
 from harness.core.kinds import find
 from harness.experiment.settle import settle
-from harness.kube.watch import WatchEvent
+from harness.kube.watch import EventType, WatchEvent
 
 CLUSTER = find("Cluster.fleet.cattle.io")
 
@@ -35,7 +34,7 @@ def test_an_answer_that_is_due_is_waited_for() -> None:
     assert not asyncio.run(settle(Quiet(), None, quiet_for=0.1, timeout=0.3, waiting=lambda: 1))  # type: ignore[arg-type] # a fake
 
 
-def seen(state: _Kind, type_: Literal["ADDED", "MODIFIED", "DELETED"] = "MODIFIED", **metadata: object) -> bool:
+def seen(state: _Kind, type_: EventType = "MODIFIED", **metadata: object) -> bool:
     event = WatchEvent(type_, {"metadata": {"name": "one", "namespace": "ns", **metadata}}, 0)
     return _moved(state, ("ns", "one"), event)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -78,6 +79,20 @@ def test_errors_are_in_the_words_of_the_server_on_one_short_line() -> None:
     assert judge("create", Answer(502, b"<html>"), doubtful=False).error == "502 Unknown: <html>"
     assert judge("create", Answer(500, b"[]"), doubtful=False).error == "500 Unknown: []"
     assert len(judge("create", status(500, "X", "y" * 9999), doubtful=False).error or "") == LONGEST_ERROR
+
+
+@pytest.mark.parametrize(
+    ("let_in", "message", "retry"),
+    [
+        (True, 'secrets is forbidden: User "u" cannot create resource "secrets"', True),
+        (False, 'secrets is forbidden: User "u" cannot create resource "secrets"', False),
+        (True, 'secrets "s" is forbidden: exceeded quota: q', False),
+    ],
+    ids=["a restarted server", "no rights", "a quota"],
+)
+def test_rights_that_were_there_before_are_waited_for(let_in: bool, message: str, retry: bool) -> None:
+    answer = replace(status(403, "Forbidden", message), let_in=let_in)
+    assert judge("create", answer, doubtful=False).retry == retry
 
 
 def test_an_object_that_exists_is_a_success_only_after_a_doubtful_create() -> None:
