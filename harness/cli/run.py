@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import cluster_options, outputs, show
+from harness.cli import cluster_options, outputs, show, subject_options
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.cluster.choice import ClusterChoice
@@ -51,6 +51,11 @@ def run(
     subject: Annotated[
         str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
     ] = None,
+    subject_env: subject_options.Env = None,
+    subject_metrics: subject_options.Metrics = None,
+    subject_pprof: subject_options.Pprof = None,
+    subject_ready: subject_options.ReadyAt = None,
+    apply: subject_options.Apply = None,
     subject_image: Annotated[
         str | None,
         typer.Option("--subject-image", help="An image to test in a pod; --subject is then a command in it."),
@@ -134,6 +139,11 @@ def run(
         profile=profile,
         sets=parse_sets(sets or []) | _windows(on_demand or []),
         subject=subject,
+        subject_env=subject_options.environment(subject_env or []),
+        subject_metrics=subject_options.address(subject_metrics, "--subject-metrics"),
+        subject_pprof=subject_options.address(subject_pprof, "--subject-pprof"),
+        subject_ready=subject_options.address(subject_ready, "--subject-ready"),
+        apply=tuple(apply or ()),
         subject_image=subject_image,
         subject_as=subject_as,
         subject_role=subject_role,
