@@ -143,7 +143,6 @@ def run(
         subject_metrics=subject_options.address(subject_metrics, "--subject-metrics"),
         subject_pprof=subject_options.address(subject_pprof, "--subject-pprof"),
         subject_ready=subject_options.address(subject_ready, "--subject-ready"),
-        apply=tuple(apply or ()),
         subject_image=subject_image,
         subject_as=subject_as,
         subject_role=subject_role,
@@ -155,7 +154,7 @@ def run(
         observe=_observation(observe, for_),
         pid=pid,
     )
-    file = load(scenario)
+    file = load(scenario, apply=apply or ())
     scope.enter_if_needed()
     console = CliConsole(stderr=json)
     with _served(metrics_port, console) as live, TerminalObserver(console) as observer:

@@ -53,9 +53,7 @@ def run_scenario(
     Every arm is resolved before the first starts, so that a mistake in the last one costs no time.
     """
     arms = _chosen(file, only)
-    scenarios = [
-        (arm, resolve(file, profile=options.profile, sets=options.sets, arm=arm, apply=options.apply)) for arm in arms
-    ]
+    scenarios = [(arm, resolve(file, profile=options.profile, sets=options.sets, arm=arm)) for arm in arms]
     preflight.check([scenario for _, scenario in scenarios], options, file.path.parent)
     experiment_id = ids.new_run_id() if len(arms) > 1 else None
     started = datetime.now(UTC)

@@ -40,8 +40,6 @@ class RunOptions:
     """Where it serves Go's pprof."""
     subject_ready: str | None = None
     """The address that answers with 2xx once it is ready."""
-    apply: tuple[Path, ...] = ()
-    """Manifests to apply beside those of the scenario's `setup`, before the subject starts."""
     memray: str | None = None
     """`launch`, `attach` or `off`; None leaves it to the scenario."""
     memray_since: str | None = None

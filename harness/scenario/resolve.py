@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import TypeVar, cast
@@ -74,18 +74,11 @@ class _Draft:
 
 
 def resolve(
-    file: ScenarioFile,
-    *,
-    profile: str | None = None,
-    sets: Mapping[str, str] | None = None,
-    arm: str | None = None,
-    apply: Sequence[FilePath] = (),
+    file: ScenarioFile, *, profile: str | None = None, sets: Mapping[str, str] | None = None, arm: str | None = None
 ) -> Scenario:
     """The scenario of one run. Without `arm` it is the file's own, as if it had no arms.
 
-    `sets` are the `--set KEY=VALUE` of the command line, their values still text; `apply` are the manifests of its
-    `--apply`, which come after those of the file's `setup`. Raises ScenarioError (for the file) or
-    UsageError (for the choice of profile, arm and values), each one line with its place and remedy.
+    `sets` are the `--set KEY=VALUE` of the command line, their values still text. Raises ScenarioError (for the file) or UsageError (for the choice of profile, arm and values), each one line with its place and remedy.
     """
     draft = _draft(file, profile, arm)
     for key, text in (sets or {}).items():
@@ -93,12 +86,6 @@ def resolve(
             raise UsageError(wrong[0], place=f"--set {key}={text}", remedy=wrong[1])
         place = f"--set {key}={text}"
         draft.put(key, parse_value(text, place), _Origin("by --set", place))
-    if apply:
-        own = draft.body.get("setup") or {}
-        entries = [] if not isinstance(own, dict) else own.get("apply") or []
-        assert isinstance(entries, list)
-        draft.body["setup"] = {"apply": [*entries, *(str(path.absolute()) for path in apply)]}
-        draft.overridden["setup",] = _Origin("by --apply", "--apply")
     return _finish(draft)
 
 
@@ -125,6 +112,11 @@ def _draft(file: ScenarioFile, profile: str | None, arm: str | None) -> _Draft:
         for key, value in values.items():
             line, _ = file.document.position((*path, key))
             draft.put(key, cast("Plain", value), _Origin(f"{words}, line {line}", file.document.place((*path, key))))
+    own = _entries(draft.body.get("setup"))
+    if file.apply and own is not None:
+        draft.body["setup"] = {"apply": [*own, *map(str, file.apply)]}
+        for number in range(len(own), len(own) + len(file.apply)):
+            draft.overridden["setup", "apply", number] = _Origin("by --apply", "--apply")
     return draft
 
 

@@ -21,6 +21,7 @@ from loadgen.plan import parse
 
 FLEET, MANAGEMENT = "Cluster.fleet.cattle.io", "Cluster.management.cattle.io"
 NAMESPACE = namespace_of(RUN_ID)
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 REPOS = 'count: "{repos}", bundles'
 
 
@@ -152,10 +153,23 @@ def test_manifests_of_the_command_line_come_after_those_of_the_file(tmp_path: Pa
     (tmp_path / "first.yaml").write_text("apiVersion: v1\nkind: Namespace\nmetadata: {name: first}\n")
     path = tmp_path / "x.yaml"
     path.write_text(changed("subject:", "setup: {apply: [first.yaml]}\nsubject:", DESIGN))
-    made = resolve(load(path), apply=[tmp_path / "own.json"])
+    made = resolve(load(path, apply=[tmp_path / "own.json"]))
     assert made.setup is not None
     assert made.setup.apply == ["first.yaml", str(tmp_path / "own.json")]
     assert [kind.full_name for kind in made.kinds] == ["Widget.example.com"]
     assert set(made.setup_files) == {"first.yaml", str(tmp_path / "own.json")}
     with pytest.raises((ScenarioError, UsageError), match=r"--apply.*no such file"):
-        resolve(load(path), apply=[tmp_path / "missing.yaml"])
+        load(path, apply=[tmp_path / "missing.yaml"])
+
+
+def test_the_example_of_a_kopf_operator_is_a_scenario_once_its_kind_is_known(tmp_path: Path) -> None:
+    path = EXAMPLES / "kopf" / "kopf-objects.yaml"
+    with pytest.raises(ScenarioError, match=r"KopfExample"):
+        load(path)
+    crd = tmp_path / "crd.yaml"
+    crd.write_text(
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: kopfexamples.kopf.dev}\n"
+        "spec: {group: kopf.dev, scope: Namespaced, names: {kind: KopfExample, plural: kopfexamples},\n"
+        "  versions: [{name: v1, served: true, storage: true}]}\n"
+    )
+    assert counts(resolve(load(path, apply=[crd]))) == {"KopfExample.kopf.dev": 200}
