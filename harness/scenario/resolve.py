@@ -78,7 +78,8 @@ def resolve(
 ) -> Scenario:
     """The scenario of one run. Without `arm` it is the file's own, as if it had no arms.
 
-    `sets` are the `--set KEY=VALUE` of the command line, their values still text. Raises ScenarioError (for the file) or UsageError (for the choice of profile, arm and values), each one line with its place and remedy.
+    `sets` are the `--set KEY=VALUE` of the command line, their values still text. Raises ScenarioError (for the file) or
+    UsageError (for the choice of profile, arm and values), each one line with its place and remedy.
     """
     draft = _draft(file, profile, arm)
     for key, text in (sets or {}).items():
