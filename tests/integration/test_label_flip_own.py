@@ -9,10 +9,10 @@ import shlex
 import sys
 from pathlib import Path
 
-import harness_run
 import pytest
 
 from harness.core.paths import data_dir
+from tests.integration import harness_run
 
 pytestmark = pytest.mark.cluster
 

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from scenario_files import DESIGN, RUN_ID, changed, error_of, scenario
 
 from harness.core.errors import ScenarioError, UsageError
 from harness.core.ids import namespace_of
@@ -18,6 +17,7 @@ from harness.scenario.resolve import resolve
 from loadgen.actions import action_of
 from loadgen.fields import PlanError
 from loadgen.plan import parse
+from tests.unit.scenario.scenario_files import DESIGN, RUN_ID, changed, error_of, scenario
 
 FLEET, MANAGEMENT = "Cluster.fleet.cattle.io", "Cluster.management.cattle.io"
 NAMESPACE = namespace_of(RUN_ID)
