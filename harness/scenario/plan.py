@@ -13,7 +13,7 @@ from harness.scenario.population import Taking, churn_share, takings
 from harness.scenario.rates import planned
 from harness.scenario.selection import Selection, selections
 from harness.scenario.sizes import Distribution
-from harness.scenario.steps import BUNDLE, DEPLOYMENT, FLEET_CLUSTER, SMALLEST_BUNDLE, Create, Flip
+from harness.scenario.steps import BUNDLE, DEPLOYMENT, SMALLEST_BUNDLE, Create, Flip
 from harness.scenario.traffic import Churn, List, Patch, Read, Traffic, Watch
 
 __all__ = ["SCHEMA", "build_plan", "steps"]
@@ -134,7 +134,7 @@ def _phase(
     else:
         own = Phase(phase.place, phase.name, step, phase.ordinal, phase.group, phase.path)
         params = _create_params(step, selection) | relations.planned(scenario, own, run_id)
-        if kind == FLEET_CLUSTER:
+        if step.registers:
             params |= registered.planned(namespace)
     return {
         "name": phase.name,

@@ -1,8 +1,9 @@
-"""Fleet Clusters that the load makes: each is registered, as by an agent that has reported for the first time.
+"""Fleet Clusters that the load makes and registers, for a subject that leaves that to another program.
 
-Fleet targets a Cluster only once its status names a namespace for what is deployed to it, and one that runs without its agent
+Fleet targets a Cluster only once its status names a namespace for what is deployed to it, and its controller without its agent
 management never writes that itself. So each gets a namespace of the run, which says whose it is as Fleet's own do, and the
-load writes its name into the status right after it has created the Cluster.
+load writes its name into the status right after it has created the Cluster. Only where the scenario asks for it: a controller
+that registers Clusters itself, such as the reference controller, would be written over.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def planned(namespace: str) -> dict[str, JSON]:
 
 
 def namespaces(scenario: Scenario, run_id: str, namespace: str) -> dict[str, dict[str, str]]:
-    """The namespaces of the Fleet Clusters that the load creates, with the annotations that say whose each is."""
+    """The namespaces of the Fleet Clusters that the load registers, with the annotations that say whose each is."""
     names = str(planned(namespace)["registered"])
     return {
         names.format(i=index): {
@@ -30,5 +31,6 @@ def namespaces(scenario: Scenario, run_id: str, namespace: str) -> dict[str, dic
             CLUSTER_NAMESPACE: namespace,
         }
         for phase in creates(scenario, FLEET_CLUSTER)
+        if phase.step.registers
         for index in range(phase.step.count)
     }

@@ -132,6 +132,9 @@ class Create(OfAKind, StepForm):
         default=None,
         description="who makes the Bundles of the GitRepos: the controller; or the load, which then creates no GitRepos",
     )
+    registered: bool = Field(
+        default=False, description="write status.namespace of each Fleet Cluster, as who registers Clusters would"
+    )
     matching: Count | None = Field(
         default=None, description="how many of the GitRepos or Bundles select the label of the flip; 0"
     )
@@ -172,6 +175,8 @@ class Create(OfAKind, StepForm):
             if getattr(self, key) is not None and self.resource not in kinds:
                 names = " or ".join(kind.alias for kind in kinds)
                 raise fault(f"{key} is of {names}, not of {self.kind}; remove it", key=key)
+        if self.registered and self.resource not in CLUSTERS:
+            raise fault(f"registered is of Clusters, not of {self.kind}; remove it", key="registered")
         wanted = USES.get(self.resource)
         if self.uses is not None and (wanted is None or self.uses != wanted.alias):
             pairs = ", ".join(f"{kind.alias} uses {other.alias}" for kind, other in USES.items())
@@ -187,6 +192,11 @@ class Create(OfAKind, StepForm):
         if self.bundles_from == "load":
             self._can_be_bundles()
         return self
+
+    @property
+    def registers(self) -> bool:
+        """Whether the load registers what it creates. Management Clusters have nothing to register: `flip_kind` may be either."""
+        return self.registered and self.resource == FLEET_CLUSTER
 
     def plain(self) -> Self:
         """The step that is carried out: where the load makes the Bundles of GitRepos, one that creates these."""

@@ -68,7 +68,7 @@ def test_a_fleet_cluster_is_flipped_itself_and_nobody_deploys() -> None:
 
 
 def test_a_fleet_cluster_of_the_load_is_registered_in_a_namespace_of_its_own() -> None:
-    made = flip(flip_kind=FLEET)
+    made = flip(flip_kind=FLEET, registered="true")
     name, namespace = "cluster-k4x7q-00000", f"{NAMESPACE}-c00000"
     assert registered.namespaces(made, RUN_ID, NAMESPACE) == {
         namespace: {"fleet.cattle.io/cluster": name, "fleet.cattle.io/cluster-namespace": NAMESPACE}
@@ -86,14 +86,22 @@ def test_a_fleet_cluster_of_the_load_is_registered_in_a_namespace_of_its_own() -
     assert repos.follow is None
 
 
+@pytest.mark.parametrize("sets", [{"flip_kind": FLEET}, {"registered": "true"}])
+def test_nobody_is_registered_unasked_and_management_clusters_never(sets: dict[str, str]) -> None:
+    made = flip(**sets)
+    assert registered.namespaces(made, RUN_ID, NAMESPACE) == {}
+    whole = parse(plan(made))
+    assert all("registered" not in phase.params for phase in whole.phases.values())
+
+
 def test_each_of_several_clusters_has_its_own() -> None:
-    made = scenario(load=[{"create": {"kind": FLEET, "count": 3}}])
+    made = scenario(load=[{"create": {"kind": FLEET, "count": 3, "registered": True}}])
     assert list(registered.namespaces(made, RUN_ID, NAMESPACE)) == [f"{NAMESPACE}-c0000{i}" for i in range(3)]
 
 
 @pytest.mark.parametrize("wrong", [7, "run-c", "{0.__class__}"])
 def test_a_plan_that_registers_nonsense_is_refused(wrong: object) -> None:
-    made = plan(flip(flip_kind=FLEET))
+    made = plan(flip(flip_kind=FLEET, registered="true"))
     made["phases"][0]["params"]["registered"] = wrong  # type: ignore[index]
     whole = parse(made)
     with pytest.raises(PlanError, match="registered"):
@@ -116,6 +124,7 @@ def test_unknown_values_name_what_was_meant() -> None:
             "make 10000000 Bundles; at most 1000000",
         ),
         (changed("count: 1}", "count: 1, bundles_from: load}"), "bundles_from is of GitRepo, not of"),
+        (changed(REPOS, 'count: "{repos}", registered: true, bundles'), "registered is of Clusters, not of GitRepo"),
         (changed("condition: Ready}}", "condition: Ready}, when: true, nme: x}"), "unknown key 'nme'"),
     ],
 )
