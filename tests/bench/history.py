@@ -33,13 +33,18 @@ class HistoryBenchmark:
     share = 0.2
     headline = "a metric and its changes"
 
+    def __init__(self, runs: int = RUNS) -> None:
+        """`runs`: how many there are already; a hundredth of them were added one by one."""
+        self._runs = runs
+
     async def run(self, rounds: Rounds, directory: Path, progress: Progress, sheet: Sheet) -> None:
         """See `Benchmark`."""
         history = History(directory / "history")
-        progress.step(f"making {RUNS} entries")
+        runs, single = self._runs, self._runs * _SINGLE // RUNS
+        progress.step(f"making {runs} entries")
         rng = random.Random(7)
-        await asyncio.to_thread(history.add, [_entry(number, rng) for number in range(RUNS - _SINGLE)])
-        for number in range(RUNS - _SINGLE, RUNS):
+        await asyncio.to_thread(history.add, [_entry(number, rng) for number in range(runs - single)])
+        for number in range(runs - single, runs):
             await asyncio.to_thread(history.add, [_entry(number, rng)])
         sheet.add("size on disk", "bytes", sum(path.stat().st_size for path in history.directory.iterdir()))
         for number in rounds:
@@ -49,13 +54,13 @@ class HistoryBenchmark:
             sheet.add("a metric and its changes", "seconds", time.perf_counter() - began)
             sheet.add("CPU of that", "seconds", _cpu_s() - cpu)
             points = sum(len(series.points) for series in found.series)
-            if points != RUNS + number - 1:
-                sheet.problem(f"round {number}: {points} runs of {RUNS + number - 1}")
+            if points != runs + number - 1:
+                sheet.problem(f"round {number}: {points} runs of {runs + number - 1}")
             began = time.perf_counter()
             await asyncio.to_thread(document, history, None)
             sheet.add("all runs without results", "seconds", time.perf_counter() - began)
             began = time.perf_counter()
-            await asyncio.to_thread(history.add, [_entry(RUNS + number, rng)])
+            await asyncio.to_thread(history.add, [_entry(runs + number, rng)])
             sheet.add("adding one run", "seconds", time.perf_counter() - began)
 
 

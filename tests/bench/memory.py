@@ -29,13 +29,17 @@ class MemoryBenchmark:
     share = 0.3
     headline = PEAK
 
+    def __init__(self, count: int = COUNT) -> None:
+        """`count`: objects of the plan."""
+        self._count = count
+
     async def run(self, rounds: Rounds, directory: Path, progress: Progress, sheet: Sheet) -> None:
         """See `Benchmark`."""
         progress.step("memory: a cluster")
         async with sides(directory, progress, size=SIZE, timeout_s=TIMEOUT_S) as bench:
             for number in rounds:
                 progress.step(f"memory: round {number} of {rounds.wanted}")
-                sent, wrong = await bench.one(Loadgen, f"memory-{number}", COUNT, seed=number, last=True)
+                sent, wrong = await bench.one(Loadgen, f"memory-{number}", self._count, seed=number, last=True)
                 if wrong is not None:
                     sheet.problem(f"round {number}: {wrong}")
                     return
