@@ -175,7 +175,8 @@ def _command(scenario: Scenario, options: RunOptions) -> None:
 
 def _addresses(command: SubjectCommand, place: str) -> None:
     """Where a port is fixed, nobody else may listen on it: what that one answers would pass as the subject's."""
-    urls = {"metrics": command.metrics, "pprof": command.pprof, "ready": command.ready and command.ready.http}
+    ready = None if command.ready is None else command.ready.http
+    urls = {"metrics": command.metrics, "pprof": command.pprof, "ready": ready}
     for name, url in urls.items():
         if url is None or "{port:" in url:
             continue

@@ -85,7 +85,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
         "unknown scenario 'lable-flip'; did you mean 'label-flip'? (a file is given by its path, as ./lable-flip.yaml)"
     )
     shipped = (
-        "calibrated, failover, kserve-secrets-8k, label-flip, leak, native-secrets-8k, native-watcher-init, "
+        "calibrated, failover, fleet-scale, kserve-secrets-8k, label-flip, leak, native-secrets-8k, native-watcher-init, "
         "secrets-8k, smoke, watcher-init"
     )
     with pytest.raises(ScenarioError, match=f"shipped scenarios: {shipped}"):
