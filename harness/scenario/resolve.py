@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import cast
+from typing import TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -23,10 +23,12 @@ from harness.scenario.file import BODY, OPTION_PREFIX, ScenarioFile, unknown_set
 from harness.scenario.hints import shown, suggest
 from harness.scenario.manifests import Manifests
 from harness.scenario.model import Scenario
-from harness.scenario.names import AnyStep, phases
+from harness.scenario.names import phases
 from harness.scenario.placeholders import Filled, fill
 from harness.scenario.problems import Problem, from_pydantic
 from harness.scenario.steps import Create, Flip, Parallel, Step
+
+StepT = TypeVar("StepT")
 
 _RELATIVE = "paths are relative to the scenario file"
 
@@ -216,12 +218,12 @@ def _reduced(step: Step, members: list[int]) -> Step:
     return _plain(step)
 
 
-def _plain(step: AnyStep) -> AnyStep:
+def _plain(step: StepT) -> StepT:
     if not isinstance(step, Create | Flip):
         return step
     probes = [step.probes[i] for i in _wanted(step)]
     kept = step if len(probes) == len(step.probes) else step.model_copy(update={"probes": probes})
-    return kept.plain() if isinstance(kept, Create) else kept
+    return cast("StepT", kept.plain() if isinstance(kept, Create) else kept)
 
 
 def _wanted(step: Create | Flip) -> list[int]:
