@@ -182,3 +182,9 @@ def test_the_example_of_a_kopf_operator_is_a_scenario_once_its_kind_is_known(tmp
         "  versions: [{name: v1, served: true, storage: true}]}\n"
     )
     assert counts(resolve(load(path, apply=[crd]))) == {"KopfExample.kopf.dev": 200}
+
+
+def test_the_example_of_dask_brings_its_kinds_along() -> None:
+    made = resolve(load(EXAMPLES / "dask" / "dask-clusters.yaml"))
+    assert counts(made) == {"DaskCluster.kubernetes.dask.org": 30}
+    assert [len(probe.targets) for probe in fanout.probes(made, RUN_ID)] == [30, 30]
