@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from urllib.parse import urlencode
 
 from loadgen.builders import builder_of
@@ -31,7 +32,8 @@ class Request:
     body: bytes = b""
     accept: str = JSON_TYPE
     follow: Callable[[bytes], Request | None] | None = None
-    """From the body of a good answer to the request that goes on with it: the next page of a list; None at the end."""
+    """From the body of a good answer to the request that goes on with it: the next page of a list, what registers
+    a Fleet Cluster; None at the end."""
 
 
 Action = Callable[[int], Request]
@@ -52,9 +54,28 @@ def _encode(value: object) -> bytes:
 
 def _create(plan: Plan, phase: Phase) -> Action:
     build = builder_of(plan, phase)
+    register = _registration(phase)
 
     def request(index: int) -> Request:
-        return Request("create", "POST", phase.collection(index), phase.object_name(index), body=build(index))
+        name, path = phase.object_name(index), phase.collection(index)
+        follow = None if register is None else partial(register, index)
+        return Request("create", "POST", path, name, body=build(index), follow=follow)
+
+    return request
+
+
+def _registration(phase: Phase) -> Callable[[int, bytes], Request] | None:
+    """Of Fleet Clusters: what follows the creation of one, the namespace for what is deployed to it in its status."""
+    namespaces = Fields(phase.params, f"{phase.place}.params").optional("registered")
+    if namespaces is None:
+        return None
+    if not isinstance(namespaces, str) or "{i:05d}" not in namespaces:
+        raise PlanError(f"{phase.place}.params.registered: must be a name with {{i:05d}} in it")
+
+    def request(index: int, _answer: bytes) -> Request:
+        name = phase.object_name(index)
+        body = _encode({"status": {"namespace": namespaces.replace("{i:05d}", f"{index:05d}")}})
+        return Request("patch", "PATCH", f"{phase.path}/{name}/status", name, MERGE_PATCH, body)
 
     return request
 

@@ -201,7 +201,10 @@ def _management_cluster(plan: Plan, _phase: Phase, _params: Fields) -> Filling:
     return fill
 
 
-def _fleet_cluster(_plan: Plan, _phase: Phase, _params: Fields) -> Filling:
+def _fleet_cluster(_plan: Plan, _phase: Phase, params: Fields) -> Filling:
+    # In which namespace each is registered is written into its status, which is a request of its own: `actions`.
+    params.optional("registered")
+
     def fill(_index: int, name: str) -> JSONObject:
         return {"spec": {"clientID": name}}
 

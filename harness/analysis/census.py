@@ -45,6 +45,11 @@ class Census:
         return [change for change in self.changes if change.stayed > 0 and change.sort != THREAD]
 
     @property
+    def tasks(self) -> bool:
+        """Whether there was anything but threads at all."""
+        return any(change.sort != THREAD for change in self.changes)
+
+    @property
     def sentence(self) -> str:
         """The names of what stayed, most first; empty where nothing did."""
         named = [f"{change.name} +{change.stayed}" for change in self.stayed[:_NAMED]]

@@ -170,9 +170,12 @@ def _oom(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     yield "restarts", (float(sum(event.get("count", 1) for event in facts.restarts)), None)
 
 
+_NO_LOOP = "no asyncio loop was seen in it; a program of threads has threads.peak"
+
+
 def _tasks(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     collector = "tasks" if facts.run.subject.runtime == "python" else "metrics"
-    missing = "the runtime tells no task count"
+    missing = _NO_LOOP if facts.run.subject.runtime == "python" else "the runtime tells no task count"
     yield "tasks.peak", _witnessed(facts, collector, lambda: facts.series("tasks", "max"), missing)
     yield "tasks.idle", _witnessed(facts, collector, partial(facts.series, "tasks", "median", phase="idle"), missing)
     # Not the mean: where a look at the tasks meets a scrape of ours, the subject has a task more just then.
@@ -191,6 +194,8 @@ def _stayed(facts: Facts) -> Result:
     found = why or census(facts)
     if isinstance(found, str):
         return _result("tasks.stayed", None, found)
+    if facts.run.subject.runtime == "python" and not found.tasks and facts.series("tasks", "max") is None:
+        return _result("tasks.stayed", None, _NO_LOOP)
     stayed = _result("tasks.stayed", float(sum(change.stayed for change in found.stayed)), None)
     stayed.detail = found.sentence or None
     return stayed

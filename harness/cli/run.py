@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import cluster_options, completing, outputs, show, worker_options
+from harness.cli import cluster_options, completing, outputs, show, subject_options, worker_options
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.cluster.choice import ClusterChoice
@@ -65,6 +65,11 @@ def run(
     subject: Annotated[
         str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
     ] = None,
+    subject_env: subject_options.Env = None,
+    subject_metrics: subject_options.Metrics = None,
+    subject_pprof: subject_options.Pprof = None,
+    subject_ready: subject_options.ReadyAt = None,
+    apply: subject_options.Apply = None,
     subject_image: Annotated[
         str | None,
         typer.Option("--subject-image", help="An image to test in a pod; --subject is then a command in it."),
@@ -177,6 +182,10 @@ def run(
         profile=profile,
         sets=parse_sets(sets or []) | _windows(on_demand or []),
         subject=subject,
+        subject_env=subject_options.environment(subject_env or []),
+        subject_metrics=subject_options.address(subject_metrics, "--subject-metrics"),
+        subject_pprof=subject_options.address(subject_pprof, "--subject-pprof"),
+        subject_ready=subject_options.address(subject_ready, "--subject-ready"),
         subject_image=subject_image,
         subject_as=subject_as,
         subject_role=subject_role,
@@ -189,7 +198,7 @@ def run(
         observe=_observation(observe, for_),
         pid=pid,
     )
-    file = load(scenario)
+    file = load(scenario, apply=apply or ())
     scope.enter_if_needed()
     console = CliConsole(stderr=json)
     with _served(metrics_port, metrics_address, console) as live, TerminalObserver(console) as observer:

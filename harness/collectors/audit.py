@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import ClassVar
 
 from harness.collectors.audit_lines import AuditLedger
@@ -24,6 +25,20 @@ _HISTORY_BYTES = 16 << 20
 _DRAIN_S = 6.0
 _BATCH = 32
 """Lines between two looks at the clock."""
+
+
+_MOST_REFUSALS = 5
+"""Kinds of requests that a warning names."""
+
+
+def _refusals(refused: Counter[str]) -> str | None:
+    """A sentence about requests that could never succeed; None where there were none."""
+    if not refused:
+        return None
+    named = [f"{what} ({count})" for what, count in refused.most_common(_MOST_REFUSALS)]
+    more = len(refused) - len(named)
+    listed = ", ".join(named) + (f" and {more} more" if more else "")
+    return f"the API server refused requests of the subject that it does not allow, or whose kind it does not serve: {listed}"
 
 
 class AuditCollector(Collector):
@@ -79,6 +94,8 @@ class AuditCollector(Collector):
         finally:
             tail.close()
         self._write(context, self._ledger)
+        if told := _refusals(self._ledger.refused):
+            context.sink.event("warning", source=self.name, message=told)
         context.sink.event(
             "audit",
             lines=self._lines,

@@ -19,7 +19,8 @@ _MAY_CHANGE_NOTHING = frozenset({"update", "patch"})
 _CONFLICT = 409
 _EXISTS = "AlreadyExists"
 _REFUSED = 400
-
+_NOT_ALLOWED = frozenset({401, 403})
+_NOT_FOUND = 404
 
 _MOST_LISTS = 20_000
 """List requests that are kept one by one."""
@@ -103,6 +104,8 @@ class AuditLedger:
         """When the user first read each kind."""
         self.lists: list[tuple[str, datetime, float]] = []
         """Each list request of the user that was answered: its kind, when it came, and after how many seconds it was answered."""
+        self.refused: Counter[str] = Counter()
+        """Requests of the user that could never succeed, as `list Secret: 403`: not allowed, or of a kind that is not served."""
         self._user = user
         self._own_kinds = tuple(own_kinds)
         self._user_mark = f'"username":{json.dumps(user)}'.encode()
@@ -144,6 +147,7 @@ class AuditLedger:
         if not own:
             return
         series = self._kind(reference), event.verb, reference.subresource
+        self._note_refusal(*series, status.code)
         self._count("writes.total", *series)
         self.etcd_full |= etcd.NOSPACE in (status.message or "")
         if status.code == _CONFLICT and status.reason != _EXISTS:  # 409 too, but nobody else wrote meanwhile
@@ -181,12 +185,23 @@ class AuditLedger:
             return
         kind = self._kind(reference)
         self._count("api.requests", kind, event.verb, reference.subresource)
+        code = (event.response_status or _Status()).code
+        self._note_refusal(kind, event.verb, reference.subresource, code)
         moment = datetime.fromisoformat(event.request_received_timestamp)
         if event.verb == "list" and event.stage_timestamp is not None and len(self.lists) < _MOST_LISTS:
             answered = datetime.fromisoformat(event.stage_timestamp)
             self.lists.append((kind, moment, (answered - moment).total_seconds()))
+        told = code < _REFUSED or (code == _NOT_FOUND and event.verb == "get")
+        # What it was refused it has not read: a run must not take it for engaged.
+        if not told:
+            return
         if kind not in self.first_reads or moment < self.first_reads[kind]:
             self.first_reads[kind] = moment
+
+    def _note_refusal(self, kind: str, verb: str, subresource: str, code: int) -> None:
+        unserved = code == _NOT_FOUND and verb in ("list", "watch")
+        if code in _NOT_ALLOWED or unserved:
+            self.refused[f"{verb} {kind}{'/' if subresource else ''}{subresource}: {code}"] += 1
 
     def _kind(self, reference: _Reference) -> str:
         """How the record names the kind."""

@@ -125,7 +125,9 @@ class MetricsCollector(Collector):
     async def attach(self, context: RunContext) -> None:
         if context.subject.metrics_url is None:
             raise EnvironmentFault(
-                "the subject has no metrics URL", place=self.name, remedy="set subject.metrics in the scenario"
+                "the subject has no metrics URL",
+                place=self.name,
+                remedy="say where it serves them: subject.metrics in the scenario, or --subject-metrics",
             )
         self._context = context
         self._session = aiohttp.ClientSession(trust_env=False, timeout=_TIMEOUT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -19,7 +20,7 @@ from harness.kube.api import Api
 from harness.kube.kubeconfig import client_files
 from harness.kube.manifests import apply_files, load_manifests
 from harness.kube.rbac import AGENTS, LOADGEN, WATCHER, grant
-from harness.scenario import fanout, plan, rights
+from harness.scenario import fanout, plan, registered, rights
 from harness.scenario.names import namespaces
 from harness.scenario.server import InflightLimits
 from harness.scenario.steps import FLEET_CLUSTER
@@ -27,6 +28,8 @@ from harness.subject.replicas import RunSubject
 
 _WATCHER_USER = "harness:watcher"
 _LOADGEN_USER = "harness:loadgen"
+_AT_ONCE = 16
+"""Namespaces that are made at the same time."""
 
 
 async def start_cluster(stage: Stage, stack: AsyncExitStack) -> Cluster:
@@ -124,6 +127,18 @@ def _external(workers: ExternalWorkers) -> dict[str, JSON]:
     return {"host": workers.host, "port": workers.port, "secret_file": secret, "wait_s": workers.wait_s}
 
 
+async def _register_clusters(stage: Stage, api: Api) -> None:
+    """The namespaces of the Fleet Clusters that the load will create."""
+    wanted = registered.namespaces(stage.scenario, stage.facts.run_id, stage.facts.namespace)
+    gate, labels = asyncio.Semaphore(_AT_ONCE), {RUN_LABEL: stage.facts.run_id}
+
+    async def make(name: str, annotations: dict[str, str]) -> None:
+        async with gate:
+            await api.ensure_namespace(name, labels, annotations)
+
+    await asyncio.gather(*(make(name, annotations) for name, annotations in wanted.items()))
+
+
 async def start_load(
     stage: Stage,
     stack: AsyncExitStack,
@@ -137,6 +152,7 @@ async def start_load(
     await setup.give(api, cluster, _LOADGEN_USER, LOADGEN, stage.facts.run_id)
     for namespace in namespaces(stage.scenario, stage.facts.namespace):
         await api.ensure_namespace(namespace, {RUN_LABEL: stage.facts.run_id})
+    await _register_clusters(stage, api)
     await grant(api, cluster.username(_LOADGEN_USER), "loadgen", rights.of_load(stage.scenario), stage.facts.run_id)
     external = stage.options.external
     if external is not None and external.account is not None:

@@ -26,6 +26,7 @@ from harness.subject.incarnations import Incarnation, Incarnations, Starter
 from harness.subject.log import LogKeeper
 from harness.subject.placeholders import Placeholders
 from harness.subject.process import SubjectNotReady, log_name
+from harness.subject.redact import redact_document
 from harness.subject.replicas import Replicas, RunSubject
 from harness.subject.runtime import detect
 
@@ -65,7 +66,7 @@ async def start_subject(
         raise
     subject: RunSubject = started[0] if len(started) == 1 else Replicas(started)
     facts.command = list(subject.command)
-    facts.environment = subjects.relevant_environment(launch.env)
+    facts.environment = subjects.relevant_environment(launch.env) | redact_document(stage.options.subject_env)
     facts.cgroup_version = None if subject.cgroup is None else subject.cgroup.version
     assert subject.ready_ns is not None
     stage.facts.phases.append(

@@ -48,6 +48,12 @@ class RunOptions:
     """The ClusterRole to bind to the subject, instead of its own."""
     subject_env: dict[str, str] = field(default_factory=dict)
     """Environment variables added to the subject's."""
+    subject_metrics: str | None = None
+    """Where a subject of the command line serves Prometheus metrics, placeholders not yet filled."""
+    subject_pprof: str | None = None
+    """Where it serves Go's pprof."""
+    subject_ready: str | None = None
+    """The address that answers with 2xx once it is ready."""
     memray: str | None = None
     """`launch`, `attach` or `off`; None leaves it to the scenario."""
     memray_since: str | None = None

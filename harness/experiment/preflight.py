@@ -7,14 +7,16 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from harness.cluster import provider
 from harness.cluster.choice import EMBEDDED, GUESTS
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.experiment import quota, source
 from harness.experiment.options import RunOptions
-from harness.experiment.subjects import SubjectCommand, build
+from harness.experiment.subjects import SubjectCommand, of
 from harness.kube.rbac import CLUSTER_ADMIN
+from harness.process.ports import is_free
 from harness.scenario.model import Hook, Restart, Scenario
 from harness.scenario.subject_checks import WEBHOOK_FILES
 from harness.subject import foreign, limits, webhooks
@@ -22,6 +24,7 @@ from harness.subject.placeholders import Placeholders
 from loadgen import secret
 from loadgen.fields import PlanError
 
+_LOOPBACK = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1"}
 _MEMRAY = ("launch", "attach", "off")
 
 
@@ -41,8 +44,9 @@ def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> Non
     for scenario in scenarios:
         if options.pid is not None or scenario.subject.pid is not None:
             _foreign(scenario, options)
+            of(scenario.subject, options)
             continue
-        found = build(scenario.subject, options.subject, image=options.subject_image)
+        found = of(scenario.subject, options)
         _subject_as(options, scenario, found)
         if found.in_pod(options):
             _pod(scenario, options)
@@ -91,7 +95,7 @@ def _subject_as(options: RunOptions, scenario: Scenario, found: SubjectCommand) 
 
 def _pod(scenario: Scenario, options: RunOptions) -> None:
     """The node starts and limits it."""
-    _placeholders(scenario, build(scenario.subject, options.subject, image=options.subject_image))
+    _placeholders(scenario, of(scenario.subject, options))
     if scenario.subject.replicas > 1:
         raise UsageError(
             "replicas and failover are measured of processes only, not of pods",
@@ -115,6 +119,7 @@ def _process(scenario: Scenario, options: RunOptions) -> None:
             remedy="use --cluster kind",
         )
     _command(scenario, options)
+    _addresses(of(scenario.subject, options), scenario.name)
     if scenario.subject.memory_limit is not None:
         _memory_limit(scenario.name)
     if scenario.subject.cpu_limit is not None:
@@ -166,7 +171,7 @@ def _foreign(scenario: Scenario, options: RunOptions) -> None:
 
 
 def _command(scenario: Scenario, options: RunOptions) -> None:
-    built = build(scenario.subject, options.subject, image=options.subject_image)
+    built = of(scenario.subject, options)
     command = built.command
     _placeholders(scenario, built)
     if built.controller is not None:
@@ -190,6 +195,20 @@ def _command(scenario: Scenario, options: RunOptions) -> None:
         raise UsageError(f"the subject's program {command[0]!r} is not {where}, or not executable", place=scenario.name)
 
 
+def _addresses(command: SubjectCommand, place: str) -> None:
+    """Where a port is fixed, nobody else may listen on it: what that one answers would pass as the subject's."""
+    ready = None if command.ready is None else command.ready.http
+    urls = {"metrics": command.metrics, "pprof": command.pprof, "ready": ready}
+    for name, url in urls.items():
+        if url is None or "{port:" in url:
+            continue
+        parts = urlsplit(url)
+        if parts.port is None or parts.hostname not in _LOOPBACK or is_free(parts.port, _LOOPBACK[parts.hostname]):
+            continue
+        cause = f"another program listens on {parts.netloc}, the address of the subject's {name}: its answers would be measured"
+        raise EnvironmentFault(cause, place=place, remedy="end that program, or let the subject listen elsewhere")
+
+
 def _guest(scenario: Scenario, options: RunOptions) -> None:
     """What works in a cluster on this machine only, or in one of the run's own."""
     where = options.cluster.provider
@@ -205,7 +224,7 @@ def _guest(scenario: Scenario, options: RunOptions) -> None:
             place=scenario.name,
             remedy="leave out apiserver.inflight, or use --cluster embedded or kind",
         )
-    needs_all = build(scenario.subject, options.subject, image=options.subject_image).role == CLUSTER_ADMIN
+    needs_all = of(scenario.subject, options).role == CLUSTER_ADMIN
     if where in GUESTS and needs_all and options.subject_role is None:
         raise UsageError(
             "which rights this subject needs cannot be known, and it does not get all in a cluster that is not the run's",

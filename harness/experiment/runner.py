@@ -48,8 +48,7 @@ async def run_one(
     clock = RunClock()
     run_id = ids.new_run_id(clock.started_at)
     directory = options.out / run_id
-    command = subjects.build(scenario.subject, options.subject, options.pid, options.subject_image)
-    command.env.update(options.subject_env)
+    command = subjects.of(scenario.subject, options)
     facts = Run(
         run_id=run_id,
         experiment_id=experiment_id,

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.cluster.choice import EMBEDDED, IN_CLUSTER, KIND
 from harness.core.errors import UsageError
@@ -124,6 +124,34 @@ def build(spec: Subject, override: str | None, pid: int | None = None, image: st
         image=image or spec.image,
         args=() if command else tuple(spec.args),
         lease=None if spec.lease is None else (spec.lease.namespace or "{namespace}", spec.lease.name),
+    )
+
+
+def of(spec: Subject, options: RunOptions) -> SubjectCommand:
+    """The subject of a run: the scenario's, or that of the command line with its addresses and environment.
+
+    Raises UsageError where the command line says something of a subject that has its own answer to it.
+    """
+    command = build(spec, options.subject, options.pid, options.subject_image)
+    ready = options.subject_ready
+    given = {"metrics": options.subject_metrics, "pprof": options.subject_pprof, "ready": ready}
+    named = [name for name, value in given.items() if value is not None]
+    if command.controller is not None and named:
+        cause = f"--subject-{named[0]} is known for the reference controller {command.controller}"
+        raise UsageError(cause, remedy="leave it out, or say with --subject what else is to be tested")
+    if command.pid is not None and (ready is not None or options.subject_env):
+        option = "--subject-env" if ready is None else "--subject-ready"
+        raise UsageError(f"{option} is for who starts the process", place=f"pid {command.pid}", remedy="leave it out")
+    for name in named:
+        if command.pid is not None and "{" in str(given[name]):
+            cause = f"--subject-{name} of a process that runs already cannot have a port of the run's"
+            raise UsageError(cause, place=f"pid {command.pid}", remedy="write the port that it listens on")
+    return replace(
+        command,
+        env={**command.env, **options.subject_env},
+        metrics=options.subject_metrics or command.metrics,
+        pprof=options.subject_pprof or command.pprof,
+        ready=command.ready if ready is None else Ready(http=ready),
     )
 
 

@@ -219,9 +219,11 @@ class Api:
             else:
                 return
 
-    async def ensure_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> Object:
-        """The namespace, made if it is not there, with these labels on it."""
-        metadata = {"name": name, "labels": dict(labels or {})}
+    async def ensure_namespace(
+        self, name: str, labels: Mapping[str, str] | None = None, annotations: Mapping[str, str] | None = None
+    ) -> Object:
+        """The namespace, made if it is not there, with these labels and annotations on it."""
+        metadata = {"name": name, "labels": dict(labels or {}), "annotations": dict(annotations or {})}
         return await self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
     async def wait_namespace_gone(self, name: str, timeout_s: float = 120.0) -> None:

@@ -77,7 +77,8 @@ class SubjectFacts(_Model):
     controller: str | None = None
     options: dict[str, Any] = {}
     environment: dict[str, str] = Field(
-        default={}, description="what changes memory or speed: GOMEMLIMIT, PYTHONMALLOC …"
+        default={},
+        description="what changes memory or speed: GOMEMLIMIT, PYTHONMALLOC …; and what --subject-env said, secrets redacted",
     )
     runtime: Literal["python", "go", "other"] | None = None
     runtime_version: str | None = None

@@ -84,6 +84,8 @@ class ScenarioFile:
     """Of the file's bytes, in hexadecimal."""
     document: Document
     head: Head
+    apply: tuple[FilePath, ...] = ()
+    """Manifests of the command line, which come after those of the file's `setup`."""
 
     @property
     def name(self) -> str:

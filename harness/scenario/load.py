@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.core.errors import ScenarioError
@@ -18,8 +19,8 @@ from harness.scenario.resolve import resolve
 __all__ = ["ScenarioFile", "load", "shipped"]
 
 
-def load(name_or_path: str | os.PathLike[str]) -> ScenarioFile:
-    """The scenario file of that name or path.
+def load(name_or_path: str | os.PathLike[str], *, apply: Sequence[Path] = ()) -> ScenarioFile:
+    """The scenario file of that name or path; `apply` are manifests of the command line, beside those of its `setup`.
 
     What holds a path separator or ends in .yaml or .yml is a path. Every profile with every arm is resolved once, so that
     no mistake waits for a nightly run. Raises ScenarioError, one line with file:line:column.
@@ -31,8 +32,8 @@ def load(name_or_path: str | os.PathLike[str]) -> ScenarioFile:
                 f"{suggest(text, known, title='shipped scenarios')} (a file is given by its path, as ./{text}.yaml)"
             )
             raise ScenarioError(f"unknown scenario {text!r}", remedy=remedy)
-        return _read(scenarios_dir() / f"{text}.yaml")
-    return _read(Path(text))
+        return _read(scenarios_dir() / f"{text}.yaml", apply)
+    return _read(Path(text), apply)
 
 
 def shipped() -> list[str]:
@@ -40,7 +41,7 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in scenarios_dir().glob("*.yaml"))
 
 
-def _read(path: Path) -> ScenarioFile:
+def _read(path: Path, apply: Sequence[Path]) -> ScenarioFile:
     display = _display(path)
     content = _content(path, display)
     try:
@@ -49,7 +50,8 @@ def _read(path: Path) -> ScenarioFile:
         line = content.count(b"\n", 0, error.start) + 1
         raise ScenarioError("not UTF-8 text", place=f"{display}:{line}", remedy="save it as UTF-8") from None
     document = parse_document(text.removeprefix("\ufeff"), display)
-    file = ScenarioFile(path, hashlib.sha256(content).hexdigest(), document, declare(document, path.parent))
+    manifests = tuple(each.absolute() for each in apply)
+    file = ScenarioFile(path, hashlib.sha256(content).hexdigest(), document, declare(document, path.parent), manifests)
     for profile, arm in itertools.product([None, *file.profiles], [None, *file.arms]):
         resolve(file, profile=profile, arm=arm)
     return file

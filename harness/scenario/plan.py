@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.core.handles import JSON
 from harness.core.ids import RUN_LABEL
-from harness.scenario import relations
+from harness.scenario import registered, relations
 from harness.scenario.model import Scenario
 from harness.scenario.names import AnyStep, Phase, phases, spread_namespaces, steps, template
 from harness.scenario.population import Taking, churn_share, takings
@@ -137,6 +137,8 @@ def _phase(
     else:
         own = Phase(phase.place, phase.name, step, phase.ordinal, phase.group, phase.path)
         params = _create_params(step, selection) | relations.planned(scenario, own, run_id)
+        if step.registers:
+            params |= registered.planned(namespace)
     return {
         "name": phase.name,
         "action": step.action,

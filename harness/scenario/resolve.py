@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import cast
+from typing import TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -26,7 +26,9 @@ from harness.scenario.model import Scenario
 from harness.scenario.names import phases
 from harness.scenario.placeholders import Filled, fill
 from harness.scenario.problems import Problem, from_pydantic
-from harness.scenario.steps import Create, Parallel, Step
+from harness.scenario.steps import Create, Flip, Parallel, Step
+
+StepT = TypeVar("StepT")
 
 _RELATIVE = "paths are relative to the scenario file"
 
@@ -111,6 +113,11 @@ def _draft(file: ScenarioFile, profile: str | None, arm: str | None) -> _Draft:
         for key, value in values.items():
             line, _ = file.document.position((*path, key))
             draft.put(key, cast("Plain", value), _Origin(f"{words}, line {line}", file.document.place((*path, key))))
+    own = _entries(draft.body.get("setup"))
+    if file.apply and own is not None:
+        draft.body["setup"] = {"apply": [*own, *map(str, file.apply)]}
+        for number in range(len(own), len(own) + len(file.apply)):
+            draft.overridden["setup", "apply", number] = _Origin("by --apply", "--apply")
     return draft
 
 
@@ -128,10 +135,11 @@ def _finish(draft: _Draft) -> Scenario:
         scenario = Scenario.model_validate({**whole, **beside, "profile": draft.profile, "arm": draft.arm})
     except ValidationError as error:
         raise _error(draft, filled, from_pydantic(error)) from None
-    kept = [(i, _filled_members(step)) for i, step in enumerate(scenario.load) if _filled_members(step)]
-    scenario = scenario.model_copy(update={"load": [_reduced(scenario.load[i], members) for i, members in kept]})
+    written = scenario.load
+    kept = [(i, _filled_members(step)) for i, step in enumerate(written) if _filled_members(step)]
+    scenario = scenario.model_copy(update={"load": [_reduced(written[i], members) for i, members in kept]})
     if problems := check(scenario):
-        raise _error(draft, filled, [_in_file(problem, kept) for problem in problems])
+        raise _error(draft, filled, [_in_file(problem, kept, written) for problem in problems])
     _last_objects(draft, scenario)
     return scenario
 
@@ -204,20 +212,38 @@ def _filled_members(step: Step) -> list[int]:
 
 
 def _reduced(step: Step, members: list[int]) -> Step:
-    if not isinstance(step, Parallel):
+    """The step as it is carried out: only those of parallel steps that do something, short forms written out."""
+    if isinstance(step, Parallel):
+        return step.model_copy(update={"steps": [_plain(step.steps[i]) for i in members]})
+    return _plain(step)
+
+
+def _plain(step: StepT) -> StepT:
+    if not isinstance(step, Create | Flip):
         return step
-    return step.model_copy(update={"steps": [step.steps[i] for i in members]})
+    probes = [step.probes[i] for i in _wanted(step)]
+    kept = step if len(probes) == len(step.probes) else step.model_copy(update={"probes": probes})
+    return cast("StepT", kept.plain() if isinstance(kept, Create) else kept)
 
 
-def _in_file(problem: Problem, kept: list[tuple[int, list[int]]]) -> Problem:
-    """The same problem at the step's place in the file, before empty steps were dropped."""
+def _wanted(step: Create | Flip) -> list[int]:
+    """Which of its probes are not dropped, by number."""
+    return [i for i, probe in enumerate(step.probes) if probe.when]
+
+
+def _in_file(problem: Problem, kept: list[tuple[int, list[int]]], written: list[Step]) -> Problem:
+    """The same problem at the step's place in the file, before empty steps and unwanted probes were dropped."""
     path = problem.path
     if path[:1] == ("load",) and len(path) > 1 and isinstance(path[1], int):
         place, members = kept[path[1]]
-        if path[2:3] == ("parallel",) and isinstance(path[3], int):
-            path = ("load", place, "parallel", members[path[3]], *path[4:])
-        else:
-            path = ("load", place, *path[2:])
+        step, rest = written[place], path[2:]
+        head: Path = ("load", place)
+        if isinstance(step, Parallel) and rest[:1] == ("parallel",) and isinstance(rest[1], int):
+            number = members[rest[1]]
+            step, head, rest = step.steps[number], (*head, "parallel", number), rest[2:]
+        if isinstance(step, Create | Flip) and rest[:1] == ("probes",) and isinstance(rest[1], int):
+            rest = ("probes", _wanted(step)[rest[1]], *rest[2:])
+        path = (*head, *rest)
     return Problem(path, problem.cause, problem.remedy, problem.at_key)
 
 

@@ -21,6 +21,7 @@ from pydantic import (
 
 from harness.core.kinds import find, is_own
 from harness.scenario.fields import (
+    MAX_COUNT,
     Concurrency,
     Condition,
     Count,
@@ -110,6 +111,7 @@ class Probe(Model):
             lambda value: {"kind": value} if isinstance(value, str) else value, json_schema_input_type=KindName | Until
         ),
     ]
+    when: bool = Field(default=True, description="false drops the probe")
 
 
 class Create(OfAKind, StepForm):
@@ -126,6 +128,13 @@ class Create(OfAKind, StepForm):
         default=None, description="payload of a Secret or Bundle, drawn between the two ends; [2KB, 5KB]"
     )
     bundles: Annotated[int, Field(ge=1, le=1000)] | None = Field(default=None, description="Bundles per GitRepo; 1")
+    bundles_from: Literal["controller", "load"] | None = Field(
+        default=None,
+        description="who makes the Bundles of the GitRepos: the controller; or the load, which then creates no GitRepos",
+    )
+    registered: bool = Field(
+        default=False, description="write status.namespace of each Fleet Cluster, as who registers Clusters would"
+    )
     matching: Count | None = Field(
         default=None, description="how many of the GitRepos or Bundles select the label of the flip; 0"
     )
@@ -158,6 +167,7 @@ class Create(OfAKind, StepForm):
         owners = {
             "size": (SECRET, BUNDLE),
             "bundles": (GITREPO,),
+            "bundles_from": (GITREPO,),
             "matching": (GITREPO, BUNDLE),
             "namespaces": (SECRET,),
         }
@@ -165,6 +175,8 @@ class Create(OfAKind, StepForm):
             if getattr(self, key) is not None and self.resource not in kinds:
                 names = " or ".join(kind.alias for kind in kinds)
                 raise fault(f"{key} is of {names}, not of {self.kind}; remove it", key=key)
+        if self.registered and self.resource not in CLUSTERS:
+            raise fault(f"registered is of Clusters, not of {self.kind}; remove it", key="registered")
         wanted = USES.get(self.resource)
         if self.uses is not None and (wanted is None or self.uses != wanted.alias):
             pairs = ", ".join(f"{kind.alias} uses {other.alias}" for kind, other in USES.items())
@@ -177,7 +189,39 @@ class Create(OfAKind, StepForm):
                 f"matching is {self.matching}, but only {self.count} {self.kind} are created; lower it",
                 key="matching",
             )
+        if self.bundles_from == "load":
+            self._can_be_bundles()
         return self
+
+    @property
+    def registers(self) -> bool:
+        """Whether the load registers what it creates. Management Clusters have nothing to register: `flip_kind` may be either."""
+        return self.registered and self.resource == FLEET_CLUSTER
+
+    def plain(self) -> Self:
+        """The step that is carried out: where the load makes the Bundles of GitRepos, one that creates these."""
+        if self.bundles_from != "load":
+            return self
+        each = self.bundles or 1
+        matching = None if self.matching is None else self.matching * each
+        bundles = self.model_copy(
+            update={
+                "kind": BUNDLE.alias,
+                "count": self.count * each,
+                "bundles": None,
+                "bundles_from": None,
+                "matching": matching,
+            }
+        )
+        bundles._resource = BUNDLE
+        return bundles
+
+    def _can_be_bundles(self) -> None:
+        if self.uses is not None:
+            raise fault("GitRepos that are not created use no Secrets; remove uses, or bundles_from: load", key="uses")
+        if (bundles := self.count * (self.bundles or 1)) > MAX_COUNT:
+            cause = f"{self.count} GitRepos of {self.bundles or 1} Bundles make {bundles} Bundles"
+            raise fault(f"{cause}; at most {MAX_COUNT} are accepted", key="bundles")
 
     def _may_be_open_ended(self) -> None:
         if self.resource != SECRET:
@@ -196,7 +240,7 @@ class Create(OfAKind, StepForm):
     def _fits_its_template(self) -> Self:
         if self.resource in BY_RULE:
             raise fault(f"{self.kind} is created without a template; write kind: {self.kind}", key="template")
-        for key in ("size", "bundles", "matching", "namespaces", "uses"):
+        for key in ("size", "bundles", "bundles_from", "matching", "namespaces", "uses"):
             if getattr(self, key) is not None:
                 raise fault(f"{key} says nothing where a template does; remove it", key=key)
         return self

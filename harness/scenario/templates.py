@@ -63,7 +63,7 @@ def check(display: str, text: str, params: Mapping[str, object], seed: int, inde
         if kind.full_name != name:
             raise ValueError(f"unknown kind {name!r}; {kind.full_name} is of {kind.api_version}")
     except ValueError as error:
-        remedy = "setup.apply must name its CRD" if group else None
+        remedy = "setup.apply, or --apply, must name its CRD" if group else None
         raise ScenarioError(str(error), place=f"{display}:{_line(text, 'kind')}", remedy=remedy) from None
     if version != kind.version:
         cause = f"{name} is known as {kind.api_version}, not as {item['apiVersion']}"

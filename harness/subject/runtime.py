@@ -42,6 +42,9 @@ def _detect(command: list[str], env: dict[str, str], cwd: Path) -> tuple[Subject
     if asker is not None:
         python = _ask(asker, env, cwd)
         return ("python", python) if python else ("other", None)
+    for _ in range(MAX_DEPTH):
+        if command and Path(command[0]).name == "env":
+            command = _after_env(command[1:], env)
     program = _which(command[0], env, cwd) if command else None
     return ("go", None) if program and is_go(program) else ("other", None)
 

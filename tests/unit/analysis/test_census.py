@@ -91,3 +91,20 @@ def test_nothing_stayed_is_zero_without_names(build: records.RecordBuilder) -> N
     build.event("census", 15.9, rows=[_row("task", "worker", 10)], reasons={})
     result = compute(build.write(collectors=ON))["tasks.stayed"]
     assert (result.value, result.detail) == (0.0, None)
+
+
+def test_a_program_of_threads_has_no_tasks_rather_than_none_that_stayed(tmp_path: Path) -> None:
+    """As the official client's SharedInformer: a Python subject in which no event loop ever runs."""
+    made = records.RecordBuilder(tmp_path / "run")
+    for name, start, end in (("start", 0, 1), ("idle", 1, 3), ("settled", 16, 18)):
+        made.phase(name, name, start, end)
+    made.phase("create-Secret", "create", 3, 13, **LOAD)
+    made.phase("settle", "settle", 13, 16, settled=True)
+    for at in (0.9, 15.9):
+        made.event("census", at, rows=[_row("thread", "SharedInformer", 1)], reasons={})
+    results = compute(made.write(collectors=ON))
+    for metric in ("tasks.peak", "tasks.settled", "tasks.stayed"):
+        assert results[metric].value is None
+        assert "no asyncio loop was seen" in str(results[metric].reason), metric
+    made.samples("tasks", "tasks", [(2, 1.0), (17, 1.0)])
+    assert compute(made.write(collectors=ON))["tasks.stayed"].value == 0.0

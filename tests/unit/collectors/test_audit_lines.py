@@ -157,6 +157,31 @@ def test_reads_and_the_first_of_each_kind() -> None:
     assert ledger.first_reads["Bundle"].isoformat() == "2026-01-01T00:00:03+00:00"
 
 
+def test_what_is_refused_is_counted_and_is_no_read() -> None:
+    ledger = AuditLedger(USER)
+    secrets = {"resource": "secrets", "apiGroup": ""}
+    unserved = {"resource": "things", "apiGroup": "example.com"}
+    for item in (
+        line("list", code=403, reference=secrets),
+        line("list", code=403, reference=secrets),
+        line("watch", code=403, reference=secrets),
+        line("list", code=404, reference=unserved),
+        line("list", code=500, stageTimestamp="2026-01-01T00:00:06Z"),
+        line("patch", code=403, reference={"subresource": "status"}),
+        line("get", code=404),
+        line("list", code=403, user="somebody else"),
+    ):
+        ledger.feed(item)
+    assert dict(ledger.refused) == {
+        "list Secret: 403": 2,
+        "watch Secret: 403": 1,
+        "list things.example.com: 404": 1,
+        "patch Bundle/status: 403": 1,
+    }
+    assert set(ledger.first_reads) == {"Bundle"}, "a name that is not there is an answer; what is refused is none"
+    assert [kind for kind, _, _ in ledger.lists] == ["Bundle"], "that it asked, and waited, is still told"
+
+
 def test_changed_tells_each_growth_once() -> None:
     ledger = AuditLedger(USER)
     ledger.feed(line("list"))
@@ -216,6 +241,27 @@ def test_collector_follows_a_growing_log(tmp_path: Path) -> None:
     assert len(sink.values("startup.first_read", kind="Bundle")) == 1
     (summary,) = sink.of("audit")
     assert summary["lines"] == 3
+    assert sink.of("warning") == []
+
+
+def test_a_subject_that_may_not_read_is_told_of_once(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    kinds_ = ["secrets", "configmaps", "namespaces", "serviceaccounts", "pods", "events"]
+    lines = [line("list", code=403, reference={"resource": name, "apiGroup": ""}) for name in kinds_ for _ in range(2)]
+    log.write_bytes(b"".join(each + b"\n" for each in lines))
+
+    async def scenario() -> ListSink:
+        sink = ListSink()
+        collector = AuditCollector()
+        await collector.attach(
+            context(sink, ProcessSubject(user=USER), cluster=SimpleNamespace(audit_log=log), kinds=[])
+        )
+        await collector.detach()
+        return sink
+
+    (warning,) = asyncio.run(scenario()).of("warning")
+    assert "list Secret: 403 (2)" in warning["message"]
+    assert "and 1 more" in warning["message"]
 
 
 def test_each_list_request_with_the_time_it_took() -> None:

@@ -116,7 +116,8 @@ def test_a_list_can_be_set(tmp_path: Path) -> None:
 
 HINT = "(an option of the controller is set as options.NAME)"
 TOO_MANY = "matching is 21, but only 20 GitRepo are created; lower it"
-PARAMETERS = "repos, bundles_per_repo, workers, matching, status_patch, memory_limit, seed, memray, pyroscope, profile"
+KEYS = "seed, memray, pyroscope, profile, etcd_quota"
+PARAMETERS = f"repos, bundles_per_repo, workers, matching, status_patch, memory_limit, {KEYS}"
 
 
 @pytest.mark.parametrize(

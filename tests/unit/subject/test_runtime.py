@@ -103,3 +103,10 @@ def test_other_programs(tmp_path: Path) -> None:
 def test_scripts_that_name_each_other_end(tmp_path: Path) -> None:
     program = tmp_path / "loop"
     assert detect(script(program, f"#!{program}\n")) == ("other", None)
+
+
+def test_go_behind_env_is_still_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "is_go", lambda program: Path(program).name == "true")
+    assert detect("env", "NAMESPACE=x", "env", "-u", "Y", "true")[0] == "go"
+    assert detect("env", "true")[0] == "go"
+    assert detect("env", "A=b")[0] == "other"
