@@ -4,12 +4,14 @@ PROFILE  ?=
 CLUSTER  ?= embedded
 CONTEXT  ?=
 FUZZ     ?=
+BENCH    ?=
+KUBE_BURNER ?=
 SCENARIO ?= smoke
 BIN      := .venv/bin
 STAMP    := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup loadtest test test-kind test-browser lint fuzz audit bench accuracy nightly claims clean requirements docs \
+.PHONY: help setup loadtest test test-kind test-browser lint fuzz audit bench soak accuracy nightly claims clean requirements docs \
   dashboards-up dashboards-down
 
 help: ## show this help
@@ -55,8 +57,11 @@ audit: $(STAMP) ## known vulnerabilities of the pinned packages; asks the data s
 	  --disable-pip-version-check --require-hashes -r requirements/audit.txt; }
 	@for name in main dev inject controllers; do .venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements/$$name.txt || exit 1; done
 
-bench: setup ## measure the harness itself
-	@$(BIN)/python -m tests.bench
+bench: setup ## measure the harness itself against its goals, 25 minutes at most: KUBE_BURNER=path to compare with, BENCH='--only NAME --rounds N --json'
+	@KUBE_BURNER='$(KUBE_BURNER)' $(BIN)/python -m tests.bench $(BENCH)
+
+soak: setup ## an hour of churn; the harness itself must stay as it is: PROFILE=quick for two minutes
+	@$(BIN)/harness run soak --on-busy warn $(if $(PROFILE),--profile $(PROFILE))
 
 accuracy: setup ## what the harness measures against what is true: docs/accuracy.md
 	@$(BIN)/python -m tests.accuracy

@@ -110,6 +110,9 @@ def run(
             help="Serve the run's metrics for Prometheus on this port of loopback; 0: any.",
         ),
     ] = None,
+    keep_samples: Annotated[
+        bool, typer.Option("--keep-samples", help="Keep all samples of a run of more than a million; else fewer stay.")
+    ] = False,
     history: outputs.HistoryDir = None,
     no_history: outputs.NoHistory = False,
     junit: outputs.JUnit = None,
@@ -142,6 +145,7 @@ def run(
         pin=pin,
         load_workers=workers,
         on_busy=on_busy,
+        keep_samples=keep_samples,
         observe=_observation(observe, for_),
         pid=pid,
     )

@@ -47,6 +47,8 @@ CATALOGUE: tuple[Series, ...] = (
     Series("load.rss", "gauge", "bytes", "resident set of the load generator"),
     Series("apiserver.rss", "gauge", "bytes", "resident set of the API server"),
     Series("overhead.rss", "gauge", "bytes", "resident set of the harness and its supervisors"),
+    Series("overhead.threads", "gauge", "", "threads of the harness's process"),
+    Series("overhead.fds", "gauge", "", "open file descriptors of the harness's process"),
     Series("threads", "gauge", "", "threads of the subject"),
     Series("fds", "gauge", "", "open file descriptors of the subject"),
     Series("tasks", "gauge", "", "asyncio tasks or goroutines, by coroutine or all"),

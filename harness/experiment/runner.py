@@ -24,6 +24,7 @@ from harness.experiment.session import Session
 from harness.experiment.stage import SetupRefused
 from harness.experiment.subjects import SubjectCommand
 from harness.record import owner
+from harness.record.downsampling import downsample
 from harness.record.models import ExpectedObjects, Outcome, Run, ScenarioFacts, SubjectFacts, Verdict
 from harness.record.reader import RunRecord
 from harness.record.writer import RecordWriter
@@ -113,18 +114,21 @@ async def run_one(
         facts.outcome = Outcome(state="error", message=writer.failure, exit_code=ExitCode.ENVIRONMENT)
     writer.save_run(facts)
     try:
-        record, verdict = await _derived(directory, options, observer)
+        verdict = await _derived(directory, options, observer)
+        if not options.keep_samples:
+            await asyncio.to_thread(downsample, directory, facts, writer.save_run)
     except OSError as error:
         raise EnvironmentFault(
             f"the record cannot be written to its end: {error.strerror or error}",
             place=str(directory),
             remedy=f"what was recorded is there: make room, then harness report {directory} --recompute",
         ) from error
+    record = RunRecord(directory)  # its tables may be others now
     observer.run_ended(record, verdict)
     return record
 
 
-async def _derived(directory: Path, options: RunOptions, observer: Observer) -> tuple[RunRecord, Verdict]:
+async def _derived(directory: Path, options: RunOptions, observer: Observer) -> Verdict:
     """The verdict of a run and its pages, written beside its facts."""
     record = RunRecord(directory)
     verdict = judge(record)
@@ -135,7 +139,7 @@ async def _derived(directory: Path, options: RunOptions, observer: Observer) -> 
         observer.step("writing the report")
         await asyncio.to_thread(oom.write, record)  # first: the report links to it
         await asyncio.to_thread(html.write, record, verdict, directory / "report.html")
-    return record, verdict
+    return verdict
 
 
 def _lease(scenario: Scenario, command: SubjectCommand, run_id: str) -> str | None:

@@ -35,7 +35,7 @@ def test_what_was_written_before_the_disk_was_full_stays_whole(small_disk: Path)
         writer.event("warning", message="before")
         for value in range(100):
             writer.sample("memory", "memory.rss", value)
-        await asyncio.to_thread(writer._flush)
+        await asyncio.to_thread(writer.flush)
         with (small_disk / "filler").open("wb", buffering=0) as filler:
             try:
                 while filler.write(b"x" * 4096):
