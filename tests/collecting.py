@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.core.clock import RunClock
-from harness.core.handles import Ending, Launch, PythonRuntime, RunContext
+from harness.core.handles import Ending, Launch, PythonRuntime, RunContext, SubjectRuntime
 from harness.core.sinks import PropagationRow, RequestRow
 from harness.subject.kills import CgroupKills
 from harness.subject.replicas import AllKills
@@ -109,7 +109,7 @@ class ProcessSubject:
         self.command: Sequence[str] = ()
         self.user = "nobody"
         self.kubeconfig = Path()
-        self.runtime = "python"
+        self.runtime: SubjectRuntime = "python"
         self.started_ns = 0
         self.pid = process.pid if process else 0
         self.cgroup: Any = None

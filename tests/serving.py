@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from aiohttp import web
+
 from harness.web import server
 from harness.web.app import Site
 from harness.web.library import Library
@@ -46,7 +48,7 @@ class Served:
         self.port = self._runner.addresses[0][1]
         return self
 
-    async def _start(self) -> tuple[Site, server.web.AppRunner]:
+    async def _start(self) -> tuple[Site, web.AppRunner]:
         site = Site(Library(self._given[0]), self._given[1])
         return site, await server.start(site, 0)
 

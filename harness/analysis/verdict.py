@@ -6,6 +6,7 @@ Precedence: error, interrupted, OOM, invalid, failed, inconclusive, passed. A ru
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -23,6 +24,9 @@ from harness.scenario.model import Expectation
 
 SHORTFALL = 0.05
 """Share of a fixed rate, or of a phase's objects, that may be missing before the run is invalid."""
+HICCUP_S = 0.25
+"""How far behind its schedule, in seconds, a phase at a fixed rate must end before its rate counts as missed. In a phase of
+0.3 s one late wake-up of 16 ms is 5 %, and says nothing about what the machine can send."""
 
 _OF_OUR_LOAD = ("load.", "api.", "latency.", "completeness.", "memory.per_object.", "failover.")
 """Results that an observed run does not have: nobody knows what somebody else sent, or what must come of it."""
@@ -197,11 +201,22 @@ def _phase_shortfall(phase: Phase, facts: Facts) -> Iterator[str]:
         return  # that it fell short is what it looked for
     elif done < requested * (1 - SHORTFALL):
         yield f"load phase {phase.name} made {done} of {requested} requests succeed{_first_refusal(phase, facts)}"
-    elif phase.requested_per_s and (phase.achieved_per_s or 0) < phase.requested_per_s * (1 - SHORTFALL):
+    elif _too_slow(phase) and _behind_s(phase) > HICCUP_S:
         yield (
             f"load phase {phase.name} reached {phase.achieved_per_s or 0:.1f}/s of {phase.requested_per_s:.1f}/s, more than "
             f"{SHORTFALL:.0%} short; the machine or the API server could not keep up"
         )
+
+
+def _too_slow(phase: Phase) -> bool:
+    return bool(phase.requested_per_s) and (phase.achieved_per_s or 0) < (phase.requested_per_s or 0) * (1 - SHORTFALL)
+
+
+def _behind_s(phase: Phase) -> float:
+    """How much later than planned the last request of a phase at a fixed rate was sent, in seconds."""
+    if not (phase.requested_per_s and phase.achieved_per_s):
+        return math.inf
+    return (phase.done or 0) / phase.achieved_per_s - (phase.requested or 0) / phase.requested_per_s
 
 
 def _first_refusal(phase: Phase, facts: Facts) -> str:
@@ -262,6 +277,9 @@ def _warnings(facts: Facts) -> Iterator[str]:
         if phase.until_failure and phase.sustained_per_s is not None and phase.failed_at_per_s is None:
             kept = format_value(phase.sustained_per_s, "per_second")
             yield f"phase {phase.name} kept its last step, {kept}: the limit lies above it"
+        if not phase.until_failure and _too_slow(phase) and _behind_s(phase) <= HICCUP_S:
+            late = format_value(max(_behind_s(phase), 0.0), "seconds")
+            yield f"phase {phase.name} was {late} late at its end; it is too short for a rate: quote none of it"
     for phase in facts.run.phases:
         if phase.settled is False:
             yield f"phase {phase.name} did not become quiet before its timeout"

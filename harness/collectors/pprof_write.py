@@ -18,8 +18,9 @@ def encode(
     period: tuple[str, str],
     time_ns: int,
 ) -> bytes:
-    """A gzip'd profile. A sample is a stack, innermost frame first, with one value for each of `types` (name, unit).
+    """A gzip'd profile, the same bytes for the same content at any time.
 
+    A sample is a stack, innermost frame first, with one value for each of `types` (name, unit).
     `period` (name, unit) is what Go and pyroscope-io say of the same: `memory:inuse_space:bytes:space:bytes` on a server has
     its end from there.
     """
@@ -31,7 +32,7 @@ def encode(
     parts.append(_message(11, writer.pair(period)))
     parts += [*writer.locations, *writer.functions, *(_message(6, text.encode()) for text in writer.texts)]
     parts.append(_number(9, time_ns))
-    return gzip.compress(b"".join(parts), compresslevel=6)
+    return gzip.compress(b"".join(parts), compresslevel=6, mtime=0)
 
 
 def select(raw: bytes, names: Collection[str]) -> bytes:
@@ -53,7 +54,7 @@ def select(raw: bytes, names: Collection[str]) -> bytes:
         if number == 2 and not isinstance(value, int):
             value = _with_columns(value, columns)  # the field's new value
         kept.append(_number(number, value) if isinstance(value, int) else _message(number, value))
-    return gzip.compress(b"".join(kept), compresslevel=6)
+    return gzip.compress(b"".join(kept), compresslevel=6, mtime=0)
 
 
 def _with_columns(sample: bytes, columns: Sequence[int]) -> bytes:

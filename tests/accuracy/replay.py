@@ -28,7 +28,7 @@ _LEAD_S = 0.5
 
 def event(index: int, *, content: bool) -> bytes:
     """A watch event of about the size of a real one: 1.3 KB with metadata only, 2.6 KB whole."""
-    managed = [
+    managed: list[dict[str, object]] = [
         {
             "manager": manager, "operation": "Update", "apiVersion": "fleet.cattle.io/v1alpha1",
             "time": "2026-11-22T02:17:14Z", "fieldsType": "FieldsV1",

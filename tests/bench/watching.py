@@ -32,7 +32,7 @@ _LIMIT_S = 120.0
 
 
 def _event(number: int) -> bytes:
-    fields = {
+    fields: dict[str, object] = {
         "f:metadata": {"f:labels": {".": {}, "f:fleet.cattle.io/bundle-name": {}, "f:fleet.cattle.io/cluster": {}}}
     }
     managed = [

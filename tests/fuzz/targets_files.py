@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def _acks(content: bytes) -> None:
 def _kubeconfig(content: bytes) -> None:
     path = folder() / "kubeconfig"
     path.write_bytes(content)
-    asked = [
+    asked: list[Callable[[], object]] = [
         lambda: guard.check(path, "c", allowed=False),
         lambda: client_files(path),
         lambda: isolation.isolate(path, None, folder()),

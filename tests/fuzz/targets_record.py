@@ -147,7 +147,7 @@ def _events(lines: list[bytes]) -> None:
 def _foreign(case: tuple[str, str, str, bool]) -> None:
     table, column, value, drop = case
     path = _fresh()
-    (part, *_) = sorted((path / table).glob("part-*.parquet")) or [None]
+    part = min((path / table).glob("part-*.parquet"), default=None)
     if part is None:
         return
     changed = part.with_name("part-00000.parquet.new")

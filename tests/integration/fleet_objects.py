@@ -54,7 +54,7 @@ async def label(run: Running, name: str, **labels: str | None) -> None:
 async def deployed(run: Running) -> list[dict[str, Any]]:
     """The BundleDeployments of the run."""
     selector = f"fleet.cattle.io/bundle-namespace={run.namespace}"
-    return (await run.api.list(DEPLOYMENT, label_selector=selector)).items
+    return list((await run.api.list(DEPLOYMENT, label_selector=selector)).items)
 
 
 def there_are(run: Running, count: int, *, ready: bool = True) -> Callable[[], Awaitable[bool]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness_run import run
+
+from tests.integration.harness_run import run
 
 pytestmark = pytest.mark.cluster
 

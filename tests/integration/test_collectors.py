@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def _object(kind: kinds.Kind, name: str, labels: dict[str, str], **content: obje
     }
 
 
-async def _until(condition, limit_s: float = 20.0) -> None:
+async def _until(condition: Callable[[], object], limit_s: float = 20.0) -> None:
     async with asyncio.timeout(limit_s):
         while not condition():  # noqa: ASYNC110  # what is waited for is a plain value
             await asyncio.sleep(0.01)

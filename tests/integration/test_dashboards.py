@@ -22,7 +22,7 @@ import pytest
 import yaml
 
 from dashboards import rules
-from harness.core.stacks import Frame, Held, StackProfile, dump
+from harness.core.stacks import Frame, Held, Stack, StackProfile, dump
 from harness.process import ports
 from harness.record.claims import Claim, Claims, Curve, CurveLine, CurvePoint
 from harness.record.history import History
@@ -158,7 +158,7 @@ def _profiles(directory: Path) -> Iterator[Path]:
     for name, held in (("a", {"decode": 10, "Informer": 5, "same": 3}), ("b", {"decode": 50, "Cache": 7, "same": 3})):
         path = directory / f"profile-{name}"
         record, verdict = records.passing(path, run_id=f"20261122-093015-{name * 5}")
-        moment = {
+        moment: dict[Stack, Held] = {
             (Frame(function, "/app/x.py", 1), Frame("main", "", 0)): Held(size, 1) for function, size in held.items()
         }
         dump(StackProfile("memray", "x.bin", {"peak": moment}), path / "profiles" / "memray.stacks.json.gz")
@@ -267,7 +267,8 @@ def test_numbers_are_those_of_the_run(proof: Proof) -> None:
 def test_prometheus_reads_the_rules_and_they_record_the_run(proof: Proof) -> None:
     groups = proof.scraped.ask("/api/v1/rules")["groups"]
     found = {rule["name"]: rule for group in groups for rule in group["rules"]}
-    assert {each.name for each in (*rules.RECORDS, *rules.ALERTS)} == set(found)
+    named = [each.name for each in rules.RECORDS] + [each.name for each in rules.ALERTS]
+    assert set(named) == set(found)
     assert {name: rule["lastError"] for name, rule in found.items() if rule.get("lastError")} == {}
     for record in rules.RECORDS:
         kept = proof.scraped.ask(

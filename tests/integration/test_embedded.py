@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,7 @@ def audit_text(cluster: EmbeddedCluster) -> str:
     return Path(str(cluster.audit_log)).read_text()
 
 
-def audit_lines(cluster: EmbeddedCluster, user: str) -> list[dict[str, object]]:
+def audit_lines(cluster: EmbeddedCluster, user: str) -> list[dict[str, Any]]:
     events = map(json.loads, audit_text(cluster).splitlines())
     return [event for event in events if event["user"]["username"] == user]
 
@@ -215,7 +216,10 @@ def test_watch_tells_of_everything_once_and_survives_a_lost_connection(embedded:
             assert seen[4].type == "MODIFIED"
             assert before_ns < seen[4].received_ns < time.monotonic_ns()
             # Every connection of the watcher's pool is cut; meanwhile something happens.
-            for connections in list((await eyes.transport._client.session()).connector._acquired):
+            connector = (await eyes.transport._client.session()).connector
+            assert connector is not None
+            for connections in list(connector._acquired):
+                assert connections.transport is not None
                 connections.transport.abort()
             await api.delete(SECRET, "s1", namespace)
             await api.create(SECRET, secret("s3"), namespace)
@@ -240,7 +244,7 @@ def test_watch_lists_again_when_the_server_has_forgotten_its_version(
             namespace = await prepare(api, run_id)
             for index in range(3):
                 await api.create(SECRET, secret(f"s{index}"), namespace)
-            lines, asked = eyes.transport.lines, []
+            lines, asked = eyes.transport.lines, list[str | int]()
 
             async def forgetful(path: str, query: dict[str, str | int], accept: str, silence_s: float) -> object:
                 if not asked:

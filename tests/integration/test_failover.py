@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness_run import run
 
 from harness.subject import limits
+from tests.integration.harness_run import run
 
 CAPABILITY = limits.probe()
 pytestmark = [

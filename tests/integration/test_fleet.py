@@ -103,7 +103,7 @@ class Fleet:
         await self.api.merge_patch(MANAGEMENT, cluster, {"metadata": {"labels": {"env": env}}})
 
     async def all(self, kind: Kind) -> list[dict[str, Any]]:
-        return (await self.api.list(kind, label_selector=f"{RUN_LABEL}={self.run_id}")).items
+        return list((await self.api.list(kind, label_selector=f"{RUN_LABEL}={self.run_id}")).items)
 
     async def status(self, kind: Kind, name: str) -> dict[str, Any]:
         status: dict[str, Any] = (await self.api.get(kind, name, self.namespace)).get("status") or {}

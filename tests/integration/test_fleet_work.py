@@ -76,7 +76,7 @@ def test_a_conflict_holds_the_worker_or_gives_the_key_back(
             requeued = 'controller_runtime_reconcile_total{controller="bundle",result="requeue"}'
             assert (await run.numbers())[requeued] == 0
             since = len(run.proxy.requests)
-            written = []
+            written: list[Seen] = []
 
             async def write_first(seen: Seen) -> None:
                 if not written and seen.method == "PATCH" and seen.path.endswith("/bundles/a/status"):

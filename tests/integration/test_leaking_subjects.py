@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness_run import HARNESS
 
 from harness.record.coldstart import Coldstarts
 from harness.record.leak import Leak
+from tests.integration.harness_run import HARNESS
 
 _LIMIT_S = 800
 """Ten cycles are minutes where the machine is shared with others."""

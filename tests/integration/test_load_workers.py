@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from harness_run import HARNESS, LIMIT_S, run
 
 from harness.process import leftovers
 from harness.record.reader import RunRecord
+from tests.integration.harness_run import HARNESS, LIMIT_S, run
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2 * LIMIT_S)]
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from recording_proxy import RecordingProxy, Seen
 
 from harness.cluster.embedded import EmbeddedCluster
 from harness.cluster.setup import prepare
@@ -32,6 +31,7 @@ from harness.process.ports import claim_port
 from harness.record.reader import RunRecord
 from harness.subject import limits
 from harness.toolchain import native
+from tests.integration.recording_proxy import RecordingProxy, Seen
 
 pytestmark = pytest.mark.cluster
 

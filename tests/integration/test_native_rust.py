@@ -168,7 +168,7 @@ def test_two_builds_have_the_versions_of_the_pins_and_cargo_refuses_others(tmp_p
 )
 def test_a_wrong_switch_is_one_line(switches: list[str], message: str, tmp_path: Path, program: Path) -> None:
     done = subprocess.run(
-        [program, f"--kubeconfig={tmp_path / 'none'}", *switches], capture_output=True, text=True, timeout=30
+        [str(program), f"--kubeconfig={tmp_path / 'none'}", *switches], capture_output=True, text=True, timeout=30
     )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
@@ -177,7 +177,7 @@ def test_a_wrong_switch_is_one_line(switches: list[str], message: str, tmp_path:
 
 @pytest.mark.parametrize("kube", KUBES)
 def test_a_kubeconfig_that_is_not_there_is_one_line(kube: str, tmp_path: Path, program: Path) -> None:
-    command = [program, f"--kubeconfig={tmp_path / 'none'}", f"--kube={kube}"]
+    command = [str(program), f"--kubeconfig={tmp_path / 'none'}", f"--kube={kube}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert str(tmp_path / "none") in done.stderr

@@ -21,7 +21,8 @@ _PATHS = {
     "PersistentVolumeClaim": "/api/v1/namespaces/{namespace}/persistentvolumeclaims",
     "CronJob": "/apis/batch/v1/namespaces/{namespace}/cronjobs",
 }
-_DRY_RUN: dict[str, str | int] = {"dryRun": "All", "fieldValidation": "Strict"}
+_STRICT: dict[str, str | int] = {"fieldValidation": "Strict"}
+_DRY_RUN: dict[str, str | int] = {"dryRun": "All", **_STRICT}
 
 
 def _documents() -> list[dict[str, Any]]:
@@ -45,7 +46,7 @@ def test_the_api_server_takes_every_manifest(embedded: EmbeddedCluster) -> None:
                 asyncio.run(_created(embedded, document, _DRY_RUN))
             (pod,) = document["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
             assert pod.pop("securityContext") == {"privileged": True}
-        dry = _DRY_RUN if document["kind"] != "Namespace" else {"fieldValidation": "Strict"}  # the others need it
+        dry = _DRY_RUN if document["kind"] != "Namespace" else _STRICT  # the others need it
         found[document["kind"]] = asyncio.run(_created(embedded, document, dry))
     assert set(found) == set(_PATHS)
     template = found["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_run import HARNESS, LIMIT_S, run
 
 from harness.core.kinds import find
 from harness.kube.api import Api
 from harness.process import leftovers
 from harness.record.reader import RunRecord
+from tests.integration.harness_run import HARNESS, LIMIT_S, run
 
 pytestmark = pytest.mark.cluster
 
@@ -38,14 +38,15 @@ while True:
 def somebody_elses(*command: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that the test itself starts, once it says that it is up."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    output = process.stdout
+    assert output is not None
     try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"up\n"
+        assert output.readline() == b"up\n"
         yield process
     finally:
         process.kill()
         process.wait()
-        process.stdout.close()
+        output.close()
 
 
 def scenario(**parts: Any) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_run import LIMIT_S, run
 
 from tests import dashboard_queries as queries
+from tests.integration.harness_run import LIMIT_S, run
 
 URL = os.environ.get("PYROSCOPE_URL", "")
 pytestmark = [

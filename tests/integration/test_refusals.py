@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_run import run
+
+from tests.integration.harness_run import run
 
 pytestmark = pytest.mark.cluster
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from agent_server import AgentServer
 
 from harness.agent import side_dir
+from tests.unit.agent.agent_server import AgentServer
 
 TASKS = """
 import asyncio, time

@@ -43,8 +43,9 @@ def built(directory: Path) -> Coldstarts:
     )
     record.samples("apiserver", "apiserver.cpu", [(9, 4), (20, 7), (29, 8), (40, 9.5), (49, 10), (50.5, 0), (65, 3)])
     for le, values in {"0.5": (10, 10, 10, 90), "1": (10, 12, 10, 99), "+Inf": (10, 12, 10, 100)}.items():
-        times = (29, 40, 49, 65)
-        record.samples("apiserver", "apiserver.duration", zip(times, values, strict=True), {"verb": "list", "le": le})
+        record.samples(
+            "apiserver", "apiserver.duration", zip((29, 40, 49, 65), values, strict=True), {"verb": "list", "le": le}
+        )
     made = record.write()
     return result(made, verdict_of(made, {}, "passed", 0), ["probes"])
 

@@ -162,7 +162,7 @@ def test_a_cache_that_found_its_size_is_no_leak(tmp_path: Path) -> None:
 
 
 def test_free_memory_that_the_allocator_keeps_is_fragmentation(tmp_path: Path) -> None:
-    grown = {
+    grown: dict[str, Sequence[float] | None] = {
         "memory.anon": rising(44 * MIB, MIB),
         "memory.rss": rising(60 * MIB, MIB),
         "memory.heap.free": rising(MIB, MIB),
@@ -173,7 +173,10 @@ def test_free_memory_that_the_allocator_keeps_is_fragmentation(tmp_path: Path) -
 
 
 def test_memory_that_no_heap_knows_of_is_a_leak(tmp_path: Path) -> None:
-    grown = {"memory.anon": rising(44 * MIB, MIB), "memory.rss": rising(60 * MIB, MIB)}
+    grown: dict[str, Sequence[float] | None] = {
+        "memory.anon": rising(44 * MIB, MIB),
+        "memory.rss": rising(60 * MIB, MIB),
+    }
     leak = record(tmp_path / "r", grown, trim=(80 * MIB, 80 * MIB))
     assert (leak.verdict, [each.sort for each in leak.findings]) == ("leak", ["outside_heap"])
 

@@ -145,7 +145,9 @@ def test_what_cannot_be_compared() -> None:
 
 
 def test_stacks_survive_the_file_and_the_rest_is_kept_in_one(tmp_path: Path) -> None:
-    many = {(Frame("f", "f.py", number),): (number, 1) for number in range(1, stacks.MOST_STACKS + 101)}
+    many: dict[tuple[Frame, ...], tuple[int, int]] = {
+        (Frame("f", "f.py", number),): (number, 1) for number in range(1, stacks.MOST_STACKS + 101)
+    }
     path = tmp_path / "x.stacks.json.gz"
     stacks.dump(_profile(many), path)
     read = stacks.load(path)

@@ -134,6 +134,22 @@ def test_load_that_fell_short_is_invalid(case: Case, change: dict[str, Any], say
     assert says in verdict.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("achieved_per_s", "verdict"),
+    [(80.0, "passed"), (100 / 1.24, "passed"), (100 / 1.26, "invalid"), (0.0, "invalid"), (None, "invalid")],
+)
+def test_one_late_wake_up_in_a_short_phase_is_told_and_no_shortfall(
+    case: Case, achieved_per_s: float | None, verdict: str
+) -> None:
+    case.load |= {"requested_per_s": 100.0, "achieved_per_s": achieved_per_s}  # 100 requests: a phase of 1 s
+    if achieved_per_s == 80.0:
+        case.load |= {"requested": 20, "done": 20}
+    judged = case.judge()
+    assert judged.verdict == verdict
+    told = [text for text in judged.warnings if "late at its end; it is too short for a rate" in text]
+    assert len(told) == (verdict == "passed"), judged.warnings
+
+
 def test_a_lost_load_worker_makes_any_run_invalid(case: Case) -> None:
     case.load |= {"done": 97}  # within what may be missing
     assert case.judge().verdict == "passed"

@@ -36,6 +36,7 @@ def test_everything_confidential_is_for_the_owner_only(tmp_path: Path) -> None:
     files = client_files(kubeconfig)
     assert files.ca_file == authority.ca_file
     context = ssl.create_default_context(cafile=str(files.ca_file))
+    assert files.cert_file is not None
     context.load_cert_chain(files.cert_file, files.key_file)
 
 

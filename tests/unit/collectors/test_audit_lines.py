@@ -52,7 +52,7 @@ def counts(*lines: bytes) -> dict[str, int]:
 
 
 def test_write_that_changes_nothing() -> None:
-    status = {"reference": {"subresource": "status"}}
+    status: dict[str, Any] = {"reference": {"subresource": "status"}}
     assert counts(
         line("create", version=10),
         line("patch", version=11, **status),

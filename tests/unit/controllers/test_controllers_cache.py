@@ -64,7 +64,7 @@ def tell(made: Cache, obj: dict[str, Any]) -> None:
 def got(made: Cache, *keys: str) -> list[str | None]:
     async def ask() -> list[str | None]:
         found = [await made.get(f"ns/{key}") for key in keys]
-        return [obj and obj["metadata"]["resourceVersion"] for obj in found]
+        return [obj["metadata"]["resourceVersion"] if obj else None for obj in found]
 
     return asyncio.run(ask())
 

@@ -313,8 +313,8 @@ def test_it_ends_after_so_many_reconciles_and_says_so_before(
 ) -> None:
     async def test() -> None:
         ended: list[int] = []
-        monkeypatch.setattr(endings, call, lambda *_: ended.append(len(bench.lines)))
         with Bench(tmp_path, f"--{how}_at=3") as bench:
+            monkeypatch.setattr(endings, call, lambda *_: ended.append(len(bench.lines)))
             await bench.reconcile(*range(5))
             assert ended == [4]  # three reconciles, and the line that announces it
             assert [line["how"] for line in bench.lines if line["type"] == "end"] == [how]

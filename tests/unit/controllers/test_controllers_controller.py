@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controllers_fake_api import CONFIG_MAPS, serving
 
 from harness.controllers.runtime import creations
 from harness.controllers.runtime.client import ConflictError, ObjectGoneError
@@ -17,6 +16,7 @@ from harness.controllers.runtime.informer import Informer
 from harness.controllers.runtime.metrics import Metrics
 from harness.controllers.runtime.status import StatusPatch, StatusWriter
 from harness.controllers.runtime.store import BY_NAMESPACE, by_namespace
+from tests.unit.controllers.controllers_fake_api import CONFIG_MAPS, serving
 
 LABELS = {"name": "test", "controller": "test"}
 

@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from controllers_fake_api import CONFIG_MAPS, FakeApi, serving
-
 from harness.controllers.runtime.informer import Event, Informer
 from harness.controllers.runtime.resources import name_of
 from harness.controllers.runtime.store import BY_NAMESPACE, by_namespace
+from tests.unit.controllers.controllers_fake_api import CONFIG_MAPS, FakeApi, serving
 
 Seen = list[tuple[str, str]]
 

@@ -77,6 +77,7 @@ def test_it_warns_before_it_drops_and_drops_once(tmp_path: Path) -> None:
             await asyncio.wait_for(pressure.synced.wait(), 10)
             await asyncio.sleep(0.01)
             share = metrics.registry.get_sample_value("kserve_memory_working_set_ratio")
+            assert share is not None
             assert share == pytest.approx((used - 200) / 1000)
             seen.append((share, metrics.registry.get_sample_value("kserve_memory_alert"), len(dropped)))
         task.cancel()

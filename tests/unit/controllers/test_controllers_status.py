@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controllers_fake_api import CONFIG_MAPS, serving
 
 from harness.controllers.runtime.informer import Informer
 from harness.controllers.runtime.status import StatusPatch, StatusWriter, condition, is_true, merge_diff
+from tests.unit.controllers.controllers_fake_api import CONFIG_MAPS, serving
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.core.units import format_value, parse
+from harness.core.units import Dimension, format_value, parse
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from harness.core.units import format_value, parse
         ("0", "count", 0),
     ],
 )
-def test_reads_what_people_write(text: str, dimension: str, value: float) -> None:
+def test_reads_what_people_write(text: str, dimension: Dimension, value: float) -> None:
     assert parse(text, dimension) == pytest.approx(value)
 
 
@@ -39,7 +39,7 @@ def test_reads_what_people_write(text: str, dimension: str, value: float) -> Non
         ("", "count", "is not a quantity"),
     ],
 )
-def test_refuses_what_is_ambiguous(text: str, dimension: str, says: str) -> None:
+def test_refuses_what_is_ambiguous(text: str, dimension: Dimension, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         parse(text, dimension)
 
@@ -55,5 +55,5 @@ def test_refuses_what_is_ambiguous(text: str, dimension: str, says: str) -> None
         (1278.4, "per_second", "1,278/s"),
     ],
 )
-def test_writes_what_people_read(value: float, dimension: str, text: str) -> None:
+def test_writes_what_people_read(value: float, dimension: Dimension, text: str) -> None:
     assert format_value(value, dimension) == text

@@ -30,7 +30,9 @@ def _measure(directory: Path, request: Request, scenario: str = "secrets-8k") ->
         "limit": request.limit, "count": request.count, "ladder": list(request.ladder), "objects": None,
         "quick": request.quick, "kills": request.kills,
     }  # fmt: skip
-    going = series.begin(file, options, Quiet(), kind="capacity", seed=3, asked=asked)  # type: ignore[arg-type] # what it does not know it ignores
+    going = series.begin(
+        file, options, Quiet(), kind="capacity", seed=3, asked=asked
+    )  # what it does not know it ignores
     return experiment.run_capacity(going, counted, request), going.record
 
 
@@ -175,7 +177,7 @@ def test_an_interrupted_one_says_what_there_is_and_is_taken_up_again(
     assert record.experiment.state == "interrupted"
     paper.interrupt_at = None
     going = series.take_up(
-        ExperimentRecord.open(record.path), RunOptions(out=tmp_path / "cut"), Quiet(), kind="capacity"  # type: ignore[arg-type] # as above
+        ExperimentRecord.open(record.path), RunOptions(out=tmp_path / "cut"), Quiet(), kind="capacity"  # as above
     )  # fmt: skip
     counted = scaling.counted(going.file, profile=None, sets=going.options.sets)
     result = experiment.run_capacity(going, counted, Request(LIMIT, None, quick=True))
@@ -183,9 +185,9 @@ def test_an_interrupted_one_says_what_there_is_and_is_taken_up_again(
     cut = paper.keys
     assert cut[:6] + cut[7:] == whole.keys  # the run that was cut short is made anew, and no other
     with pytest.raises(UsageError, match="only an interrupted one"):
-        series.take_up(going.record, RunOptions(out=tmp_path), Quiet(), kind="capacity")  # type: ignore[arg-type] # as above
+        series.take_up(going.record, RunOptions(out=tmp_path), Quiet(), kind="capacity")  # as above
     with pytest.raises(UsageError, match="is no sweep"):
-        series.take_up(going.record, RunOptions(out=tmp_path), Quiet(), kind="sweep")  # type: ignore[arg-type] # as above
+        series.take_up(going.record, RunOptions(out=tmp_path), Quiet(), kind="sweep")  # as above
 
 
 def test_a_go_subject_is_told_its_gomemlimit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

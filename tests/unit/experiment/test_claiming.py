@@ -87,7 +87,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def measure(runs: Runs, *rows: int, profile: Any = "quick", fresh: bool = False) -> Claims:
-    return claiming.run_claims(list(rows), profile, RunOptions(out=runs.directory), Quiet(), fresh=fresh)  # type: ignore[arg-type] # a fake
+    return claiming.run_claims(list(rows), profile, RunOptions(out=runs.directory), Quiet(), fresh=fresh)  # a fake
 
 
 def test_quick_measures_one_pair_of_each_headline_and_tells_a_direction(runs: Runs) -> None:

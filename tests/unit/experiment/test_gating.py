@@ -66,7 +66,7 @@ def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         runs = Runs(tmp_path, give)
         monkeypatch.setattr(pairs, "measure_run", runs)
         request = gating.Request("scenario", "options:workers=5", primary=[(HEAP, "3%")], **asked)
-        result = gating.run_gate(load("label-flip"), RunOptions(out=tmp_path, profile="quick"), request, Quiet())  # type: ignore[arg-type] # what it does not know it ignores
+        result = gating.run_gate(load("label-flip"), RunOptions(out=tmp_path, profile="quick"), request, Quiet())
         return result, runs, ExperimentRecord(tmp_path / "experiments" / result.experiment_id)
 
     return measured
@@ -135,13 +135,13 @@ def test_an_interrupted_gate_is_taken_up_again(
     cut = result.pairs[3]
     monkeypatch.setattr(runs, "give", give)
     again = ExperimentRecord(record.path)
-    whole = resume.resume_gate(again, RunOptions(out=tmp_path / "elsewhere"), Quiet())  # type: ignore[arg-type] # as above
+    whole = resume.resume_gate(again, RunOptions(out=tmp_path / "elsewhere"), Quiet())
     assert (whole.verdict, whole.experiment_id, runs.made) == ("regress", result.experiment_id, 8 + 2 * 6)
     assert (whole.pairs[3].seed, whole.pairs[3].order) == (cut.seed, cut.order)
     assert whole.pairs[:3] == result.pairs[:3]
     assert whole.profile == "quick"
     with pytest.raises(UsageError, match="is complete; only an interrupted gate can be resumed"):
-        resume.resume_gate(ExperimentRecord(record.path), RunOptions(out=tmp_path), Quiet())  # type: ignore[arg-type] # as above
+        resume.resume_gate(ExperimentRecord(record.path), RunOptions(out=tmp_path), Quiet())
 
 
 def test_a_changed_scenario_is_not_taken_up(gate: Callable[..., Any], tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_changed_scenario_is_not_taken_up(gate: Callable[..., Any], tmp_path: 
     asked = {**record.experiment.asked, "sha256": "other"}
     record.save(record.experiment.model_copy(update={"asked": asked}))
     with pytest.raises(UsageError, match="the scenario was changed since the gate began"):
-        resume.resume_gate(ExperimentRecord(record.path), RunOptions(out=tmp_path), Quiet())  # type: ignore[arg-type] # as above
+        resume.resume_gate(ExperimentRecord(record.path), RunOptions(out=tmp_path), Quiet())
 
 
 def test_ctrl_c_between_two_runs_leaves_a_readable_experiment(gate: Callable[..., Any]) -> None:

@@ -60,7 +60,9 @@ class FakeApi(Api):
         namespace, _, own = name.partition("/")
         return {"metadata": {"namespace": namespace, "name": own, "uid": f"uid-{name}", "labels": labels}}
 
-    async def list(self, _kind: object, namespace: str | None = None, **_: object) -> ObjectList:
+    async def list(  # type: ignore[override] # as it is called
+        self, _kind: object, namespace: str | None = None, **_: object
+    ) -> ObjectList:
         return ObjectList([one for one in self.leases if namespace in (None, one["metadata"]["namespace"])], "1")
 
     async def delete(self, kind: object, name: str, namespace: str | None = None, **_: object) -> bool:

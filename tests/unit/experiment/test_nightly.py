@@ -56,8 +56,10 @@ def tree(tmp_path: Path) -> Path:
 
 def _entry(number: int, commit: str, verdict: str = "pass", **facts: Any) -> Entry:
     code = {"pass": 0, "improve": 0, "regress": 1, "inconclusive": 3}[verdict]
-    given = {"kind": "gate", "scenario": "smoke", "profile": "gate", "verdict": verdict, "exit_code": code, "commit": commit,
-             "arm": None, "detail": "old -> new"}  # fmt: skip
+    given: dict[str, Any] = {
+        "kind": "gate", "scenario": "smoke", "profile": "gate", "verdict": verdict, "exit_code": code, "commit": commit,
+        "arm": None, "detail": "old -> new",
+    }  # fmt: skip
     return histories.entry(number, **(given | facts))
 
 
@@ -149,7 +151,7 @@ def _night(
     (place / "what.json").write_text(json.dumps(what))
     out = place / "nightly"
     (out / "runs").mkdir(parents=True, exist_ok=True)
-    given = {"baseline": last_good.LAST_GOOD, "fallback": "HEAD^", "budget_s": 600.0} | options
+    given: dict[str, Any] = {"baseline": last_good.LAST_GOOD, "fallback": "HEAD^", "budget_s": 600.0} | options
     plan = Plan(
         tree, tuple(what), "gate", out=out, history=place / "history", program=(sys.executable, str(script)), **given
     )

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_gating import HEAP, Outcome, Quiet, Runs
 
 from harness.core.errors import UsageError
 from harness.experiment import pairs, selftest, selftest_resume
@@ -16,6 +15,7 @@ from harness.gate.conditions import ITEMS
 from harness.record.experiments import ExperimentRecord
 from harness.record.models import ExperimentRun
 from harness.record.selftest import SelfTest
+from tests.unit.experiment.test_gating import HEAP, Outcome, Quiet, Runs
 
 
 def heaps(leaked: float = 1024.0) -> Callable[[str, int], Outcome]:
@@ -31,7 +31,9 @@ def begun(
     runs: Runs, monkeypatch: pytest.MonkeyPatch, profile: selftest.Profile = "quick"
 ) -> tuple[SelfTest, ExperimentRecord]:
     monkeypatch.setattr(pairs, "measure_run", runs)
-    result = selftest.run_self_test(RunOptions(out=runs.directory), profile, 3, Quiet())  # type: ignore[arg-type] # what it does not know it ignores
+    result = selftest.run_self_test(
+        RunOptions(out=runs.directory), profile, 3, Quiet()
+    )  # what it does not know it ignores
     return result, ExperimentRecord(runs.directory / "experiments" / result.experiment_id)
 
 
@@ -68,13 +70,13 @@ def test_an_interrupted_self_test_is_taken_up_as_if_it_never_was(
     assert (result.exit_code, result.ok, record.interrupted) == (130, False, True)
     monkeypatch.setattr(runs, "give", heaps())
     again = ExperimentRecord(record.path)
-    done = selftest_resume.resume_self_test(again, RunOptions(out=tmp_path / "elsewhere"), Quiet())  # type: ignore[arg-type] # as above
+    done = selftest_resume.resume_self_test(again, RunOptions(out=tmp_path / "elsewhere"), Quiet())  # as above
     assert (done.ok, done.exit_code, done.experiment_id) == (True, 0, result.experiment_id)
     assert runs.made == 8 + 36 - 6  # two blocks were complete, the third was begun anew
     assert schedule(ExperimentRecord(record.path)) == schedule(straight)
     assert [each.pairs for each in done.conditions] == [each.pairs for each in whole.conditions] == [12, 12]
     with pytest.raises(UsageError, match="is complete; only an interrupted one can be resumed"):
-        selftest_resume.resume_self_test(ExperimentRecord(record.path), RunOptions(out=tmp_path), Quiet())  # type: ignore[arg-type] # as above
+        selftest_resume.resume_self_test(ExperimentRecord(record.path), RunOptions(out=tmp_path), Quiet())  # as above
 
 
 def test_the_trial_run_of_a_full_self_test_is_not_measured_again(
@@ -85,7 +87,7 @@ def test_the_trial_run_of_a_full_self_test_is_not_measured_again(
     ballast = record.experiment.arms["memory"].sets["options.ballast"]
     assert abs(int(ballast.removesuffix("B")) - 0.05 * 44e6) < 0.001 * 44e6
     monkeypatch.setattr(runs, "give", cut_at(20, heaps()))
-    selftest_resume.resume_self_test(ExperimentRecord(record.path), RunOptions(out=tmp_path), Quiet())  # type: ignore[arg-type] # as above
+    selftest_resume.resume_self_test(ExperimentRecord(record.path), RunOptions(out=tmp_path), Quiet())  # as above
     taken_up = ExperimentRecord(record.path).experiment
     assert [run.arm for run in taken_up.runs].count("trial") == 1
     assert taken_up.arms["memory"].sets["options.ballast"] == ballast
@@ -95,10 +97,10 @@ def test_what_cannot_be_taken_up_is_one_line(tmp_path: Path, monkeypatch: pytest
     _, record = begun(Runs(tmp_path, cut_at(2, heaps())), monkeypatch)
     record.save(record.experiment.model_copy(update={"asked": {**(record.experiment.asked or {}), "sha256": "x"}}))
     with pytest.raises(UsageError, match="the scenario was changed since the self-test began"):
-        selftest_resume.resume_self_test(ExperimentRecord(record.path), RunOptions(out=tmp_path), Quiet())  # type: ignore[arg-type] # as above
+        selftest_resume.resume_self_test(ExperimentRecord(record.path), RunOptions(out=tmp_path), Quiet())  # as above
     record.save(record.experiment.model_copy(update={"kind": "gate"}))
     with pytest.raises(UsageError, match="is no self-test that can be resumed"):
-        selftest_resume.resume_self_test(ExperimentRecord(record.path), RunOptions(out=tmp_path), Quiet())  # type: ignore[arg-type] # as above
+        selftest_resume.resume_self_test(ExperimentRecord(record.path), RunOptions(out=tmp_path), Quiet())  # as above
     assert isinstance(record.experiment.runs[0], ExperimentRun)
 
 

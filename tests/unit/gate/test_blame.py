@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-import gate_pairs
 import pytest
-from test_gate_judge import HEAP, NOW, question
 
 from harness.core import stacks
-from harness.core.stacks import Frame, Held, StackProfile
+from harness.core.stacks import Frame, Held, Stack, StackProfile
 from harness.gate.blame import rank
 from harness.gate.judge import judge
 from harness.gate.pairing import Pair, Side
 from harness.record.reader import RunRecord
 from tests import records
+from tests.unit.gate import gate_pairs
+from tests.unit.gate.test_gate_judge import HEAP, NOW, question
 
 Sample = tuple[str, str, float, Mapping[str, str]]
 
@@ -93,7 +93,7 @@ def profiled(
     if held is not None:
         name = "profiles/memray-start-0.stacks.json.gz"
         (directory / run_id / "profiles").mkdir(parents=True)
-        peak = {
+        peak: dict[Stack, Held] = {
             (Frame(function, f"/app/{function}.py", 7), Frame("main", "/app/main.py", 1)): Held(size, 1)
             for function, size in held.items()
         }

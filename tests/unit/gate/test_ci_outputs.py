@@ -8,6 +8,7 @@ import re
 import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -47,7 +48,7 @@ def _run(tmp_path: Path, known: Acks = NONE, **changes: object) -> Checks:
     return checks.together([checks.of_run(record.run, changed, known)], known)
 
 
-def _failed(*lines: tuple[str, bool | None], reasons: list[str] | None = None) -> dict[str, object]:
+def _failed(*lines: tuple[str, bool | None], reasons: list[str] | None = None) -> dict[str, Any]:
     said = reasons if reasons is not None else [f"expected {expr}, measured 9" for expr, ok in lines if ok is False]
     expectations = [ExpectationResult(expr=expr, value=9.0, ok=ok).model_dump() for expr, ok in lines]
     return {"verdict": "failed", "exit_code": 1, "expectations": expectations, "reasons": said}

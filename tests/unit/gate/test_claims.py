@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from gate_pairs import pair, pairs, side
 
 from harness.core import metrics
 from harness.core.units import parse
@@ -19,6 +18,7 @@ from harness.record.claims import Claim
 from harness.scenario.load import load
 from harness.scenario.resolve import resolve
 from tests.records import RecordBuilder
+from tests.unit.gate.gate_pairs import pair, pairs, side
 
 MEMORY = "memory.cgroup.settled"
 LESS = Stated("takes 30 % less", "30 %", MEMORY, -0.3)

@@ -7,7 +7,6 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-import gate_pairs
 import pytest
 from rich.console import Console
 
@@ -21,6 +20,7 @@ from harness.record.experiments import ExperimentRecord
 from harness.record.models import Experiment, ExperimentRun
 from harness.report import compare_terminal
 from tests import records
+from tests.unit.gate import gate_pairs
 
 HEAP = "memory.heap.settled"
 
@@ -33,7 +33,7 @@ def stored_run(directory: Path, run_id: str, heap: float, fingerprint: str = "aa
 
 
 def experiment(directory: Path, heaps: dict[str, list[float]]) -> ExperimentRecord:
-    runs = []
+    runs: list[ExperimentRun] = []
     for arm, values in heaps.items():
         for number, heap in enumerate(values, 1):
             run_id = f"20261122-09000{number}-{arm[0] * 5}"
@@ -53,9 +53,10 @@ def experiment(directory: Path, heaps: dict[str, list[float]]) -> ExperimentReco
 def shown(directory: Path, a: str, b: str, *, across: bool = False) -> str:
     left, right = stored.find(a, directory), stored.find(b, directory)
     found = compare(left.compared, right.compared, stored.pairs_between(left, right), across_machines=across)
-    console = Console(file=io.StringIO(), width=60)
+    file = io.StringIO()
+    console = Console(file=file, width=60)
     compare_terminal.render(found, console)
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    return file.getvalue()
 
 
 def kept_heap(side: Side, held: int) -> Side:
@@ -84,7 +85,8 @@ def test_allocation_sites_of_runs_that_keep_profiles_are_told(tmp_path: Path) ->
     paired = compare(Compared("a", "a", [a, b]), Compared("c", "c", [c, d]), pairs, across_machines=False)
     assert paired.sites[0].sentence.endswith("in 2 of 2 profiled pairs")
     assert compare(Compared("c", "c", [c]), Compared("a", "a", [a]), None, across_machines=False).sites == []
-    console = Console(file=io.StringIO(), width=60)
+    file = io.StringIO()
+    console = Console(file=file, width=60)
     compare_terminal.render(one, console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "Holds more in B, by allocation site\n  1. store (/src/store.go:7): 976.6 KiB -> 2.9 MiB" in text

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import gate_pairs
 import pytest
 
 from harness.analysis.rates import clopper_pearson, resampled
 from harness.gate.conditions import CONDITIONS, ITEMS, judge_condition
 from harness.gate.pairing import Pair
+from tests.unit.gate import gate_pairs
 
 LEAK = CONDITIONS[0]
 

@@ -10,17 +10,17 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import gate_pairs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from test_gate_judge import HEAP, question
 
 from harness.analysis import paired
 from harness.analysis.paired import Threshold
 from harness.analysis.signflip import SignFlip
 from harness.analysis.spending import ALPHA, looks
 from harness.gate.judge import stand
+from tests.unit.gate import gate_pairs
+from tests.unit.gate.test_gate_judge import HEAP, question
 
 EXPERIMENTS = 10_000
 FOR_POWER = 2_000
@@ -61,7 +61,7 @@ def run(effects: NDArray[np.float64], thresholds: list[Threshold]) -> str:
     verdict = "inconclusive"
     for look in looks(PAIRS):
         tests = {
-            str(number): (SignFlip(effects[number, : look.pairs]), threshold)
+            str(number): (SignFlip(effects[number, : look.pairs].tolist()), threshold)
             for number, threshold in enumerate(thresholds)
         }
         words = [outcome.verdict for outcome in paired.family(tests, look.alpha).values()]

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import gate_pairs
 import pytest
 
 from harness.gate.judge import Question, judge, judge_stored, stand
@@ -16,6 +15,7 @@ from harness.gate.pairing import Pair
 from harness.record.gate import Gate
 from harness.record.models import ExperimentArm
 from harness.scenario.gating import parse_primary
+from tests.unit.gate import gate_pairs
 
 HEAP, LATENCY = "memory.heap.settled", "latency.flip.p99"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -55,6 +55,7 @@ def test_verdicts_and_exit_codes(tmp_path: Path, factor: float, expected: str, c
     assert line.effect == pytest.approx(factor - 1, abs=0.004)
     assert line.low is not None
     assert line.high is not None
+    assert line.effect is not None
     assert line.low < line.effect < line.high
     assert line.baseline == pytest.approx(60 * MIB, rel=0.01)
     assert Gate.model_validate_json(gate.model_dump_json(by_alias=True)) == gate
@@ -132,6 +133,7 @@ def test_two_primary_metrics_and_one_that_is_worse(tmp_path: Path) -> None:
     assert gate.verdict == "regress"
     assert [line.verdict for line in gate.primary] == ["pass", "regress"]
     assert gate.primary[1].scale == "absolute"
+    assert gate.primary[1].p_regress is not None
     assert gate.primary[1].p_regress_holm == 2 * gate.primary[1].p_regress
 
 
@@ -203,7 +205,7 @@ def test_an_interrupted_gate_decides_nothing(tmp_path: Path) -> None:
 
 def test_a_stored_baseline_gives_advice_only(tmp_path: Path) -> None:
     pairs = measured(tmp_path, 1.05)
-    before, after = ([pair.sides[arm] for pair in pairs] for arm in ("baseline", "candidate"))  # type: ignore[index]
+    before, after = ([pair.sides[arm] for pair in pairs] for arm in ("baseline", "candidate"))
     gate = judge_stored(question(), before, after, ended_at=NOW)
     assert (gate.verdict, gate.advisory, gate.exit_code) == ("regress", True, 3)
     assert "this is advice only" in gate.reasons[0]

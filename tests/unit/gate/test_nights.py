@@ -87,5 +87,6 @@ def test_the_third_night_in_a_row_is_an_alert(tmp_path: Path) -> None:
 
 def test_other_scenarios_and_profiles_are_other_nights(tmp_path: Path) -> None:
     calls = Nights(tmp_path)
-    for facts in ({"scenario": "label-flip"}, {"profile": "quick"}, {}):
+    others: list[dict[str, Any]] = [{"scenario": "label-flip"}, {"profile": "quick"}, {}]
+    for facts in others:
         assert calls.call("inconclusive", "inconclusive", **facts)[0].exit_code == 3

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from kube_server import Handler, serving, write_config
 
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.core.kinds import find
 from harness.kube.api import Api
 from harness.kube.errors import ApiError, ApiUnreachable
+from tests.unit.kube.kube_server import Handler, serving, write_config
 
 SECRET = find("Secret")
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from kube_server import serving, tls_of, write_config
 
 from harness.cluster.pki import Authority
 from harness.core.kinds import find
@@ -21,6 +20,7 @@ from harness.kube.api import Api
 from harness.kube.errors import ApiError, ApiUnreachable
 from harness.kube.stream import Chunks
 from harness.kube.watch import WatchEvent, follow, watch
+from tests.unit.kube.kube_server import serving, tls_of, write_config
 
 SECRET = find("Secret")
 
@@ -243,7 +243,10 @@ def test_of_metadata_all_but_the_managers_of_fields_is_told(tmp_path: Path, dire
         "deletionTimestamp": "2026-11-22T09:31:15Z", "deletionGracePeriodSeconds": 0,
         "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "pu", "controller": True}],
     }  # fmt: skip
-    told_of = {"kind": "PartialObjectMetadata", "metadata": {**metadata, "managedFields": [{"manager": "m"}]}}
+    told_of: dict[str, object] = {
+        "kind": "PartialObjectMetadata",
+        "metadata": {**metadata, "managedFields": [{"manager": "m"}]},
+    }
     events = collect(tmp_path, Script([listing(1)], [sends(line("MODIFIED", told_of))]), 2, direct)
     assert events[1].object == {"metadata": metadata}
     again = tmp_path / "again"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Seen:
     name: str
     attempt: int
     headers: dict[str, str]
-    body: dict
+    body: dict[str, Any]
 
 
 class FakeAPI:

@@ -8,12 +8,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 DEADLINE_S = 60.0
 
 Line = dict[str, Any]
+
+
+def _has_ended(phase: str, line: Line) -> bool:
+    return line["type"] == "phase" and (line["phase"], line["state"]) == (phase, "ended")
 
 
 class Process:
@@ -31,6 +36,9 @@ class Process:
                 stderr=stderr,
                 env={**os.environ, **(env or {})},
             )
+        assert self.popen.stdin is not None
+        assert self.popen.stdout is not None
+        self.stdin, self.stdout = self.popen.stdin, self.popen.stdout
         self.lines: list[Line] = []
         self.longest = 0
         self._watchdog = threading.Timer(DEADLINE_S, self.popen.kill)
@@ -43,17 +51,17 @@ class Process:
         self._watchdog.cancel()
         self.popen.kill()
         self.popen.wait()
-        for pipe in (self.popen.stdin, self.popen.stdout):
-            pipe.close()
+        self.stdin.close()
+        self.stdout.close()
 
     def command(self, text: str) -> None:
         """Write one line to its stdin."""
-        self.popen.stdin.write(text.encode() + b"\n")
-        self.popen.stdin.flush()
+        self.stdin.write(text.encode() + b"\n")
+        self.stdin.flush()
 
     def until(self, wanted: Callable[[Line], bool]) -> Line:
         """Read lines up to the first that is `wanted`."""
-        for raw in self.popen.stdout:
+        for raw in self.stdout:
             self.longest = max(self.longest, len(raw))
             self.lines.append(json.loads(raw))
             if wanted(self.lines[-1]):
@@ -68,13 +76,11 @@ class Process:
         """Run phases one after another, each to its end."""
         for name in phases:
             self.command(json.dumps({"run": name}))
-            self.until(
-                lambda line, name=name: line["type"] == "phase" and (line["phase"], line["state"]) == (name, "ended")
-            )
+            self.until(partial(_has_ended, name))
 
     def finish(self) -> int:
         """Read all that is left; its exit code."""
-        for raw in self.popen.stdout:
+        for raw in self.stdout:
             self.lines.append(json.loads(raw))
         return self.popen.wait(DEADLINE_S)
 

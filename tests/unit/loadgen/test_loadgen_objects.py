@@ -8,10 +8,10 @@ import zlib
 from typing import Any
 
 import pytest
-from loadgen_plans import NAMESPACE, RUN, SELECTION, phase, plan
 
 from loadgen.actions import Request, action_of
 from loadgen.plan import parse
+from tests.unit.loadgen.loadgen_plans import NAMESPACE, RUN, SELECTION, phase, plan
 
 
 def requests(seed: int = 7, **changes: Any) -> list[Request]:
@@ -22,11 +22,11 @@ def requests(seed: int = 7, **changes: Any) -> list[Request]:
     return [action(index) for index in range(only.count)]
 
 
-def bodies(**changes: Any) -> list[dict]:
+def bodies(**changes: Any) -> list[dict[str, Any]]:
     return [json.loads(request.body) for request in requests(**changes)]
 
 
-def payload(secret: dict) -> bytes:
+def payload(secret: dict[str, Any]) -> bytes:
     return base64.b64decode(secret["data"]["payload"], validate=True)
 
 

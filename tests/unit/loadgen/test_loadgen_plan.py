@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from loadgen_plans import SELECTION, phase, plan
 
 from loadgen.actions import action_of
 from loadgen.fields import PlanError
 from loadgen.plan import load, parse
+from tests.unit.loadgen.loadgen_plans import SELECTION, phase, plan
 
 
 def check(document: object) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from loadgen_fake_api import FakeAPI, Reply, Seen, serve
-from loadgen_plans import phase, plan
-from loadgen_process import Process
+
+from tests.unit.loadgen.loadgen_fake_api import FakeAPI, Reply, Seen, serve
+from tests.unit.loadgen.loadgen_plans import phase, plan
+from tests.unit.loadgen.loadgen_process import Process
 
 WORKER, INTENDED, NAME, ERROR = 1, 3, 8, 10
 WORKERS = 3
@@ -172,7 +173,7 @@ def test_the_end_comes_soon_also_while_workers_wait(api: FakeAPI, tmp_path: Path
         process.command('{"run": "never"}')
         process.until(lambda line: line.get("state") == "started")
         time.sleep(0.3)
-        process.popen.stdin.close()
+        process.stdin.close()
         assert process.finish() == 0
         assert not psutil.wait_procs(children, timeout=10)[1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import gevent
 import pytest
@@ -25,7 +26,7 @@ class Pipe:
             self._open.remove(fd)
             os.close(fd)
 
-    def lines(self) -> list[dict]:
+    def lines(self) -> list[dict[str, Any]]:
         self.close(self.writer)
         with open(self.reader, "rb", closefd=False) as source:
             return [json.loads(line) for line in source]

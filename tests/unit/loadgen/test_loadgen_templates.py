@@ -7,12 +7,12 @@ import json
 from typing import Any
 
 import pytest
-from loadgen_plans import NAMESPACE, RUN, phase, plan
 
 from loadgen.actions import action_of
 from loadgen.fields import PlanError
 from loadgen.plan import parse
 from loadgen.templates import TemplateFault
+from tests.unit.loadgen.loadgen_plans import NAMESPACE, RUN, phase, plan
 
 TEMPLATE = """\
 apiVersion: example.com/v1
@@ -31,7 +31,7 @@ spec:
 
 
 def _bodies(text: str = TEMPLATE, *, count: int = 3, seed: int = 7, **changes: Any) -> list[dict[str, Any]]:
-    given = {
+    given: dict[str, Any] = {
         "name": "create-Widget.example.com",
         "kind": "Widget.example.com",
         "api_version": "example.com/v1",

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from loadgen_fake_api import Reply, Seen, serve
-from loadgen_plans import phase, plan
-from loadgen_process import DEADLINE_S, Process
+from tests.unit.loadgen.loadgen_fake_api import Reply, Seen, serve
+from tests.unit.loadgen.loadgen_plans import phase, plan
+from tests.unit.loadgen.loadgen_process import DEADLINE_S, Process
 
 ATTEMPT, SENT, DONE, STATUS, ERROR = 2, 4, 5, 9, 10
 REPOSITORY = Path(__file__).parents[3]

@@ -9,7 +9,6 @@ from statistics import median
 from typing import Any
 
 import pytest
-from loadgen_plans import phase, plan
 
 from loadgen.actions import Request, action_of
 from loadgen.builders import ObjectBuilder
@@ -21,6 +20,7 @@ from loadgen.rounds import Round, steps_of
 from loadgen.schedule import SECOND_NS, times_of
 from loadgen.sizes import size_of
 from loadgen.verdicts import Answer, judge
+from tests.unit.loadgen.loadgen_plans import phase, plan
 
 
 def offsets(rate: Any, count: int, seed: str = "7/x") -> list[float]:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,7 +146,7 @@ def test_codes_follow_the_shell(code: str, expected: int, number: int | None) ->
         (["true"], {"cgroup": Path("/no/such")}, EnvironmentFault, "cannot join the cgroup /no/such: No such file"),
     ],
 )
-def test_a_command_that_cannot_start(command: list[str], options: dict, error: type, words: str) -> None:
+def test_a_command_that_cannot_start(command: list[str], options: dict[str, Any], error: type, words: str) -> None:
     async def body() -> None:
         with pytest.raises(error, match=words.replace("+", r"\+")):
             await spawn(command, name="c", env=ENV, **options)

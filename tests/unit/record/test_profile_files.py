@@ -10,7 +10,7 @@ import pytest
 from harness.analysis.blame import blame_runs
 from harness.core import stacks
 from harness.core.errors import UsageError
-from harness.core.stacks import Frame, Held, StackProfile
+from harness.core.stacks import Frame, Held, Stack, StackProfile
 from harness.record import profile_files
 from harness.record.models import Experiment, ExperimentRun
 from harness.record.reader import RunRecord
@@ -24,7 +24,10 @@ def _run(root: Path, run_id: str, held: int | None, named: str | None = None) ->
     profiles = root / run_id / "profiles"
     profiles.mkdir(parents=True, exist_ok=True)
     if held is not None:
-        peak = {(Frame("grow", "/app/a.py", 1),): Held(held, 1), (Frame("same", "/app/b.py", 1),): Held(100, 1)}
+        peak: dict[Stack, Held] = {
+            (Frame("grow", "/app/a.py", 1),): Held(held, 1),
+            (Frame("same", "/app/b.py", 1),): Held(100, 1),
+        }
         stacks.dump(StackProfile("memray", "x", {"peak": peak, "end": {}}), profiles / "memray-start-0.stacks.json.gz")
         builder.event(
             "memray",

@@ -17,7 +17,7 @@ from harness.cli.main import command_line
 from harness.core.errors import UsageError
 from harness.record.experiments import ExperimentRecord
 from harness.record.gate import Blamed, Difference, Gate, GateEnvironment, GatePair, PairValue, Primary
-from harness.record.models import Experiment, ExperimentArm, ExperimentRun
+from harness.record.models import Experiment, ExperimentArm, ExperimentRun, VerdictName
 from harness.report import experiment_page, pairs_chart
 from tests import ci_gates, records, report_hostile
 
@@ -159,9 +159,10 @@ def test_nothing_that_was_measured_becomes_code(tmp_path: Path) -> None:
 
 def test_an_experiment_of_arms_shows_them_side_by_side(tmp_path: Path) -> None:
     runs = []
-    for n, (word, arm) in enumerate((("passed", "small"), ("failed", NASTY), ("passed", "gone"))):
+    arms: list[tuple[VerdictName, str]] = [("passed", "small"), ("failed", NASTY), ("passed", "gone")]
+    for n, (word, arm) in enumerate(arms):
         run_id = f"20261122-09000{n}-aaaaa"
-        runs.append(ExperimentRun(run_id=run_id, arm=arm, order=n, verdict=word, exit_code=0))  # type: ignore[arg-type] # words of verdicts
+        runs.append(ExperimentRun(run_id=run_id, arm=arm, order=n, verdict=word, exit_code=0))
         if arm == "gone":
             continue
         record = records.RecordBuilder(tmp_path / run_id, run_id=run_id, arm=arm).write()

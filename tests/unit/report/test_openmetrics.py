@@ -57,7 +57,7 @@ def test_samples_are_under_the_names_of_the_catalogue_with_the_runs_labels(text:
     rss = found["harness_memory_rss_bytes"]
     run = {"run_id": records.RUN_ID, "scenario": "smoke", "arm": "unprofiled"}
     assert rss[0].labels == run | {"job": "harness", "instance": "export"}
-    assert records.STARTED.timestamp() <= 1000 * (rss[0].timestamp or 0) < records.STARTED.timestamp() + 5
+    assert records.STARTED.timestamp() <= 1000 * float(rss[0].timestamp or 0) < records.STARTED.timestamp() + 5
     assert "harness_overhead_cpu_seconds_total" in found
     assert {sample.labels["metric"] for sample in found["harness_result"]} >= {"memory.rss.peak", "latency.flip.p99"}
     assert [sample.value for sample in found["harness_phase"] if sample.labels["phase"] == "start"][-1] == 0

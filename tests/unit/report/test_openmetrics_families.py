@@ -12,7 +12,7 @@ from prometheus_client.samples import Sample
 
 from harness.analysis.history import document
 from harness.core import series
-from harness.core.stacks import Frame, Held, StackProfile, dump
+from harness.core.stacks import Frame, Held, Stack, StackProfile, dump
 from harness.record.history import History
 from harness.record.models import ScenarioFacts
 from harness.report import families, openmetrics, openmetrics_history, openmetrics_sites
@@ -81,7 +81,7 @@ def test_a_counter_that_seldom_changes_is_repeated_so_that_a_rate_finds_two_poin
     found = _samples(openmetrics.render(record, verdict))
     began = records.STARTED.timestamp() * 1000
     points = [
-        (round((sample.timestamp or 0) * 1000 - began) / 1e6, sample.value)
+        (round(float(sample.timestamp or 0) * 1000 - began) / 1e6, sample.value)
         for sample in found["harness_writes_noop_total"]
     ]
     assert [value for _, value in points] == [3, 3, 3, 3, 7, 7]
@@ -101,12 +101,12 @@ def test_the_history_has_values_changes_and_verdicts_of_runs_that_count(tmp_path
     (change,) = found["harness_history_change_ratio"]
     assert change.value == pytest.approx(0.98, abs=0.03)
     assert (change.labels["judged"], change.labels["metric"]) == ("worse", histories.METRIC)
-    verdicts = defaultdict(int)
+    verdicts: dict[str, int] = defaultdict(int)
     for sample in found["harness_history_verdict"]:
         verdicts[sample.labels["verdict"]] += 1
         assert "run_id" not in sample.labels, "a label for each night would be a series for each night"
     assert verdicts == {"passed": 24, "invalid": 1, "failed": 1}
-    moments = [sample.timestamp for sample in found["harness_history_value"]]
+    moments = [float(sample.timestamp or 0) for sample in found["harness_history_value"]]
     assert moments == sorted(moments)
 
 
@@ -125,8 +125,12 @@ def test_sites_of_a_memory_profile_are_summed_by_function_and_bounded(tmp_path: 
     record, verdict = made.write(), records.passing(tmp_path / "other")[1]
     assert openmetrics_sites.of(record) == {}, "an event names what is not there"
     decode = Frame("decode", "/x/lib/python3.11/json/decoder.py", 337)
-    moment = {(decode, Frame("a", "a.py", 1)): Held(30, 1), (decode._replace(line=9),): Held(12, 1), (): Held(7, 3)}
-    many = {(Frame(f"f{n}", "x.py", n),): Held(n, 1) for n in range(300)}
+    moment: dict[Stack, Held] = {
+        (decode, Frame("a", "a.py", 1)): Held(30, 1),
+        (decode._replace(line=9),): Held(12, 1),
+        (): Held(7, 3),
+    }
+    many: dict[Stack, Held] = {(Frame(f"f{n}", "x.py", n),): Held(n, 1) for n in range(300)}
     path = record.path / "profiles" / "m.stacks.json.gz"
     dump(StackProfile("memray", "m.bin", {"peak": moment, "end": many}), path)
     found = _samples(openmetrics.render(record, verdict))["harness_memory_site_bytes"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,7 +96,8 @@ def test_phases_come_from_the_samples_where_the_run_was_cut_off(build: records.R
 
 def test_request_rates_count_every_answer_and_show_empty_bins_as_zero(build: records.RecordBuilder) -> None:
     for done in (0.1, 0.2, 0.3, 1.6):
-        build.request("create-Secret", 0.0, done, **({"status": 500, "error": "no"} if done == 0.3 else {}))
+        failure: dict[str, Any] = {"status": 500, "error": "no"} if done == 0.3 else {}
+        build.request("create-Secret", 0.0, done, **failure)
     points = traffic.request_rates(build.write())
     assert [(p.t_s, p.per_s, p.failed_per_s) for p in points] == [
         (0.25, 6.0, 2.0), (0.75, 0.0, 0.0), (1.25, 0.0, 0.0), (1.75, 2.0, 0.0),

@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
-from scenario_files import DESIGN, changed, error_of
 
 from harness.core.errors import ExitCode, ScenarioError
 from harness.scenario.document import MAX_BYTES
 from harness.scenario.load import load
+from tests.unit.scenario.scenario_files import DESIGN, changed, error_of
 
 NO_SUBJECT = "x.yaml:3:10: a subject needs a controller or a command; write controller: fleet, or command: [./manager]"
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\a": "\a"}

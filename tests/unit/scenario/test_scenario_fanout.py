@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from scenario_files import RUN_ID, scenario
 
 from harness.core.ids import namespace_of
 from harness.scenario import fanout
@@ -16,6 +15,7 @@ from harness.scenario.model import Scenario
 from harness.scenario.names import steps
 from harness.scenario.resolve import resolve
 from harness.scenario.selection import selections
+from tests.unit.scenario.scenario_files import RUN_ID, scenario
 
 NAMESPACE = namespace_of(RUN_ID)
 MANAGEMENT, FLEET = "Cluster.management.cattle.io", "Cluster.fleet.cattle.io"

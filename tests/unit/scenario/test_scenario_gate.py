@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from scenario_files import changed, error_of
 
 from harness.scenario.load import load
 from harness.scenario.model import Scenario
 from harness.scenario.resolve import resolve
+from tests.unit.scenario.scenario_files import changed, error_of
 
 GATE = "\nexpect: ["
 

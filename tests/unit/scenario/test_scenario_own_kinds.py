@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
-from scenario_files import RUN_ID
 
 from harness.core import kinds
 from harness.core.errors import HarnessError
@@ -17,6 +17,7 @@ from harness.scenario.load import load
 from harness.scenario.model import Scenario
 from harness.scenario.plan import build_plan
 from harness.scenario.resolve import resolve
+from tests.unit.scenario.scenario_files import RUN_ID
 
 CRD = """\
 apiVersion: apiextensions.k8s.io/v1
@@ -93,7 +94,7 @@ def test_a_record_is_read_without_the_files(place: Path) -> None:
 
 def test_the_plan_holds_the_text(place: Path) -> None:
     made = _resolved(size="5")
-    files = {"server": "https://x", "ca_file": "a", "cert_file": "b", "key_file": "c"}
+    files: dict[str, Any] = {"server": "https://x", "ca_file": "a", "cert_file": "b", "key_file": "c"}
     plan = build_plan(made, run_id=RUN_ID, origin_ns=0, namespace=f"run-{RUN_ID}", **files)
     assert isinstance(plan["phases"], list)
     (phase,) = plan["phases"]

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from scenario_files import RUN_ID, scenario
 
 from harness.core.ids import namespace_of
 from harness.scenario import fanout
@@ -15,6 +14,7 @@ from harness.scenario.model import Scenario
 from harness.scenario.plan import build_plan, steps
 from harness.scenario.resolve import resolve
 from loadgen.plan import parse
+from tests.unit.scenario.scenario_files import RUN_ID, scenario
 
 MANAGEMENT = "Cluster.management.cattle.io"
 

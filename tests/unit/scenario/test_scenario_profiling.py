@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from scenario_files import DESIGN, error_of
 
 from harness.core.errors import ScenarioError
 from harness.scenario.load import load
 from harness.scenario.model import Scenario
 from harness.scenario.profiling import parse_trigger
 from harness.scenario.resolve import resolve
+from tests.unit.scenario.scenario_files import DESIGN, error_of
 
 _WITHOUT_LIMIT = DESIGN.replace(', memory_limit: "{memory_limit}"', "").replace(", memory_limit: 512Mi", "")
 _KNOWN = "memory.rss, memory.anon, memory.cgroup, threads, fds, tasks, loop.lag, queue.depth, latency.PROBE.p99"

@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 
 import pytest
-from scenario_files import DESIGN, changed
 
 from harness.core.errors import HarnessError, ScenarioError, UsageError
 from harness.scenario.file import ScenarioFile
 from harness.scenario.load import load
 from harness.scenario.model import COLLECTORS, Create, Flip, Scenario, Settle
 from harness.scenario.resolve import resolve
+from tests.unit.scenario.scenario_files import DESIGN, changed
 
 ARMS = """\
 arms:

@@ -8,7 +8,6 @@ import json
 import jsonschema
 import pytest
 import typer
-from scenario_files import DESIGN
 from typer.testing import CliRunner
 
 from harness.cli.scenarios import scenarios
@@ -25,6 +24,7 @@ from harness.scenario.load import load, shipped
 from harness.scenario.model import Scenario
 from harness.scenario.resolve import resolve
 from harness.scenario.schema import SCHEMA_PATH, ScenarioFileModel, build, text
+from tests.unit.scenario.scenario_files import DESIGN
 
 FILES = {name: load(name) for name in shipped()}
 PARSE = {"calibrated": parse_calibrated, "fleet": parse_fleet, "kserve": parse_kserve, "watcher": parse_watcher}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from scenario_files import error_of, scenario
 
 from harness.experiment import subjects
 from harness.scenario.model import Scenario
 from harness.scenario.names import steps
 from harness.subject.readiness import Ready
+from tests.unit.scenario.scenario_files import error_of, scenario
 
 COMMAND = {"command": ["./manager"], "memory_limit": "400Mi"}
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scenario_files import RUN_ID, changed, error_of, scenario
 
 from harness.core.ids import namespace_of
 from harness.scenario import fanout
@@ -16,6 +15,7 @@ from harness.scenario.names import groups, phases
 from harness.scenario.plan import build_plan
 from loadgen.actions import action_of
 from loadgen.plan import Plan, parse
+from tests.unit.scenario.scenario_files import RUN_ID, changed, error_of, scenario
 
 SECRETS = {"create": {"kind": "Secret", "count": 100}}
 
@@ -92,7 +92,8 @@ def test_parallel_steps_are_phases_of_one_group_that_see_what_was_there_before()
     assert [[phase.name for phase in group] for group in groups(made)] == [
         ["create-Secret"], ["create-Secret-2", "read-Secret"], ["pause-1"], ["settle-1"],
     ]  # fmt: skip
-    (objects,) = plan_of(made).phases["read-Secret"].params["objects"]  # type: ignore[misc]  # decoded JSON
+    decoded: Any = plan_of(made).phases["read-Secret"].params["objects"]
+    (objects,) = decoded
     assert objects == {"phase": "create-Secret", "indexes": [[0, 100]]}
     assert phases(made)[2].path == ("load", 1, "parallel", 1)
 

@@ -23,7 +23,7 @@ class Kernel(limits.Kernel):
         (self.proc / "self/cgroup").write_text("2:cpu,cpuacct:/\n" if version == 1 else "0::/\n")
         kind = "cgroup cgroup rw,cpu,cpuacct" if version == 1 else "cgroup2 cgroup2 rw"
         (self.proc / "self/mountinfo").write_text(f"35 31 0:32 / {self.mount} rw - {kind}\n")
-        self.names = (
+        self.names: tuple[str, ...] = (
             ("cpu.cfs_period_us", "cpu.cfs_quota_us") if version == 1 else ("cpu.max", "cgroup.subtree_control")
         )
         if version == 2:
@@ -79,7 +79,8 @@ def test_where_it_cannot_be_had(tmp_path: Path) -> None:
     (kernel.proc / "self/mountinfo").write_text("")
     with pytest.raises(EnvironmentFault, match="cannot limit CPU: the cpu controller is not mounted"):
         limits.limit_cpu("RUN", 0, 1, None, kernel=kernel)
-    other = Kernel(tmp_path / "other", 1) if (tmp_path / "other").mkdir() is None else kernel
+    (tmp_path / "other").mkdir()
+    other = Kernel(tmp_path / "other", 1)
     other.names = ()  # a cgroup without the controller's files
     with pytest.raises(EnvironmentFault, match=r"cannot limit CPU: .*cpu.cfs_period_us: No such file"):
         limits.limit_cpu("RUN", 0, 1, None, kernel=other)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ SIGKILLED = Exit(137, 9, 1, MIB, 0.5)
 
 
 def end(
-    exit_: Exit, after: Counters | None = BEFORE, node: tuple[int, int] | None = (5, 5), **more: object
+    exit_: Exit, after: Counters | None = BEFORE, node: tuple[int, int] | None = (5, 5), **more: Any
 ) -> tuple[str, str]:
     cgroup = None if after is None else (BEFORE, after)
     log = more.pop("log", ())
@@ -37,7 +38,7 @@ def test_oom_kill_at_its_limit() -> None:
 
 
 def test_evidence_holds_the_counters_before_and_after() -> None:
-    evidence = classify(SIGKILLED, Witness((BEFORE, OOM), (5, 6)), t_ns=0).evidence
+    evidence: Any = classify(SIGKILLED, Witness((BEFORE, OOM), (5, 6)), t_ns=0).evidence
     assert evidence["cgroup"]["before"]["oom_kills"] == 3
     assert evidence["cgroup"]["after"]["oom_kills"] == 4
     assert evidence["node_oom_kills"] == {"before": 5, "after": 6}

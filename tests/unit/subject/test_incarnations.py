@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_subject_process import begin, launch
 
 from harness.core.handles import Ending
 from harness.subject.incarnations import Incarnations, Starter
 from harness.subject.process import ProcessSubject, SubjectNotReady
 from harness.subject.readiness import Ready
+from tests.unit.subject.test_subject_process import begin, launch
 
 DIES = "import time; print('ready', flush=True); time.sleep(0.5); raise SystemExit(4)"
 LEAVES_ON_TERM = """

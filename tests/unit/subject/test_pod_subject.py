@@ -127,8 +127,7 @@ def test_each_ending_is_taken_once_whether_in_state_or_in_last_state(watch: PodW
     assert watch.container_id == "aa"
     watch.take(status(0, "aa", ended("aa", 137, "OOMKilled")), 100)
     watch.take(status(0, "aa", WAITING, ended("aa", 137, "OOMKilled")))
-    assert watch.container_id is None
-    assert watch.waiting == ("CrashLoopBackOff", "back-off 10s")
+    assert (watch.container_id, watch.waiting) == (None, ("CrashLoopBackOff", "back-off 10s"))
     watch.take(status(1, "bb", RUNNING, ended("aa", 137, "OOMKilled")))
     watch.take(status(2, "cc", RUNNING, ended("bb", 137, "OOMKilled")))
     assert list(watch.terminations) == ["aa", "bb"]

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from test_incarnations import nothing, run, starter
 
 from harness.subject.incarnations import Incarnations
 from harness.subject.replicas import AllCgroups, AllCpuLimits, Replicas
 from tests.collecting import FakeCgroup
+from tests.unit.subject.test_incarnations import nothing, run, starter
 
 WAITS = "import time; print('ready', flush=True); time.sleep(60)"
 LEAVES = "import time; print('ready', flush=True); time.sleep(0.5); raise SystemExit(4)"

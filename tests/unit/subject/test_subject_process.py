@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def launch(tmp_path: Path, code: str, *arguments: str, **env: str) -> Launch:
 
 
 async def begin(order: Launch, **options: object) -> ProcessSubject:
-    defaults: dict = {"kubeconfig": order.run_dir / "kubeconfig", "user": "u", "namespace": "run-x"}
+    defaults: dict[str, Any] = {"kubeconfig": order.run_dir / "kubeconfig", "user": "u", "namespace": "run-x"}
     return await start(order, **{**defaults, **options})
 
 

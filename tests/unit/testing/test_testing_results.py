@@ -118,7 +118,7 @@ def test_a_scenario_is_checked_when_it_is_made() -> None:
         ({"name": "smoke", "arm": "pass", "set": {"secret": 1}}, UsageError, "did you mean 'secrets'"),
     ):
         with pytest.raises(error, match=says):
-            harness.Scenario(**wrong)  # type: ignore[arg-type]
+            harness.Scenario(**wrong)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_the_package_offers_it_and_carries_nothing_until_it_is_asked_for() -> No
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
     with pytest.raises(AttributeError, match="no attribute 'runs'"):
-        _: Any = harness.runs  # type: ignore[attr-defined]
+        _: Any = harness.runs
 
 
 def test_the_plugin_is_where_the_entry_point_says() -> None:

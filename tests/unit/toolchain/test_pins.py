@@ -10,10 +10,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from toolchain_fakes import Silent, fake_cargo
 
 from harness.core.errors import EnvironmentFault
 from harness.toolchain import cargo, native, pins, rustbuild
+from tests.unit.toolchain.toolchain_fakes import Silent, fake_cargo
 
 REGISTRY = "registry+somewhere"
 CHECKSUM = "a" * 64

@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from toolchain_fakes import Silent, fake_go
 
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.toolchain import controlplane
 from harness.toolchain.build_progress import BuildProgress
+from tests.unit.toolchain.toolchain_fakes import Silent, fake_go
 
 MODULE_FILES = ("go.mod", "go.sum", "main.go")
 

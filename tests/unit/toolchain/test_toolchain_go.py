@@ -6,12 +6,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from toolchain_fakes import Silent, fake_go
 
 from harness.core.errors import EnvironmentFault
 from harness.core.paths import data_dir
 from harness.toolchain.go import environment, find_go, parse_version
 from harness.toolchain.pip import pinned_version
+from tests.unit.toolchain.toolchain_fakes import Silent, fake_go
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from toolchain_fakes import Silent, fake_go
 
 from harness.core.errors import EnvironmentFault
 from harness.scenario import controllers
 from harness.toolchain import controlplane, gobuild, native
+from tests.unit.toolchain.toolchain_fakes import Silent, fake_go
 
 
 @pytest.fixture

@@ -288,7 +288,7 @@ def test_a_run_is_told_as_the_record_is(tmp_path: Path) -> None:
         sample=lambda *given: told.append(("sample", given[:3])), requests=lambda rows: told.append(("requests", rows)),
         propagation=lambda rows: told.append(("propagation", rows)),
     )  # fmt: skip
-    writer = RecordWriter(tmp_path / "run", RunClock(), live)  # type: ignore[arg-type]
+    writer = RecordWriter(tmp_path / "run", RunClock(), live)
     writer.sample("memory", "memory.rss", 5.0)
     writer.requests([])
     writer.propagation([])

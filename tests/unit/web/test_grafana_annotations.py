@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from harness.core.errors import EnvironmentFault, UsageError
-from harness.report import annotations
+from harness.report import annotations as spans
 from harness.web.grafana import Grafana
 from tests import records
 
@@ -112,7 +112,7 @@ def test_phases_kills_and_verdict_come_with_links_back_and_only_once(fake: _Fake
         )
     fake.prefix = "/grafana"
     fake.kept[900] = {"time": 1, "timeEnd": 1, "text": "of somebody else", "tags": ["harness", "run:another"]}
-    fake.kept[901] = {"time": 1, "timeEnd": 1, "text": "no longer true", "tags": list(annotations.run_tags(record))}
+    fake.kept[901] = {"time": 1, "timeEnd": 1, "text": "no longer true", "tags": list(spans.run_tags(record))}
     before = {path: path.read_bytes() for path in record.path.rglob("*") if path.is_file()}
 
     done = _annotate(record.path, fake, "--serve", "http://127.0.0.1:8765/")
@@ -145,7 +145,7 @@ def test_phases_kills_and_verdict_come_with_links_back_and_only_once(fake: _Fake
 def test_text_of_others_is_text_and_bounded(tmp_path: Path) -> None:
     record, verdict = records.oom_killed(tmp_path / "run")
     verdict.reasons = ["<script>alert(1)</script>" * 100]
-    text = annotations.of(record, verdict)[-1].text
+    text = spans.of(record, verdict)[-1].text
     assert "<script" not in text
     assert text.startswith("<b>PASSED</b> &lt;script&gt;")
     assert len(text) < 1000
