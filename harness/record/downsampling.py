@@ -35,7 +35,7 @@ def downsample(directory: Path, run: Run, save: Callable[[Run], None], *, most: 
     found = parts.parts_of(directory / _TABLE)
     if not found:
         return False
-    source = parts.reading(found)
+    source = f"(SELECT * FROM {parts.reading(found)} WHERE value IS NOT NULL)"  # what was no number; no reader sees it
     cell = f"SELECT min(t_ns) AS since, max(t_ns) AS until FROM {source} GROUP BY {_SERIES}"
     series = f"SELECT count(*), max(until) - min(since) FROM ({cell})"
     try:
@@ -67,7 +67,7 @@ def interval_s(series: int, seconds: float, most: int = MOST) -> int:
 
 
 def kept(source: str, interval: int, whole: Collection[str]) -> str:
-    """SQL for the rows that stay, in the columns' order. What is no number is never the lowest or the highest."""
+    """SQL for the rows that stay, in the columns' order. An infinity is never the lowest or the highest."""
     names = ", ".join("'" + name.replace("'", "''") + "'" for name in whole) or "NULL"
     chosen = f"coalesce(phase IN ({names}), false)"
     return f"""

@@ -60,6 +60,7 @@ def summary_line(suite: Suite, seconds: float) -> str:
     heads = []
     for outcome in suite.outcomes:
         if outcome.sheet.skipped is not None:
+            heads.append(f"{outcome.benchmark.name} not measured")
             continue
         figure = outcome.sheet.figures[outcome.benchmark.headline]
         heads.append(f"{figure.name} {format_value(figure.summary.median, figure.dimension)}")
