@@ -11,7 +11,7 @@ BIN      := .venv/bin
 STAMP    := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup loadtest test test-kind test-browser lint fuzz audit bench soak accuracy nightly claims clean requirements docs \
+.PHONY: help setup loadtest test test-faults test-kind test-browser lint fuzz audit bench bench-growth soak accuracy nightly claims clean requirements docs \
   dashboards-up dashboards-down
 
 help: ## show this help
@@ -33,6 +33,9 @@ loadtest: setup ## run the main job: SCENARIO=smoke PROFILE= CLUSTER=embedded|ki
 
 test: setup ## run the tests: unit, then integration on a real control plane
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+test-faults: setup ## run the tests in which something goes wrong around a run: docs/reliability.md
+	@$(BIN)/python -m pytest tests/faults -n auto --maxprocesses 2 --dist loadfile
 
 test-kind: setup ## run the tests that need a real kind cluster: Docker, kind, and a node image
 	@. ./.ci/kind-env && $(BIN)/python -m pytest tests/kind
@@ -62,6 +65,9 @@ bench: setup ## measure the harness itself against its goals, 25 minutes at most
 
 soak: setup ## an hour of churn; the harness itself must stay as it is: PROFILE=quick for two minutes
 	@$(BIN)/harness run soak --on-busy warn $(if $(PROFILE),--profile $(PROFILE))
+
+bench-growth: setup ## how each figure of `make bench` grows with 1, 10, 100 times the work: growth.html
+	@$(BIN)/python -m tests.bench.growth --html growth.html
 
 accuracy: setup ## what the harness measures against what is true: docs/accuracy.md
 	@$(BIN)/python -m tests.accuracy

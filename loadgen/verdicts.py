@@ -1,6 +1,6 @@
 """What an answer means: done, worth another try, or failed.
 
-The rules are client-go's where it has any: 429 and server errors pass, the client's own mistakes do not. One is ours:
+The rules are client-go's where it has any: 429 and server errors pass, the client's own mistakes do not. These are ours:
 a create whose connection was lost may have been carried out, so `AlreadyExists` on the next try is a success, and so is
 `NotFound` after such a delete. A create that finds its name still being deleted waits for it to be free.
 """
@@ -22,8 +22,15 @@ LONGEST_ERROR = 200
 """Characters of an error text that are kept: rows and lines stay small."""
 
 
+NO_RIGHTS = ' is forbidden: User "'
+"""In the API server's message where roles do not allow a request; a quota that is exceeded is told otherwise."""
+
 BEING_DELETED = "object is being deleted"
 """How the API server's message begins when a name is taken by an object that finalizers still hold."""
+
+
+FULL = "database space exceeded"
+"""etcd has reached its quota and takes no write until somebody has made room: no other try succeeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,8 @@ class Answer:
     retry_after: str | None = None
     fault: str | None = None
     final: bool = False
+    let_in: bool = False
+    """The server has carried out a request of ours before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,10 @@ def judge(verb: str, answer: Answer, *, doubtful: bool) -> Verdict:
         return DONE
     leaving = verb == "create" and reason == "AlreadyExists" and str(message).startswith(BEING_DELETED)
     # A conflict on a patch without a resourceVersion is the server's own race, gone at the next try.
-    retry = answer.status == 429 or answer.status >= 500 or (verb == "patch" and answer.status == 409) or leaving
+    passing = answer.status >= 500 and FULL not in str(message)
+    retry = answer.status == 429 or passing or (verb == "patch" and answer.status == 409) or leaving
+    # A server that has just been started again refuses what it allowed before, until it has read its roles.
+    retry = retry or (answer.status == 403 and answer.let_in and NO_RIGHTS in str(message))
     return Verdict(
         f"{answer.status} {reason}: {message}"[:LONGEST_ERROR],
         f"{answer.status} {reason}",

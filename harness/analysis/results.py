@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from harness.analysis import agents
 from harness.analysis.census import census
 from harness.analysis.facts import Facts
 from harness.analysis.quantiles import QUANTILES
@@ -47,6 +48,7 @@ def _all(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     yield from _completeness(facts)
     yield from _startup(facts)
     yield from _load(facts)
+    yield from agents.results(facts)
     yield from _self_audit(facts)
     audited = dict(_audit(facts))
     yield from audited.items()

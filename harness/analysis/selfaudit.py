@@ -120,7 +120,7 @@ class SelfAudit:
         own = [self.grown(metric, start_ns, end_ns) for metric in ("cpu.seconds", "controlplane.cpu", "overhead.cpu")]
         if busy is None or None in own:
             return None
-        load = self.grown("load.cpu", start_ns, end_ns) or 0.0
+        load = sum(self.grown(metric, start_ns, end_ns) or 0.0 for metric in ("load.cpu", "agents.cpu"))
         return max(0.0, busy - load - sum(cores for cores in own if cores is not None)) / self._cpus
 
     def inflight(self, start_ns: int, end_ns: int) -> float | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from harness.analysis import agents
 from harness.analysis.facts import Facts
 from harness.analysis.selfaudit import PhaseAudit, SelfAudit
 from harness.core.units import format_value
@@ -122,6 +123,7 @@ def _paced(facts: Facts, metric: str) -> bool:
 
 def _spoiled(facts: Facts, audit: SelfAudit) -> Iterator[str]:
     yield from _busy_generator(audit)
+    yield from agents.shortfall(facts, audit)
     timed = [item for item in facts.scenario.expect if item.metric.startswith(_TIMED)]
     span = audit.span()
     if not timed or span is None:

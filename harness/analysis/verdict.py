@@ -14,7 +14,7 @@ from harness.analysis.disturbed import Disturbance
 from harness.analysis.facts import Facts
 from harness.analysis.results import compute
 from harness.analysis.trust import weigh
-from harness.core import metrics
+from harness.core import etcd, metrics
 from harness.core.errors import ExitCode
 from harness.core.handles import EndKind
 from harness.core.units import format_value
@@ -82,6 +82,10 @@ def _verdict(
         return "interrupted", [message or "the harness went away before the run ended"]
     if facts.oom_kills:
         return _after_oom(facts, results, expectations)
+    if full := next(
+        facts.record.events(etcd.EVENT), None
+    ):  # what is missing, and a subject that crashed, follow from that
+        return "invalid", [str(full["message"])]
     ending = run.ending
     if ending is not None and ending.kind == "oom_node":
         return "invalid", [ending.sentence]

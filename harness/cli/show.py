@@ -28,7 +28,9 @@ def show(
     """
     record = RunRecord.open(run, out)
     if json:
-        sys.stdout.write(record.show().model_dump_json(by_alias=True, indent=1) + "\n")
+        unjudged = record.run.state == "sealed" and record.verdict is None
+        shown = record.show(judge(record) if unjudged else None)
+        sys.stdout.write(shown.model_dump_json(by_alias=True, indent=1) + "\n")
         return
     terminal.render(record, stored_or_judged(record), CliConsole())
 

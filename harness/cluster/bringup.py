@@ -19,6 +19,7 @@ from pathlib import Path
 
 from harness.cluster import flags
 from harness.cluster.audit_policy import policy
+from harness.cluster.choice import ETCD_QUOTA
 from harness.cluster.pki import ADMIN, MASTERS, Authority
 from harness.core.errors import EnvironmentFault
 from harness.core.handles import Progress
@@ -69,6 +70,7 @@ class Bringup:
         inflight: tuple[int, int] | None = None,
         audit_groups: Sequence[str],
         controllers: Sequence[str] = (),
+        etcd_quota: int = ETCD_QUOTA,
     ) -> None:
         self._name = name
         self._logs = logs
@@ -78,6 +80,7 @@ class Bringup:
         self._inflight = inflight
         self._audit_groups = audit_groups
         self._controllers = controllers
+        self._etcd_quota = etcd_quota
         self._layout = flags.Layout(_private_dir())
         self._children: dict[str, Child] = {}
         self._apiserver: Sequence[str] = ()
@@ -86,7 +89,7 @@ class Bringup:
     async def run(self, progress: Progress) -> Running:
         """Start everything; returns when namespace `default` and its service account are there."""
         progress.detail(ETCD)
-        await self._spawn(ETCD, flags.etcd(self._binary, self._layout), remove=[self._layout.root])
+        await self._spawn(ETCD, flags.etcd(self._binary, self._layout, self._etcd_quota), remove=[self._layout.root])
         authority = Authority(self._layout.pki)
         write_private(self._layout.audit_policy, json.dumps(policy(self._audit_groups)).encode())
         await self._until(ETCD, partial(_listens, self._layout.etcd_socket))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 EMBEDDED, KIND, KUBECONFIG = "embedded", "kind", "kubeconfig"
+ETCD_QUOTA = 8 * 2**30
+"""Bytes, of an etcd of ours: its own default, 2 GiB, fills up in long runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class ClusterNeeds:
 
     `audit_groups`: API groups of its own kinds. `lift_inflight`: no limits on requests in flight; `inflight`: limits of its
     own (mutating, reading). `controllers`: more than those that every run needs (a real cluster has all). `port`: of the API
-    server, None for a free one.
+    server, None for a free one. `etcd_quota`: the most bytes that etcd may hold.
     """
 
     audit_groups: Sequence[str] = ()
@@ -42,3 +44,4 @@ class ClusterNeeds:
     inflight: tuple[int, int] | None = None
     controllers: Sequence[str] = ()
     port: int | None = None
+    etcd_quota: int = ETCD_QUOTA

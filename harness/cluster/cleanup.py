@@ -17,11 +17,17 @@ from harness.core.kinds import Kind, find
 from harness.kube import every
 from harness.kube.api import Api
 from harness.kube.discovery import CRD
-from harness.kube.errors import ApiError
+from harness.kube.errors import ApiError, ApiUnreachable
 from harness.kube.every import Everything, Found
 
 LIMIT_S = 120.0
+PATIENCE_S = 30.0
+"""For an API server that does not answer, or with errors of its own (5xx)."""
 _POLL_S = 0.5
+_AGAIN_S = 1.0
+_TRIES = 3
+"""To list a kind that was not told, and to delete an object where the server has trouble of its own."""
+_OF_THE_SERVER = 500
 _NAMED = 10
 """Objects that are named in a report; of more, how many there are."""
 _FIRST = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
@@ -29,13 +35,25 @@ _FIRST = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 _LAST_AT_ONCE = 16
 
 
-async def after_run(kubeconfig: Path, run_id: str) -> Sequence[str]:
-    """`remove` on a run's way out: never raises, one sentence for each thing that stayed or could not be looked at."""
-    try:
-        async with await Api.connect(kubeconfig) as api:
-            return await remove(api, run_id)
-    except HarnessError as error:
-        return [f"what run {run_id} made in the cluster may still be there: {error}"]
+async def after_run(kubeconfig: Path, run_id: str, patience_s: float = PATIENCE_S) -> Sequence[str]:
+    """`remove` on a run's way out: never raises, one sentence for each thing that stayed or could not be looked at.
+
+    An API server that is being restarted just then, or has trouble of its own, is asked again for `patience_s`.
+    """
+    give_up = time.monotonic() + patience_s
+    while True:
+        try:
+            async with await Api.connect(kubeconfig) as api:
+                return await remove(api, run_id)
+        except HarnessError as error:
+            if not _passes(error) or time.monotonic() > give_up:
+                return [f"what run {run_id} made in the cluster may still be there: {error}"]
+        await asyncio.sleep(_AGAIN_S)
+
+
+def _passes(error: HarnessError) -> bool:
+    """Whether the next attempt may go better."""
+    return isinstance(error, ApiUnreachable) or (isinstance(error, ApiError) and error.status >= _OF_THE_SERVER)
 
 
 async def remove(api: Api, run_id: str, limit_s: float = LIMIT_S) -> Sequence[str]:
@@ -46,9 +64,15 @@ async def remove(api: Api, run_id: str, limit_s: float = LIMIT_S) -> Sequence[st
     deadline = time.monotonic() + limit_s
     selector = f"{RUN_LABEL}={run_id}"
     kept: dict[str, str] = {}
+    blind = 0
     while True:
         found = await every.labelled(api, selector)
         left = [item for item in found.objects if item.name not in kept]
+        if (
+            not left and found.unseen and (blind := blind + 1) < _TRIES
+        ):  # what was not listed now may be there all the same
+            await asyncio.sleep(_AGAIN_S)
+            continue
         if not left or time.monotonic() > deadline:
             return [*kept.values(), *_stayed(left, run_id), *_unseen(found)]
         # Also what a load generator or a subject that was just being ended still made.
@@ -93,11 +117,19 @@ async def _delete_all(api: Api, items: Sequence[Found]) -> dict[str, str]:
     gate = asyncio.Semaphore(_LAST_AT_ONCE)
 
     async def one(item: Found) -> tuple[str, str] | None:
-        try:
-            async with gate:
-                await api.delete(item.kind, item.metadata["name"], item.metadata.get("namespace"))
-        except ApiError as error:
-            return item.name, f"{item.name} could not be removed: {error.status} {error.reason}: {error.message}"
+        for attempt in range(1, _TRIES + 1):
+            try:
+                async with gate:
+                    await api.delete(item.kind, item.metadata["name"], item.metadata.get("namespace"))
+            except ApiError as error:
+                if not _passes(error) or attempt == _TRIES:
+                    return (
+                        item.name,
+                        f"{item.name} could not be removed: {error.status} {error.reason}: {error.message}",
+                    )
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                break
         return None
 
     refused = await asyncio.gather(*(one(item) for item in items))

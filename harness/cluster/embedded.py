@@ -14,6 +14,7 @@ from typing import Self
 
 from harness.cluster import flags
 from harness.cluster.bringup import APISERVER, Bringup, kill_all
+from harness.cluster.choice import ETCD_QUOTA
 from harness.cluster.pki import Authority
 from harness.core.clock import ClockOffset
 from harness.core.errors import EnvironmentFault, UsageError
@@ -39,6 +40,8 @@ class EmbeddedOptions:
     inflight: tuple[int, int] | None = None
     audit_groups: Sequence[str] = ()
     controllers: Sequence[str] = ()
+    etcd_quota: int = ETCD_QUOTA
+    """The most bytes that etcd may hold."""
 
 
 @dataclass(slots=True)
@@ -101,6 +104,7 @@ class EmbeddedCluster:
             "max_inflight": None if self.options.inflight is None else list(self.options.inflight),
             "controllers": [*flags.CONTROLLERS, *self.options.controllers],
             "etcd_fsync": False,
+            "etcd_quota_bytes": self.options.etcd_quota,
             "audit_mode": "blocking",
         }
 
@@ -161,6 +165,7 @@ async def start(
         inflight=options.inflight,
         audit_groups=options.audit_groups,
         controllers=options.controllers,
+        etcd_quota=options.etcd_quota,
     )
     try:
         up = await bringup.run(progress)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.cluster.choice import ETCD_QUOTA
+
 LOOPBACK = "127.0.0.1"
 ISSUER = "https://kubernetes.default.svc"
 SERVICE_RANGE = "10.0.0.0/24"
@@ -51,7 +53,7 @@ class Layout:
         return self.root / "audit.log"
 
 
-def etcd(binary: Path, layout: Layout) -> list[str]:
+def etcd(binary: Path, layout: Layout, quota: int = ETCD_QUOTA) -> list[str]:
     """etcd without fsync: the data is thrown away, and a laptop's disk would otherwise be what is measured.
 
     The peer socket lands in the working directory; nobody connects to it, nor to the advertised URL.
@@ -67,7 +69,7 @@ def etcd(binary: Path, layout: Layout) -> list[str]:
         "--initial-advertise-peer-urls=unix://peer:1",
         "--initial-cluster=embedded=unix://peer:1",
         "--unsafe-no-fsync",
-        f"--quota-backend-bytes={8 * 2**30}",  # the default of 2 GiB fills up in long runs
+        f"--quota-backend-bytes={quota}",
         "--enable-grpc-gateway=false",
         "--log-level=warn",
     ]

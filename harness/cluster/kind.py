@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.cluster import certificates, cleanup, kind_config, kind_owned, kind_start, kind_tools
-from harness.cluster.choice import KIND, ClusterChoice, ClusterNeeds
+from harness.cluster.choice import ETCD_QUOTA, KIND, ClusterChoice, ClusterNeeds
 from harness.cluster.kind_owned import PREFIX, Owned
 from harness.cluster.kind_tools import Tools
 from harness.cluster.last_will import LastWill
@@ -166,6 +166,12 @@ async def start(
                 place=choice.kind_name,
                 remedy="leave out --kind-name, or apiserver.inflight",
             )
+        if needs.etcd_quota != ETCD_QUOTA:
+            raise UsageError(
+                "this kind cluster is there already: the quota of its etcd cannot be chosen",
+                place=choice.kind_name,
+                remedy="leave out --kind-name, or etcd_quota",
+            )
         progress.step(f"using the kind cluster {choice.kind_name}")
         return await _reuse(tools, choice.kind_name, run_id, progress)
     owner = ProcessId.of(os.getpid())
@@ -186,7 +192,7 @@ async def start(
     limits: dict[str, JSON] = {"inflight_limits": not needs.lift_inflight}
     if needs.inflight is not None:
         limits["max_inflight"] = list(needs.inflight)
-    cluster.facts = {**cluster.facts, **limits, "etcd_fsync": False}
+    cluster.facts = {**cluster.facts, **limits, "etcd_fsync": False, "etcd_quota_bytes": needs.etcd_quota}
     return cluster
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from harness.cluster.choice import ETCD_QUOTA
 from harness.core.errors import UsageError
 from harness.core.paths import data_dir
 from harness.kube.document import read_mapping
@@ -59,10 +60,17 @@ def load(name: str | None) -> dict[str, Any]:
     return document
 
 
-def complete(document: Mapping[str, Any], shared: Path, *, inflight: tuple[int, int] | None = None) -> str:
+def complete(
+    document: Mapping[str, Any],
+    shared: Path,
+    *,
+    inflight: tuple[int, int] | None = None,
+    etcd_quota: int = ETCD_QUOTA,
+) -> str:
     """The configuration as YAML for `kind create cluster`; `shared` is the directory of policy and log on this machine.
 
     `inflight`: most requests at a time (mutating, reading), 0 for none, without priority and fairness; None leaves all as it is.
+    `etcd_quota`: the most bytes that etcd may hold.
     """
     networking = {"apiServerAddress": "127.0.0.1", **(document.get("networking") or {})}
     nodes = [dict(node) for node in document["nodes"]]
@@ -72,12 +80,12 @@ def complete(document: Mapping[str, Any], shared: Path, *, inflight: tuple[int, 
             mounts.append({"hostPath": str(shared), "containerPath": _IN_NODE})
         node["extraMounts"] = [*(node.get("extraMounts") or []), *mounts]
     # kind takes each patch for documents of its own apiVersion: which one kubeadm gets depends on kind and Kubernetes.
-    patches = [yaml.safe_dump(_kubeadm(version, inflight)) for version in ("v1beta3", "v1beta4")]
+    patches = [yaml.safe_dump(_kubeadm(version, inflight, etcd_quota)) for version in ("v1beta3", "v1beta4")]
     patches += document.get("kubeadmConfigPatches") or []
     return yaml.safe_dump({**document, "networking": networking, "nodes": nodes, "kubeadmConfigPatches": patches})
 
 
-def _kubeadm(version: str, inflight: tuple[int, int] | None) -> dict[str, Any]:
+def _kubeadm(version: str, inflight: tuple[int, int] | None, etcd_quota: int) -> dict[str, Any]:
     server = {
         "audit-policy-file": f"{_IN_NODE}/{POLICY_FILE}",
         "audit-log-path": f"{_IN_NODE}/{LOG_FILE}",
@@ -90,7 +98,7 @@ def _kubeadm(version: str, inflight: tuple[int, int] | None) -> dict[str, Any]:
             "max-mutating-requests-inflight": str(inflight[0]),
             "max-requests-inflight": str(inflight[1]),
         }
-    etcd = {"unsafe-no-fsync": "true", "quota-backend-bytes": str(8 * 2**30)}
+    etcd = {"unsafe-no-fsync": "true", "quota-backend-bytes": str(etcd_quota)}
     volume = {"name": "harness", "hostPath": _IN_NODE, "mountPath": _IN_NODE, "pathType": "Directory"}
     return {
         "apiVersion": f"kubeadm.k8s.io/{version}",

@@ -98,7 +98,9 @@ def _share(owned: Owned, document: dict[str, Any], needs: ClusterNeeds) -> Path:
     write_private(shared / kind_config.LOG_FILE, b"")
     config = Path(owned.directory) / "kind.yaml"
     inflight = (0, 0) if needs.lift_inflight else needs.inflight
-    write_private(config, kind_config.complete(document, shared, inflight=inflight).encode())
+    write_private(
+        config, kind_config.complete(document, shared, inflight=inflight, etcd_quota=needs.etcd_quota).encode()
+    )
     return config
 
 

@@ -62,5 +62,6 @@ async def start(
         inflight=needs.inflight,
         audit_groups=tuple(needs.audit_groups),
         controllers=tuple(needs.controllers),
+        etcd_quota=needs.etcd_quota,
     )
     return await embedded.start(name=name, work_dir=work_dir, run_id=run_id, progress=progress, options=options)

@@ -14,6 +14,7 @@ from harness.collectors.audit_lines import AuditLedger
 from harness.collectors.base import Collector
 from harness.collectors.sampling import Sampler, Slices
 from harness.collectors.tail import Tail
+from harness.core import etcd
 from harness.core.errors import EnvironmentFault
 from harness.core.handles import RunContext
 
@@ -43,6 +44,7 @@ class AuditCollector(Collector):
         self._lines = 0
         self._lists = 0
         self._busy_s = 0.0
+        self._told_full = False
 
     async def attach(self, context: RunContext) -> None:
         log = context.cluster.audit_log
@@ -112,6 +114,9 @@ class AuditCollector(Collector):
             sink_ns = max(0, context.clock.from_wall(came))
             context.sink.sample(self.name, "api.list", seconds, {"kind": kind}, sink_ns)
         self._lists = len(ledger.lists)
+        if ledger.etcd_full and not self._told_full:
+            self._told_full = True
+            context.sink.event(etcd.EVENT, message=etcd.SENTENCE)
         for kind in ledger.first_reads.keys() & self._aliases - self._first_written:
             self._first_written.add(kind)
             moment_s = context.clock.from_wall(ledger.first_reads[kind]) / 1e9

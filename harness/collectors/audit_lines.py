@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from harness.core import kinds
+from harness.core import etcd, kinds
 from harness.core.kinds import Kind
 
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
@@ -40,6 +40,7 @@ class _Reference(msgspec.Struct, gc=False, rename="camel"):
 class _Status(msgspec.Struct, gc=False):
     code: int = 0
     reason: str | None = None
+    message: str | None = None
 
 
 class _Metadata(msgspec.Struct, gc=False, rename="camel"):
@@ -92,6 +93,8 @@ class AuditLedger:
 
     def __init__(self, user: str, own_kinds: Iterable[Kind] = ()) -> None:
         self.counts: Counter[Series] = Counter()
+        self.etcd_full = False
+        """Whether a write of the user was refused because etcd is full."""
         self.unjudged = 0
         """The user's updates and patches whose answer is not in the log or whose object was not seen before."""
         self.broken = 0
@@ -142,6 +145,7 @@ class AuditLedger:
             return
         series = self._kind(reference), event.verb, reference.subresource
         self._count("writes.total", *series)
+        self.etcd_full |= etcd.NOSPACE in (status.message or "")
         if status.code == _CONFLICT and status.reason != _EXISTS:  # 409 too, but nobody else wrote meanwhile
             self._count("writes.conflict", *series)
         elif event.verb in _MAY_CHANGE_NOTHING and unchanged is None:

@@ -49,6 +49,8 @@ class _Kind:
         self.expected: list[_Seen] = []
         self.index: LabelIndex[_Seen] = LabelIndex()
         self.written: dict[str, int] = {}
+        self.shapes: dict[tuple[str, str], object] = {}
+        """Of a kind with heartbeats: what of each object more than a status write would change."""
         for item in expected:
             seen = _Seen(item.count, final=item.final, remaining=item.remaining)
             self.expected.append(seen)
@@ -219,7 +221,8 @@ class LatencyCollector(Collector):
             if "deletionTimestamp" in metadata:
                 state.terminating[key] = list(metadata.get("finalizers") or ())
         state.events += 1
-        self._last_event_ns = event.received_ns
+        if state.kind not in context.beating or _moved(state, key, event):
+            self._last_event_ns = event.received_ns
 
     async def _take(self) -> None:
         if self._context is not None:
@@ -235,6 +238,18 @@ class LatencyCollector(Collector):
         rows = self._propagation.take_rows()
         if rows:
             context.sink.propagation(rows)
+
+
+def _moved(state: _Kind, key: tuple[str, str], event: WatchEvent) -> bool:
+    """Whether more than the status of an object has changed."""
+    if event.type == "DELETED":
+        state.shapes.pop(key, None)
+        return True
+    metadata = event.object["metadata"]
+    shape = metadata.get("generation"), metadata.get("labels"), metadata.get("deletionTimestamp")
+    before = state.shapes.get(key)
+    state.shapes[key] = shape
+    return before != shape
 
 
 def _belongs(context: RunContext, namespace: str, labels: Mapping[str, str]) -> bool:

@@ -6,6 +6,7 @@ line prints it without a traceback and exits with its code. Anything else that e
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 
 
@@ -50,6 +51,16 @@ def one_line(text: str) -> str:
     if not line.isprintable():
         line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
     return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[3 - LONGEST // 2 :]}"
+
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def of_the_disk(error: Exception) -> str | None:
+    """What a disk says that is full, over its quota or only to be read, with the file; None of any other error: a bug of ours."""
+    if not isinstance(error, OSError) or error.errno not in _OF_THE_DISK:
+        return None
+    return one_line(f"{error.filename}: {error.strerror}" if error.filename is not None else str(error.strerror))
 
 
 class UsageError(HarnessError):

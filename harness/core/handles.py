@@ -385,3 +385,5 @@ class RunContext:
     probes: Sequence[ProbeSpec]
     labels: Mapping[str, str] = field(default_factory=dict)
     """Tags for profiles: scenario, arm, run_id."""
+    beating: Sequence[Kind] = ()
+    """Kinds whose status somebody writes all the time to say that he is alive: no sign that anything moves."""

@@ -95,6 +95,10 @@ CATALOGUE: tuple[Metric, ...] = (
            "largest phase", "higher", "load"),
     Metric("load.sustained_per_s", "per_second", "highest rate that a step_until_failure kept (95 % of it achieved, at most 1 % "
            "failed); of several the lowest", "higher", "load"),
+    Metric("agents.answers", "count", "statuses of BundleDeployments that the fake agents wrote, one for each that it deploys",
+           "none", "load"),
+    Metric("agents.late.p99", "seconds", "from when an answer of the fake agents was due to when it was sent, p99", "lower",
+           "load"),
     Metric("load.retries", "count", "attempts of the load beyond the first of each request", "lower", "load"),
     *_quantiles("load.slip", ("p50", "p99"), "from the intended time of a request at a fixed rate to its being sent", "load"),
     Metric("load.cpu.share", "ratio", "CPU of the load generator, a single thread, in cores; the busiest load phase of a "

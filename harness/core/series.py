@@ -45,6 +45,7 @@ CATALOGUE: tuple[Series, ...] = (
     ),
     Series("memory.file", "gauge", "bytes", "page cache of the subject's cgroup, at rest"),
     Series("load.rss", "gauge", "bytes", "resident set of the load generator"),
+    Series("agents.rss", "gauge", "bytes", "resident set of the fake agents' process"),
     Series("apiserver.rss", "gauge", "bytes", "resident set of the API server"),
     Series("overhead.rss", "gauge", "bytes", "resident set of the harness and its supervisors"),
     Series("overhead.threads", "gauge", "", "threads of the harness's process"),
@@ -58,10 +59,14 @@ CATALOGUE: tuple[Series, ...] = (
     Series("objects.matched", "gauge", "", "expected objects seen, by kind"),
     Series("objects.surplus", "gauge", "", "objects alive although the load has deleted them, by kind"),
     Series("load.watchers", "gauge", "", "watches open as load"),
+    Series("agents.waiting", "gauge", "", "BundleDeployments that the fake agents have seen and not answered yet"),
     Series("apiserver.inflight", "gauge", "", "requests in flight in the API server, the most within a second"),
     Series("loop.lag", "gauge", "seconds", "how late the subject's event loop is"),
     Series(
         "load.loop_lag", "gauge", "seconds", "how late the load generator's event loop is, worst since the last sample"
+    ),
+    Series(
+        "agents.loop_lag", "gauge", "seconds", "how late the fake agents' event loop is, worst since the last sample"
     ),
     Series(
         "overhead.loop_lag", "gauge", "seconds", "how late the harness's event loop is, worst since the last sample"
@@ -77,6 +82,7 @@ CATALOGUE: tuple[Series, ...] = (
     Series("pressure.memory", "counter", "seconds", "time in which some task of the subject waited for memory"),
     Series("load.cpu", "counter", "seconds", "CPU time of the load generator"),
     Series("load.worker.cpu", "counter", "seconds", "CPU time of each load worker, and of their master"),
+    Series("agents.cpu", "counter", "seconds", "CPU time of the fake agents"),
     Series("apiserver.cpu", "counter", "seconds", "CPU time of the API server"),
     Series("controlplane.cpu", "counter", "seconds", "CPU time of API server, etcd and controllers"),
     Series("host.cpu.busy", "counter", "seconds", "CPU time used on the machine"),
@@ -93,6 +99,12 @@ CATALOGUE: tuple[Series, ...] = (
     Series("api.requests", "counter", "", "requests of the subject to the API server"),
     Series("watch.events", "counter", "", "events that the harness's own watches got, by kind"),
     Series("load.watch_events", "counter", "", "events that watches as load got"),
+    Series("agents.seen", "counter", "", "deployments that wanted an answer of the fake agents"),
+    Series("agents.answered", "counter", "", "deployments that the fake agents have answered"),
+    Series("agents.conflicts", "counter", "", "answers that were refused for an older version, as was asked"),
+    Series("agents.failed", "counter", "", "answers that the fake agents gave up"),
+    Series("agents.late", "counter", "", "answers that were sent more than 1 s after they were due"),
+    Series("agents.heartbeats", "counter", "", "reports of Clusters that they are alive"),
     Series("apiserver.rejected", "counter", "", "requests that the API server answered with 429"),
     Series("apiserver.listed", "counter", "bytes", "answers of the API server to lists of all clients, by resource"),
     Series("load.watch_bytes", "counter", "bytes", "bytes that watches as load got"),

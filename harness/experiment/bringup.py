@@ -6,11 +6,12 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from harness.cluster import flags, provider, setup
-from harness.cluster.choice import ClusterNeeds
+from harness.cluster.choice import ETCD_QUOTA, ClusterNeeds
 from harness.core.errors import RunFault
 from harness.core.handles import Cluster, RunContext
 from harness.core.ids import RUN_LABEL
 from harness.core.sinks import RequestRow
+from harness.experiment import quota
 from harness.experiment.load import LoadGenerator
 from harness.experiment.stage import SetupRefused, Stage
 from harness.kube.api import Api
@@ -20,6 +21,7 @@ from harness.kube.rbac import LOADGEN, WATCHER, grant
 from harness.scenario import fanout, plan, rights
 from harness.scenario.names import namespaces
 from harness.scenario.server import InflightLimits
+from harness.scenario.steps import FLEET_CLUSTER
 from harness.subject.replicas import RunSubject
 
 _WATCHER_USER = "harness:watcher"
@@ -38,6 +40,8 @@ async def start_cluster(stage: Stage, stack: AsyncExitStack) -> Cluster:
     )
     stack.push_async_callback(_stop, stage, cluster)
     stage.facts.cluster = dict(cluster.describe())
+    if (said := quota.remark(stage.scenario, stage.options)) is not None:
+        stage.writer.event("warning", source="cluster", message=said)
     stage.writer.save_run(stage.facts)
     return cluster
 
@@ -67,6 +71,7 @@ def _needs(stage: Stage) -> ClusterNeeds:
         lift_inflight=inflight == "off",
         inflight=(inflight.mutating, inflight.reading) if isinstance(inflight, InflightLimits) else None,
         audit_groups=sorted({kind.group for kind in stage.scenario.kinds}),
+        etcd_quota=stage.scenario.etcd_quota or ETCD_QUOTA,
         controllers=[flags.QUOTA_CONTROLLER] if any(each["kind"] == "ResourceQuota" for each in manifests) else [],
     )
 
@@ -107,6 +112,7 @@ async def context(stage: Stage, api: Api, cluster: Cluster, subject: RunSubject)
         expected=[] if stage.facts.observed else fanout.expected(stage.scenario, stage.facts.run_id),
         probes=[] if stage.facts.observed else fanout.probes(stage.scenario, stage.facts.run_id),
         labels=stage.labels,
+        beating=[FLEET_CLUSTER] if stage.scenario.agents is not None and stage.scenario.agents.heartbeat else [],
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from harness.collectors import registry
 from harness.core.clock import ClockOffset, RunClock
 from harness.core.handles import JSON, RunContext, SharedFolder
+from harness.experiment import outside
 from harness.experiment.options import Observer, RunOptions
 from harness.experiment.stage import Stage
 from harness.experiment.subjects import SubjectCommand
@@ -129,12 +130,15 @@ class ForeignSession:
         await stage.witnesses.phase_started("observe")
         waiting = [asyncio.ensure_future(observation.wait()), asyncio.ensure_future(subject.wait_ended())]
         ticker = asyncio.create_task(self._tick_forever(), name="ticker")
+        watch = asyncio.create_task(outside.watch(stage, _NoCluster()), name="outside")
         try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*waiting, watch], return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                watch.result()
         finally:
-            for task in (*waiting, ticker):
+            for task in (*waiting, ticker, watch):
                 task.cancel()
-            await asyncio.gather(*waiting, ticker, return_exceptions=True)
+            await asyncio.gather(*waiting, ticker, watch, return_exceptions=True)
         await stage.witnesses.phase_ended("observe")
         stage.end_phase(phase)
         assert phase.ended_ns is not None

@@ -15,6 +15,8 @@ from typing import Any
 from harness.core.errors import RunFault
 from harness.core.ids import RUN_ENV
 from harness.core.sinks import RequestRow, Sink
+from harness.experiment import quota
+from harness.experiment.quota import StorageFull
 from harness.process import PIPE, Child, spawn
 
 _READY_SECONDS = 60.0
@@ -122,8 +124,12 @@ class LoadGenerator:
                 message = await asyncio.wait_for(self._messages.get(), max(0.0, left))
             except TimeoutError:
                 raise RunFault(f"the load generator said nothing for {timeout_s:.0f} s", place=str(self._log)) from None
+            if message["type"] == "full":
+                raise StorageFull(message["message"])
             if message["type"] == "gone":
-                raise RunFault(f"the load generator ended: {self._last_words()}", place=str(self._log))
+                raise RunFault(
+                    f"the load generator ended{await self._how()}: {self._last_words()}", place=str(self._log)
+                )
             if message["type"] == "error" and message.get("fatal"):
                 raise RunFault(f"load: {message['message']}")
             if message["type"] == type_:
@@ -133,6 +139,8 @@ class LoadGenerator:
         assert self._child.stdout is not None
         try:
             async for line in self._child.stdout:
+                if not line.endswith(b"\n"):  # a kill cut it short
+                    return
                 self._take(json.loads(line))
         finally:
             self._messages.put_nowait({"type": "gone"})
@@ -161,9 +169,19 @@ class LoadGenerator:
         elif type_ == "lost":
             self._sink.event("load_worker_lost", worker=message["worker"], message=message["message"])
         elif type_ == "error" and not message.get("fatal"):
+            if (full := quota.told(message["message"], self._sink)) is not None:
+                self._messages.put_nowait({"type": "full", "message": full.cause})
+                return
             self._sink.event("warning", source="load", message=f"load: {message['message']}")
         else:
             self._messages.put_nowait(message)
+
+    async def _how(self) -> str:
+        """How its process ended, in brackets; nothing of one that only closed its output."""
+        try:
+            return f" ({await self._child.wait(_STOP_SECONDS)})"
+        except TimeoutError:
+            return ""
 
     def _last_words(self) -> str:
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.cluster import provider
 from harness.cluster.choice import EMBEDDED, KUBECONFIG
 from harness.core.errors import EnvironmentFault, UsageError
-from harness.experiment import source
+from harness.experiment import quota, source
 from harness.experiment.options import RunOptions
 from harness.experiment.subjects import SubjectCommand, build
 from harness.kube.rbac import CLUSTER_ADMIN
@@ -49,6 +49,7 @@ def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> Non
             webhooks.load([base / name for name in scenario.subject.webhooks.configurations])
         _steps(scenario, options)
         _windows(scenario, options)
+        quota.check(scenario, options)
     source.check(options.commit)
     _out(options.out, "run records", "--out")
     if options.history is not None:

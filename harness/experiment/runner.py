@@ -10,16 +10,16 @@ import asyncio
 import contextlib
 import traceback
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.analysis.verdict import judge
 from harness.core import ids
 from harness.core.clock import RunClock
-from harness.core.errors import EnvironmentFault, ExitCode, HarnessError
+from harness.core.errors import EnvironmentFault, ExitCode, HarnessError, of_the_disk
 from harness.experiment import machine, pinning, source, subjects
 from harness.experiment.foreign import ForeignSession
 from harness.experiment.options import Observer, RunOptions
+from harness.experiment.quota import StorageFull
 from harness.experiment.session import Session
 from harness.experiment.stage import SetupRefused
 from harness.experiment.subjects import SubjectCommand
@@ -100,7 +100,13 @@ async def run_one(
     live = options.live
     if live is not None:
         live.begin(facts, clock)
-    writer = RecordWriter(directory, clock, live)
+    try:
+        writer = RecordWriter(directory, clock, live)
+    except OSError as error:
+        remedy = "make room there, or name another folder with --out"
+        raise EnvironmentFault(
+            f"the record cannot be begun: {error.strerror or error}", place=str(directory), remedy=remedy
+        ) from error
     writer.save_run(facts)
     writer.start()
     observer.run_started(run_id, scenario, arm, directory)
@@ -108,38 +114,60 @@ async def run_one(
     session = make(scenario, facts, writer, clock, command, options, observer)
     facts.outcome = await _outcome(session, writer)
     facts.state = "sealed"
-    facts.ended_at = datetime.now(UTC)
+    facts.ended_at = clock.wall()
     await writer.close()
     if writer.failure is not None and facts.outcome.state == "completed":
         facts.outcome = Outcome(state="error", message=writer.failure, exit_code=ExitCode.ENVIRONMENT)
     writer.save_run(facts)
     try:
-        verdict = await _derived(directory, options, observer)
-        if not options.keep_samples:
-            await asyncio.to_thread(downsample, directory, facts, writer.save_run)
+        record, verdict = _judged(directory)
     except OSError as error:
         raise EnvironmentFault(
             f"the record cannot be written to its end: {error.strerror or error}",
             place=str(directory),
             remedy=f"what was recorded is there: make room, then harness report {directory} --recompute",
         ) from error
-    record = RunRecord(directory)  # its tables may be others now
+    if options.live is not None:
+        options.live.end(verdict)
+    if options.report:
+        await _pages(record, verdict, observer)
+    if not options.keep_samples:
+        record = await _downsampled(record, facts, writer, observer)
     observer.run_ended(record, verdict)
     return record
 
 
-async def _derived(directory: Path, options: RunOptions, observer: Observer) -> Verdict:
-    """The verdict of a run and its pages, written beside its facts."""
+def _judged(directory: Path) -> tuple[RunRecord, Verdict]:
+    """The verdict of a run, written beside its facts."""
     record = RunRecord(directory)
     verdict = judge(record)
     record.save_verdict(verdict)
-    if options.live is not None:
-        options.live.end(verdict)
-    if options.report:
-        observer.step("writing the report")
+    return record, verdict
+
+
+async def _downsampled(record: RunRecord, facts: Run, writer: RecordWriter, observer: Observer) -> RunRecord:
+    """The record as it stays, when all that is made of all samples is made. Without room for fewer, all stay."""
+    try:
+        if await asyncio.to_thread(downsample, record.path, facts, writer.save_run):
+            return RunRecord(record.path)  # its tables are others now
+    except OSError as error:
+        observer.phase_ended("all samples stay", str(of_the_disk(error) or error))
+    return record
+
+
+async def _pages(record: RunRecord, verdict: Verdict, observer: Observer) -> None:
+    """What people read of it. That there is no room for them is told, but of a run that broke down it is not the news."""
+    observer.step("writing the report")
+    try:
         await asyncio.to_thread(oom.write, record)  # first: the report links to it
-        await asyncio.to_thread(html.write, record, verdict, directory / "report.html")
-    return verdict
+        await asyncio.to_thread(html.write, record, verdict, record.path / "report.html")
+    except (OSError, EnvironmentFault) as error:
+        words = error if isinstance(error, EnvironmentFault) else of_the_disk(error)
+        if words is None:
+            raise
+        if verdict.verdict != "error":
+            raise EnvironmentFault(f"the report cannot be written: {words}", place=str(record.path)) from error
+        observer.phase_ended("no report", str(words))
 
 
 def _lease(scenario: Scenario, command: SubjectCommand, run_id: str) -> str | None:
@@ -159,13 +187,17 @@ async def _outcome(session: Session | ForeignSession, writer: RecordWriter) -> O
         task.uncancel()  # the interruption is dealt with: what follows, sealing the record, must not be cancelled too
         writer.event("interrupted")
         return Outcome(state="interrupted", message="interrupted by the user", exit_code=ExitCode.INTERRUPTED)
-    except (SetupRefused, SubjectNotReady) as error:
+    except (SetupRefused, SubjectNotReady, StorageFull) as error:
         writer.event("error", message=str(error))
         return Outcome(state="invalid", message=str(error), exit_code=error.exit_code)
     except HarnessError as error:
         writer.event("error", message=str(error))
         return Outcome(state="error", message=str(error), exit_code=error.exit_code)
     except Exception as error:  # noqa: BLE001 # a bug of ours must still leave a sealed record that says so
+        if (words := of_the_disk(error)) is not None:
+            message = f"could not write the record: {words}; make room, or use another folder: --out"
+            writer.event("error", message=message)
+            return Outcome(state="error", message=message, exit_code=ExitCode.ENVIRONMENT)
         trace = session.directory / "traceback.txt"
         with contextlib.suppress(OSError):
             trace.write_text(traceback.format_exc())

@@ -11,10 +11,10 @@ from harness.collectors.base import Collector
 from harness.collectors.latency import LatencyCollector
 from harness.collectors.ondemand import Settings
 from harness.core.clock import RunClock
-from harness.core.errors import RunFault
+from harness.core.errors import HarnessError
 from harness.core.handles import Cluster
 from harness.core.sinks import RequestRow
-from harness.experiment import bringup, subjects
+from harness.experiment import agents, bringup, outside, subjects
 from harness.experiment.failover import Electorate
 from harness.experiment.launch import start_subject
 from harness.experiment.leases import Leases
@@ -70,6 +70,7 @@ class Session:
         witnesses = Witnesses(_collectors(scenario, options, observer), writer)
         self._stage = Stage(scenario, facts, writer, clock, command, options, observer, witnesses)
         self._generator: LoadGenerator | None = None
+        self._agents: agents.FakeAgents | None = None
 
     @property
     def directory(self) -> Path:
@@ -87,7 +88,7 @@ class Session:
         electorate = self._electorate(api)
         subject = await start_subject(self._stage, stack, api, cluster, electorate)
         self._stage.tell_subject(subject)
-        watch = asyncio.create_task(self._watch_cluster(cluster), name="cluster-watch")
+        watch = asyncio.create_task(outside.watch(self._stage, cluster, self._agents_fault), name="outside")
         stack.callback(watch.cancel)
         work = asyncio.create_task(self._measure(stack, api, cluster, subject, (leases, electorate)), name="timeline")
         stack.callback(work.cancel)
@@ -125,13 +126,14 @@ class Session:
         try:
             await stage.witnesses.settle()
             await timeline.rest("idle", IDLE_SECONDS)
+            self._agents = await agents.start(stage, stack, api, cluster)
             if stage.options.observe is not None:
                 where = f"KUBECONFIG={cluster.kubeconfig} namespace {stage.facts.namespace}"
                 stage.observer.phase_ended("load it now", where)
-                await timeline.observe(stage.options.observe)
+                await timeline.observe(stage.options.observe, self._agents)
             else:
                 self._generator = await bringup.start_load(stage, stack, api, cluster, self._on_rows)
-                await timeline.run(self._generator)
+                await timeline.run(self._generator, self._agents)
         except (SubjectGone, StepFailed):
             for phase in stage.facts.phases:
                 stage.end_phase(phase)
@@ -156,6 +158,8 @@ class Session:
         end = stage.begin_phase("end", "end")
         if self._generator is not None:
             await self._generator.stop()
+        if self._agents is not None:
+            await self._agents.stop()
         stage.observer.step("detaching the collectors")
         await stage.witnesses.detach(subject_ended=False)
         stage.take_ending(subject)
@@ -174,11 +178,9 @@ class Session:
             if row.error is None:
                 latency.cause(row.phase, row.name, row.intended_ns, row.sent_ns, row.done_ns)
 
-    async def _watch_cluster(self, cluster: Cluster) -> None:
-        """Ends, with an error, when the cluster breaks down or restarts: nothing measured after that means anything."""
-        while (reason := cluster.failure()) is None:  # noqa: ASYNC110 # asks several children; ten times a second is soon enough
-            await asyncio.sleep(_TICK_SECONDS)
-        raise RunFault(f"the cluster broke down: {reason}", place=str(self.directory / "control-plane"))
+    def _agents_fault(self) -> HarnessError | None:
+        """What keeps the agents of a fleet from answering ever again: etcd is full."""
+        return None if self._agents is None else self._agents.full
 
     async def _tick_forever(self, subject: RunSubject) -> None:
         """Tell the observer twice a second how the run stands."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from harness.collectors.latency import LatencyCollector
 from harness.collectors.metrics import MetricsCollector
@@ -24,13 +25,17 @@ async def settle(
     *,
     quiet_for: float,
     timeout: float,
+    waiting: Callable[[], int] = lambda: 0,
 ) -> bool:
-    """Wait until the system is quiet; False where `timeout` seconds passed first."""
+    """Wait until the system is quiet; False where `timeout` seconds passed first.
+
+    `waiting`: answers that others than the subject owe, and that will come: fake agents take their time.
+    """
     started = time.monotonic()
     while time.monotonic() - started < timeout:
         elapsed = time.monotonic() - started
         quiet = min(latency.quiet_seconds(), elapsed)
-        busy = metrics is not None and (metrics.queue_depth() or 0) > 0
+        busy = waiting() > 0 or (metrics is not None and (metrics.queue_depth() or 0) > 0)
         needed = quiet_for * (_PATIENCE if latency.missing() else 1)
         if not busy and quiet >= needed:
             return True

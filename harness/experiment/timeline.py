@@ -17,6 +17,7 @@ from harness.core.errors import RunFault
 from harness.core.handles import Cluster
 from harness.core.ids import RUN_ENV
 from harness.core.kinds import find
+from harness.experiment.agents import FakeAgents
 from harness.experiment.failover import Electorate, NoTakeover, fail_over
 from harness.experiment.hook import run_hook
 from harness.experiment.leases import Leases
@@ -77,17 +78,19 @@ class Timeline:
         self._leases = leases
         self._electorate = electorate
         self._generator: LoadGenerator | None = None
+        self._agents: FakeAgents | None = None
         self._points = 0
 
-    async def run(self, generator: LoadGenerator) -> None:
+    async def run(self, generator: LoadGenerator, agents: FakeAgents | None = None) -> None:
         """Every step of the scenario's load, then the last measurement. Raises SubjectGone and StepFailed."""
-        self._generator = generator
+        self._generator, self._agents = generator, agents
         for group in groups(self._stage.scenario):
             await self._group(group)
         await self._settled()
 
-    async def observe(self, observation: Observation) -> None:
+    async def observe(self, observation: Observation, agents: FakeAgents | None = None) -> None:
         """Instead of a load: watch what somebody else's does. Raises SubjectGone."""
+        self._agents = agents
         phase = self._stage.begin_phase("observe", "observe")
         await self._stage.witnesses.phase_started("observe")
         await self._while_alive(observation.wait())
@@ -175,7 +178,11 @@ class Timeline:
         phase = self._stage.begin_phase(name, "settle")
         await self._stage.witnesses.phase_started(name)
         quiet = settle(
-            latency, self._stage.witnesses.find(MetricsCollector), quiet_for=step.quiet_for, timeout=step.timeout
+            latency,
+            self._stage.witnesses.find(MetricsCollector),
+            quiet_for=step.quiet_for,
+            timeout=step.timeout,
+            waiting=self._unanswered,
         )
         phase.settled = await self._while_alive(quiet)
         await self._stage.witnesses.phase_ended(name)
@@ -186,6 +193,10 @@ class Timeline:
         self._stage.observer.phase_ended(name, f"{how} after {seconds:.1f} s")
         if step.point:
             await self._point(trim=step.trim)
+
+    def _unanswered(self) -> int:
+        """What the fake agents have seen and will still answer."""
+        return 0 if self._agents is None else self._agents.waiting
 
     async def _point(self, *, trim: bool) -> None:
         """A measuring point: force a collection, then look; with `trim` once more after free memory was given back."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from harness.collectors.base import Collector
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, of_the_disk
 from harness.core.handles import Launch, RunContext
 from harness.core.sinks import Sink
 from harness.record.models import CollectorFacts
@@ -109,7 +109,7 @@ class Witnesses:
         except TimeoutError:
             self._failed(collector, f"did not answer within {limit:.0f} s")
         except Exception as error:  # noqa: BLE001 # a broken witness must not take the run with it; the reason is kept
-            self._failed(collector, f"a bug of the harness: {type(error).__name__}: {error}")
+            self._failed(collector, of_the_disk(error) or f"a bug of the harness: {type(error).__name__}: {error}")
         else:
             return True
         finally:

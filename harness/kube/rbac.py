@@ -21,6 +21,7 @@ from harness.kube.errors import ApiError
 
 LOADGEN = "harness-loadgen"
 WATCHER = "harness-watcher"
+AGENTS = "harness-agents"
 CLUSTER_ADMIN = "cluster-admin"
 
 _ACCOUNT = "system:serviceaccount:"

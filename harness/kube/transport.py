@@ -33,6 +33,9 @@ PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1
 DEFAULT_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
 _TOO_MANY_REQUESTS = 429
+_TRIES_TO_READ = 3
+"""Of a connection that is reset, not of one that is refused: nobody is there then."""
+_AGAIN_S = 0.2
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -94,15 +97,27 @@ class Transport:
     ) -> bytes:
         """The body of a 2xx answer. `timeout_s` covers the whole call, waits for a throttling server (429) included.
 
-        Raises ApiError for any other answer and ApiUnreachable where none came.
+        What was only read and cut off is asked for again. Raises ApiError for any other answer, ApiUnreachable where none came.
         """
         place = f"{method} {path}"
+        tries_left = _TRIES_TO_READ if method == "GET" else 1
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
-                    response = await self._send(method, path, query, body, accept, content_type, timeout_s, None)
-                    async with response:
-                        data = await response.read()
+                    tries_left -= 1
+                    try:
+                        response = await self._send(method, path, query, body, accept, content_type, timeout_s, None)
+                        async with response:
+                            data = await response.read()
+                    except (
+                        aiohttp.ClientOSError,
+                        aiohttp.ServerDisconnectedError,
+                        aiohttp.ClientPayloadError,
+                    ) as error:
+                        if tries_left <= 0 or isinstance(error, aiohttp.ClientConnectorError):
+                            raise
+                        await asyncio.sleep(_AGAIN_S)
+                        continue
                     if response.status != _TOO_MANY_REQUESTS:
                         break
                     await asyncio.sleep(_retry_after(response.headers))

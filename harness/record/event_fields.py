@@ -63,6 +63,9 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "census": ("rows",),
     "failover": ("killed_ns", "lease_ns", "reconcile_ns"),
     "apiserver_restarted": ("killed_ns", "ready_ns"),
+    "etcd_full": ("message",),
+    "agents_lost": ("message",),
+    "agents": ("seen", "answered", "failed", "late", "waiting"),
     "undeleted": ("kind", "name", "finalizers"),
     "phase": ("name",),
     "meter": (
@@ -94,6 +97,13 @@ _FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "pyroscope": {"links": _or_null(_mapping)},
     "meter": dict.fromkeys(_NEEDED["meter"], _number),
     "phase": {"name": _text},
+    "etcd_full": {"message": _text},
+    "agents_lost": {"message": _text},
+    "agents": {
+        **dict.fromkeys(("seen", "answered", "failed", "late", "waiting"), _count),
+        **dict.fromkeys(("late_p99_s", "took_p99_s"), _or_null(_number)),
+        "error": _or_null(_text),
+    },
     "subject_started": {"pid": _or_null(_count), "monotonic_ns": _or_null(_count)},
 }
 _EVERY: Mapping[str, _Check] = {"t_ns": _time, "type": _text, "phase": _text}

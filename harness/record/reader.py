@@ -105,9 +105,12 @@ class RunRecord:
         except duckdb.Error as error:
             raise UsageError(f"a table of the record cannot be read: {error}", place=str(self.path)) from error
 
-    def show(self) -> Show:
-        """run.json and verdict.json as one object; `interrupted` is said where the harness went away."""
-        stored = self.verdict
+    def show(self, judged: Verdict | None = None) -> Show:
+        """run.json and verdict.json as one object; `interrupted` is said where the harness went away.
+
+        `judged` is the verdict of a sealed record that has none, because its harness was killed before it wrote that.
+        """
+        stored = self.verdict or judged
         facts = self.run.model_dump(exclude={"schema_"})
         if stored is not None:
             return Show(**facts, path=str(self.path), **stored.model_dump(exclude={"schema_", "run_id"}))

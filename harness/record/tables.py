@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ TABLES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 """Table name to columns and their SQL types; documented in docs/record.md."""
 
+_ERRNO = re.compile(r'"errno":"(\d+)"')
 _NUMPY = {"BIGINT": np.int64, "INTEGER": np.int32, "DOUBLE": np.float64}
 
 
@@ -63,13 +65,19 @@ class PartWriter:
                 temporary.replace(part)
             except duckdb.Error as error:
                 temporary.unlink(missing_ok=True)
-                raise OSError(str(error)) from error
+                raise _as_told_by_the_system(error, temporary) from error
             return part
 
     def close(self) -> None:
         """Release the connection."""
         with self._lock:
             self._connection.close()
+
+
+def _as_told_by_the_system(error: duckdb.Error, path: Path) -> OSError:
+    """DuckDB wraps what the system said into JSON within a sentence."""
+    number = _ERRNO.search(str(error))
+    return OSError(str(error)) if number is None else OSError(int(number[1]), os.strerror(int(number[1])), str(path))
 
 
 def labels_of(encoded: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Writes a run record while the run goes on, so that what was seen survives a kill at any moment.
 
-Rows gather in memory and become a Parquet part every two seconds, written by a thread; events are written through.
+Rows gather in memory and become a Parquet part every two seconds, written by a thread; events are written through. Some room
+on the disk is kept until the end, so that a run that ends because the disk is full can still say so.
 """
 
 from __future__ import annotations
@@ -8,18 +9,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from harness.core.clock import RunClock
+from harness.core.errors import of_the_disk
 from harness.core.sinks import PropagationRow, RequestRow, Sink
 from harness.record.models import Run
 from harness.record.parts import merge
 from harness.record.tables import TABLES, PartWriter, Row, writing_database
 
 FLUSH_SECONDS = 2.0
+RESERVE = ".reserve"
+RESERVE_BYTES = 256 << 10
+"""Several times what the last rows, the facts and the verdict of an ordinary run take."""
 _MAX_BUFFERED = 2_000_000  # rows kept while the disk refuses; then the oldest are dropped, and the run is in error
 _MAX_LABELS = 5000  # distinct sets of labels whose text is kept
 
@@ -37,6 +43,7 @@ class RecordWriter:
         self._clock = clock
         directory.mkdir(parents=True)
         (directory / "profiles").mkdir()
+        self._reserve = _reserve(directory / RESERVE)
         self._database = writing_database()
         self._parts = {table: PartWriter(directory, table, self._database) for table in TABLES}
         self._rows: dict[str, list[Row]] = {table: [] for table in TABLES}
@@ -50,7 +57,9 @@ class RecordWriter:
         self._flusher = asyncio.create_task(self._flush_forever(), name="record-flush")
 
     async def close(self) -> None:
-        """Flush what is left and stop. Idempotent."""
+        """Flush what is left and stop, in the room that was kept for this: by now nobody else writes. Idempotent."""
+        with contextlib.suppress(OSError):
+            self._reserve.unlink()
         if self._flusher is not None:
             self._flusher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -65,7 +74,7 @@ class RecordWriter:
         try:
             self._events.close()
         except OSError as error:
-            self._fail(f"events.jsonl: {error}")
+            self._fail("events.jsonl", error)
 
     # -- Sink ----------------------------------------------------------------------------------------------------------
 
@@ -99,7 +108,7 @@ class RecordWriter:
         try:
             self._events.write(json.dumps(line, default=str) + "\n")
         except (OSError, ValueError) as error:
-            self._fail(f"events.jsonl: {error}")
+            self._fail("events.jsonl", error)
 
     # -- beside the protocol -------------------------------------------------------------------------------------------
 
@@ -112,7 +121,7 @@ class RecordWriter:
         try:
             write_atomically(self.directory / "run.json", run.model_dump_json(by_alias=True, indent=1) + "\n")
         except OSError as error:
-            self._fail(f"run.json: {error}")
+            self._fail("run.json", error)
 
     def _encoded(self, labels: Mapping[str, str]) -> str:
         """Labels as JSON. Most series come again every second, and to encode them takes longer than all else of a sample."""
@@ -139,7 +148,7 @@ class RecordWriter:
             try:
                 parts.write(rows)
             except OSError as error:
-                self._fail(f"{table}: {error}")
+                self._fail(table, error)
                 kept = (rows + self._rows[table])[-_MAX_BUFFERED:]
                 self._rows[table] = kept
 
@@ -152,8 +161,23 @@ class RecordWriter:
                 message = f"the parts of {table} were not made into one: {error}"
                 self.event("warning", source="record", message=message)
 
-    def _fail(self, reason: str) -> None:
-        self.failure = self.failure or f"could not write the record: {' '.join(reason.split())}"
+    def _fail(self, what: str, error: Exception) -> None:
+        words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        self.failure = self.failure or f"could not write the record: {what}: {' '.join(words.split())}"
+
+
+def _reserve(path: Path) -> Path:
+    """A file that takes room and holds nothing. Raises OSError where there is no such room: nothing could be recorded."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+    except OSError as error:
+        if of_the_disk(error) is not None:  # else it cannot keep room, and is not full
+            path.unlink()
+            raise
+    finally:
+        os.close(descriptor)
+    return path
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -19,7 +19,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "writes",
         "conflicts",
     ),
-    "Load": ("load", "api"),
+    "Load": ("load", "api", "agents"),
     "Start-up": ("startup",),
     "API server": ("apiserver",),
     "Machine": ("host",),

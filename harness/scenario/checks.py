@@ -33,6 +33,7 @@ def check(scenario: Scenario) -> list[Problem]:
         *subject_checks.placeholders(scenario),
         *subject_checks.replicas(scenario),
         *subject_checks.process(scenario),
+        *subject_checks.agents(scenario),
     ]
     problems += _parallel(scenario)
     # Sizes and results follow from the load: while that is wrong they would only repeat it.

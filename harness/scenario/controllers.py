@@ -26,6 +26,11 @@ def makes_bundles(controller: str | None) -> bool:
     return controller not in _NO_FLEET
 
 
+def reports_deployments(controller: str) -> bool:
+    """Whether it plays the agents of its Clusters itself, unless its option `agent` is `none`."""
+    return controller == "fleet"
+
+
 def serves_webhooks(controller: str) -> bool:
     """Whether it answers admission reviews: on `--webhook-bind-address`, with the certificate in `--webhook-cert-dir`."""
     return controller in _WEBHOOKS

@@ -19,8 +19,10 @@ from harness.scenario.templates import words
 
 BODY = (
     "apiserver",
+    "etcd_quota",
     "setup",
     "subject",
+    "agents",
     "engaged",
     "load",
     "collect",
@@ -32,7 +34,7 @@ BODY = (
 )
 """Keys in which placeholders are filled."""
 
-TOP_LEVEL = ("seed", "memray", "pyroscope", "profile")
+TOP_LEVEL = ("seed", "memray", "pyroscope", "profile", "etcd_quota")
 """Keys that profiles, arms and --set may set beside the parameters."""
 
 OPTION_PREFIX = "options."
@@ -59,8 +61,10 @@ class Head(Model):
     profiles: dict[Slug, Values] = Field(default={}, max_length=20)
     arms: dict[Slug, Arm] = Field(default={}, max_length=20)
     apiserver: Any = None
+    etcd_quota: Any = None
     setup: Any = None
     subject: Any = None
+    agents: Any = None
     engaged: Any = None
     load: Any = None
     collect: Any = None

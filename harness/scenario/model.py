@@ -21,6 +21,7 @@ from pydantic import (
 
 from harness.core import kinds, metrics
 from harness.core.kinds import Kind
+from harness.scenario.agents import Agents
 from harness.scenario.controllers import serves_webhooks
 from harness.scenario.expectation import Expectation, canonical, quantity, render
 from harness.scenario.fields import (
@@ -234,8 +235,12 @@ class Body(Model):
     )
     params: dict[ParamName, Param] = Field(default={}, description="values that `{name}` stands for, with defaults")
     apiserver: ApiServer = Field(default=ApiServer(), description="settings of the embedded API server")
+    etcd_quota: Memory | None = Field(
+        default=None, description="most bytes that etcd may hold, of a cluster that is the run's own; 8Gi without it"
+    )
     setup: Setup | None = Field(default=None, description="what must be in the cluster before the subject starts")
     subject: Subject
+    agents: Agents | None = Field(default=None, description="fake agents that answer for the Clusters of the load")
     engaged: list[Engaged] = Field(default=[], description="signs that the subject did the work")
     load: list[Step] = Field(default=[], max_length=50, description="steps of the load, in order")
     collect: list[CollectorName] = Field(default=list(COLLECTORS), description="witnesses of the run")

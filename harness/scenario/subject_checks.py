@@ -37,6 +37,24 @@ def placeholders(scenario: Scenario) -> Iterator[Problem]:
                 yield Problem(path, f"unknown placeholder {{{name}}}", f"did you mean {{{meant}}}?")
 
 
+def agents(scenario: Scenario) -> Iterator[Problem]:
+    """Fake agents take the place of what else would answer, and need Clusters to answer for."""
+    if scenario.agents is None:
+        return
+    name, option = scenario.subject.controller, scenario.subject.options.get("agent", "report")
+    if not controllers.makes_bundles(name):
+        yield Problem(
+            ("agents",), f"agents answer for Fleet's Clusters, and {name} makes no BundleDeployments", at_key=True
+        )
+    elif name is not None and controllers.reports_deployments(name) and option != "none":
+        cause = (
+            f"{name} reports BundleDeployments itself (agent: {option}), and the agents would write the same statuses"
+        )
+        yield Problem(("agents",), cause, "add options: {agent: none} to the subject", at_key=True)
+    elif names.cluster_step(scenario) is None:
+        yield Problem(("agents",), "there are no Clusters to answer for", "create some in the load", at_key=True)
+
+
 def replicas(scenario: Scenario) -> Iterator[Problem]:
     """A failover needs somebody who takes over; a restart is of all, which replicas are there to avoid."""
     several = scenario.subject.replicas > 1

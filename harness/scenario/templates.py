@@ -73,6 +73,12 @@ def check(display: str, text: str, params: Mapping[str, object], seed: int, inde
     return kind
 
 
+def rendered_bytes(text: str, params: Mapping[str, object], seed: int) -> int:
+    """Bytes of the first object of a template that `check` has accepted, as JSON."""
+    variables = template_variables(EXAMPLE_RUN, namespace_of(EXAMPLE_RUN), dict(params))
+    return len(encode(ObjectTemplate("template", text).render(0, variables, seeded(seed, "check", 0)), "template"))
+
+
 def words(load: object, base: FilePath) -> frozenset[str] | None:
     """Every word of the templates of a load that is not filled in yet; None where they cannot be told beforehand."""
     found: set[str] = set()

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None, benchmarks: Sequence[Benchmark]
     keep = False
     try:
         with TerminalObserver(Console(stderr=True, highlight=False)) as progress:
-            measured = _until_signal(
+            measured = until_signal(
                 suite.run(
                     chosen, rounds=options.rounds, directory=directory, progress=progress, load_average=load_average
                 )
@@ -96,7 +96,7 @@ def _options(arguments: Sequence[str] | None, benchmarks: Sequence[Benchmark]) -
     parser.add_argument(
         "--only", action="append", choices=names, metavar="NAME", help=f"only this: {', '.join(names)}; repeatable"
     )
-    parser.add_argument("--rounds", type=_positive, metavar="N", help="rounds of each, however long they take")
+    parser.add_argument("--rounds", type=positive, metavar="N", help="rounds of each, however long they take")
     parser.add_argument(
         "--kube-burner", metavar="PATH", help=f"a kube-burner binary to compare with; default: what {VARIABLE} names"
     )
@@ -104,13 +104,13 @@ def _options(arguments: Sequence[str] | None, benchmarks: Sequence[Benchmark]) -
     return parser.parse_args(arguments)
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of rounds")
     return int(text)
 
 
-def _until_signal(work: Coroutine[Any, Any, _T]) -> _T:
+def until_signal(work: Coroutine[Any, Any, _T]) -> _T:
     """The result of `work`; a signal cancels it once, so that its cluster and processes are taken down in order."""
 
     async def run() -> _T:

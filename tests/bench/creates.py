@@ -27,6 +27,8 @@ COUNT, WARM_UP = 3000, 500
 SIZE = (2048, 5120)
 CONCURRENCY = 64
 _TIMEOUT_S = 60.0
+_SLOWEST_PER_S = 50.0
+"""Of a large turn: slower than that is a fault."""
 SECRET = find("Secret")
 RATIO = "rate, load generator / bare loop"
 CPU_PER_CREATE = "CPU per create, load generator"
@@ -97,10 +99,14 @@ class CreatesBenchmark:
     share = 0.2
     headline = RATIO
 
+    def __init__(self, count: int = COUNT) -> None:
+        """`count`: Secrets of each turn."""
+        self._count = count
+
     async def run(self, rounds: Rounds, directory: Path, progress: Progress, sheet: Sheet) -> None:
         """See `Benchmark`."""
         progress.step("creates: a cluster")
-        async with sides(directory, progress) as bench:
+        async with sides(directory, progress, timeout_s=max(_TIMEOUT_S, self._count / _SLOWEST_PER_S)) as bench:
             progress.step("creates: warming up")
             _, wrong = await bench.one(BareLoop, "warm-up", WARM_UP, seed=0)
             if wrong is not None:
@@ -111,7 +117,7 @@ class CreatesBenchmark:
                 # AB BA: what grows or wears off from turn to turn (the store, a warm cache) is no side's advantage.
                 for name, kind in _SIDES if number % 2 else reversed(_SIDES):
                     progress.step(f"creates: round {number} of {rounds.wanted}, {name}")
-                    sent, wrong = await bench.one(kind, f"{kind.__name__.lower()}-{number}", COUNT, seed=number)
+                    sent, wrong = await bench.one(kind, f"{kind.__name__.lower()}-{number}", self._count, seed=number)
                     if wrong is not None:
                         sheet.problem(f"round {number}, {name}: {wrong}")
                         break

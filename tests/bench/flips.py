@@ -38,6 +38,10 @@ class FlipsBenchmark:
     share = 0.1
     headline = RATE
 
+    def __init__(self, count: int = COUNT) -> None:
+        """`count`: flips of a turn."""
+        self._count = count
+
     async def run(self, rounds: Rounds, directory: Path, progress: Progress, sheet: Sheet) -> None:
         """See `Benchmark`."""
         progress.step("flips: a cluster")
@@ -46,7 +50,7 @@ class FlipsBenchmark:
                 pair: dict[str, Sent] = {}
                 for name, kind in _SIDES if number % 2 else reversed(_SIDES):
                     progress.step(f"flips: round {number} of {rounds.wanted}, {name}")
-                    sent, wrong = await turn(bench, kind, f"{kind.__name__.lower()}-{number}", COUNT)
+                    sent, wrong = await turn(bench, kind, f"{kind.__name__.lower()}-{number}", self._count)
                     if wrong is not None:
                         sheet.problem(f"round {number}, {name}: {wrong}")
                         break

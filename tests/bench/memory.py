@@ -32,12 +32,16 @@ class MemoryBenchmark:
     share = 0.2
     headline = PEAK
 
+    def __init__(self, *counts: int) -> None:
+        """`counts`: objects of each plan, in order."""
+        self._counts = counts or COUNTS
+
     async def run(self, rounds: Rounds, directory: Path, progress: Progress, sheet: Sheet) -> None:
         """See `Benchmark`."""
         progress.step("memory: a cluster")
         async with sides(directory, progress, size=SIZE, timeout_s=TIMEOUT_S) as bench:
             for number in rounds:
-                await measure(bench, COUNTS, number, progress, sheet)
+                await measure(bench, self._counts, number, progress, sheet)
 
 
 async def measure(bench: Sides, counts: Sequence[int], number: int, progress: Progress, sheet: Sheet) -> None:
@@ -53,4 +57,5 @@ async def measure(bench: Sides, counts: Sequence[int], number: int, progress: Pr
         sheet.add(f"peak RSS at {count:,} objects, load generator", "bytes", sent.peak_rss_bytes)
         sheet.add(f"rate of {count:,}", "per_second", sent.per_s)
         sheet.add(f"CPU per create of {count:,}", "seconds", sent.cpu_s / sent.done)
-    sheet.add(GROWTH, "bytes", peaks[-1] - peaks[0])
+    if len(counts) > 1:
+        sheet.add(GROWTH, "bytes", peaks[-1] - peaks[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,16 @@ class OverheadBenchmark:
     share = 0.14
     headline = PER_EVENT
 
+    def __init__(self, arguments: Sequence[str] = ARGUMENTS) -> None:
+        """`arguments`: which run."""
+        self._arguments = arguments
+
     async def run(self, rounds: Rounds, directory: Path, progress: Progress, sheet: Sheet) -> None:
         """See `Benchmark`."""
         for number in rounds:
             progress.step(f"overhead: round {number} of {rounds.wanted}")
             log = directory / f"round-{number}.log"
-            shown = await harness_run(ARGUMENTS, runs=directory / "runs", log=log, timeout_s=_TIMEOUT_S)
+            shown = await harness_run(self._arguments, runs=directory / "runs", log=log, timeout_s=_TIMEOUT_S)
             wrong = problem(shown)
             if wrong is not None:
                 sheet.problem(f"round {number}: {wrong}")

@@ -161,28 +161,6 @@ def _controlplane_dirs(run_id: str) -> list[int]:
     return [item.pid for item in leftovers(run_id) if "kube-apiserver" in item.command or "etcd" in item.command]
 
 
-def test_a_harness_that_is_killed_leaves_a_readable_record_and_nothing_else(tmp_path: Path) -> None:
-    running = _Running(tmp_path, "secrets-8k", "--set", "secrets=200000")
-    record = running.until(_loading)
-    run_id = record.name
-    assert _controlplane_dirs(run_id), "the check below would see nothing"
-    running.process.kill()
-    running.finish()
-    deadline = time.monotonic() + 10
-    while _alive(run_id) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert _alive(run_id) == []
-
-    shown = subprocess.run(
-        [*_HARNESS, "show", str(record), "--json"], capture_output=True, text=True, timeout=60, check=True
-    )
-    document = json.loads(shown.stdout)
-    assert (document["verdict"], document["state"]) == ("interrupted", "running")
-    opened = RunRecord(record)
-    assert opened.sql("SELECT count(*) FROM samples WHERE metric = 'memory.rss'")[0][0] > 5
-    assert opened.sql("SELECT count(*) FROM requests")[0][0] > 10
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_is_sealed_and_cleaned_up(tmp_path: Path, number: signal.Signals) -> None:
     running = _Running(tmp_path, "secrets-8k", "--set", "secrets=200000")

@@ -34,6 +34,11 @@ _PARTS = (
     ManagementController, ClusterController, ClusterGroupController, GitRepoController, ImageScanController,
     BundleController,
 )  # fmt: skip
+_DEPLOYING: dict[Agent, tuple[type[AgentController | DeploymentController], ...]] = {
+    Agent.REPORT: (DeploymentController,),
+    Agent.APPLY: (AgentController,),
+    Agent.NONE: (),
+}
 
 
 async def run(options: Options) -> None:
@@ -54,8 +59,7 @@ async def run(options: Options) -> None:
         caches = Caches(api, options, metrics)
         _tell(metrics, caches, selectors)
         context = Context(api, caches, options, metrics, selectors)
-        deploying = AgentController if options.agent is Agent.APPLY else DeploymentController
-        manager.controllers = [part(context).controller for part in (*_PARTS, deploying)]
+        manager.controllers = [part(context).controller for part in (*_PARTS, *_DEPLOYING[options.agent])]
         followers: list[Follower] = [*caches.informers()]
         if options.reclaim is not Reclaim.NONE:
             followers.append(_reclaimer(options.reclaim, metrics, caches, manager))

@@ -40,10 +40,11 @@ class EventMapping(StrEnum):
 
 
 class Agent(StrEnum):
-    """What is done with a BundleDeployment: reported as deployed, or its objects are really applied."""
+    """What is done with a BundleDeployment: reported as deployed, its objects applied, or nothing: others are its agents."""
 
     REPORT = "report"
     APPLY = "apply"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def _build() -> Parser:
     _add_choice(parser, "--manifest", "manifest", ManifestPlace, ManifestPlace.ANNOTATION,
                 "a Bundle's manifest in an annotation of each BundleDeployment, or in a Secret read by name")  # fmt: skip
     _add_choice(parser, "--agent", "agent", Agent, Agent.REPORT,
-                "report BundleDeployments as deployed, or apply the objects of their manifests")  # fmt: skip
+                "report BundleDeployments as deployed, apply their objects, or leave both to others")  # fmt: skip
     _add_choice(parser, "--helm_cache", "helm_cache", HelmCache, HelmCache.BOUNDED,
                 "keep rendered releases for ever, or those that are there and used last")  # fmt: skip
     _add_choice(parser, "--metrics", "series", SeriesMode, SeriesMode.BOUNDED,

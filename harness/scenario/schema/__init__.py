@@ -20,7 +20,7 @@ from harness.scenario.steps import BARE, MODELS
 SCHEMA_PATH = Path(__file__).with_name("scenario.v1.json")
 
 _FILLED = (
-    *("Subject", "Ready", "LeaseReady", "GoEnvironment", "Webhooks", "Engaged", "Setup", "Gate", "Profiling"),
+    *("Subject", "Ready", "LeaseReady", "GoEnvironment", "Webhooks", "Engaged", "Setup", "Gate", "Profiling", "Agents"),
     *("Create", "Settle", "Flip", "Restart", "Failover", "Hook", "Probe", "Until"),
     *("Delete", "Patch", "Read", "List", "Churn", "Watch", "Pause"),
 )
@@ -55,7 +55,7 @@ def build() -> dict[str, Any]:
     for name in _FILLED:
         _accept_placeholders(definitions[name])
     schema["properties"][profiling.KEY] = _worded(schema["properties"].pop(profiling.FIELD))
-    for key in ("memray", "pyroscope", profiling.KEY):
+    for key in ("memray", "pyroscope", "etcd_quota", profiling.KEY):
         schema["properties"][key] = _or_placeholder(schema["properties"][key])
     _nest_steps(schema, definitions)
     created = definitions["Create"]

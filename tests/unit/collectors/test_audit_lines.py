@@ -227,3 +227,13 @@ def test_each_list_request_with_the_time_it_took() -> None:
     ((kind, came, seconds),) = ledger.lists
     assert (kind, came.second, seconds) == ("Bundle", 15, 2.5)
     assert ledger.broken == 0
+
+
+def test_a_write_that_etcd_had_no_room_for_is_noticed_of_the_subject_only() -> None:
+    full = {"metadata": {}, "code": 500, "message": "etcdserver: mvcc: database space exceeded"}
+    ledger = AuditLedger(USER)
+    ledger.feed(line("patch", responseStatus={**full, "message": "etcdserver: request timed out"}))
+    ledger.feed(line("patch", user="somebody", responseStatus=full))
+    assert not ledger.etcd_full
+    ledger.feed(line("patch", responseStatus=full))
+    assert ledger.etcd_full

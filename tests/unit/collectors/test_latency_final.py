@@ -21,7 +21,7 @@ def watched(events: str, *, final: bool, count: int = 2) -> dict[str, int]:
     """The values after events such as `+a -a`."""
     state = _Kind(SECRET, [Expected(SECRET, count, None, {RUN_LABEL: RUN}, final=final)])
     clock = SimpleNamespace(from_monotonic_ns=lambda ns: ns)
-    context = cast("RunContext", SimpleNamespace(run_id=RUN, namespace=f"run-{RUN}", clock=clock))
+    context = cast("RunContext", SimpleNamespace(run_id=RUN, namespace=f"run-{RUN}", clock=clock, beating=()))
     collector = LatencyCollector()
     for number, (sign, name) in enumerate(map(tuple, events.split())):
         metadata: dict[str, Any] = {"name": name, "namespace": "n", "labels": {RUN_LABEL: RUN}}

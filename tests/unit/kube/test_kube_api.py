@@ -184,3 +184,22 @@ def test_a_bad_kubeconfig_is_one_line(tmp_path: Path, text: str, words: str) -> 
     with pytest.raises(UsageError, match=words) as refusal:
         asyncio.run(Api.connect(path))
     assert str(refusal.value).startswith(str(path))
+
+
+def test_what_is_read_and_cut_off_is_asked_for_again_and_nothing_is_written_twice(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append(request.method)
+        if asked.count("GET") < 3:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({"metadata": {}})
+
+    async def use(api: Api) -> None:
+        with pytest.raises(ApiUnreachable):
+            await api.create(SECRET, {"metadata": {"name": "s"}}, "ns")
+        await api.get(SECRET, "s", "ns")
+
+    against(tmp_path, handler, use)
+    assert asked == ["POST", "GET", "GET", "GET"]

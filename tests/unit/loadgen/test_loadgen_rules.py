@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -80,6 +81,20 @@ def test_errors_are_in_the_words_of_the_server_on_one_short_line() -> None:
     assert len(judge("create", status(500, "X", "y" * 9999), doubtful=False).error or "") == LONGEST_ERROR
 
 
+@pytest.mark.parametrize(
+    ("let_in", "message", "retry"),
+    [
+        (True, 'secrets is forbidden: User "u" cannot create resource "secrets"', True),
+        (False, 'secrets is forbidden: User "u" cannot create resource "secrets"', False),
+        (True, 'secrets "s" is forbidden: exceeded quota: q', False),
+    ],
+    ids=["a restarted server", "no rights", "a quota"],
+)
+def test_rights_that_were_there_before_are_waited_for(let_in: bool, message: str, retry: bool) -> None:
+    answer = replace(status(403, "Forbidden", message), let_in=let_in)
+    assert judge("create", answer, doubtful=False).retry == retry
+
+
 def test_an_object_that_exists_is_a_success_only_after_a_doubtful_create() -> None:
     exists = status(409, "AlreadyExists")
     assert judge("create", exists, doubtful=True).error is None
@@ -95,3 +110,10 @@ def test_pauses_grow_to_a_bound_and_follow_the_server_within_another() -> None:
     assert pause_s(1, Answer(429, retry_after="3"), 0.5) == 3.0
     assert pause_s(1, Answer(429, retry_after="3600"), 0.5) == LONGEST_RETRY_AFTER_S
     assert pause_s(1, Answer(429, retry_after="Fri, 31 Dec 1999 23:59:59 GMT"), 1.0) == pytest.approx(0.1)
+
+
+def test_an_etcd_that_is_full_is_not_tried_again() -> None:
+    full = status(500, "", "etcdserver: mvcc: database space exceeded")
+    assert not judge("create", full, doubtful=False).retry
+    assert "database space exceeded" in (judge("create", full, doubtful=False).error or "")
+    assert judge("create", status(500, "", "etcdserver: request timed out"), doubtful=False).retry

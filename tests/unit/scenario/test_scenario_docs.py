@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from harness.scenario.agents import Agents
 from harness.scenario.file import Arm
 from harness.scenario.load import load
 from harness.scenario.model import COLLECTORS, Engaged, GoEnvironment, Ready, Setup, Subject, Webhooks
@@ -56,6 +57,7 @@ def test_there_are_three_examples() -> None:
         ApiServer,
         InflightLimits,
         LeaseReady,
+        Agents,
         *(model for model in MODELS.values() if model.alone is None),
     ],
     ids=lambda m: m.__name__,

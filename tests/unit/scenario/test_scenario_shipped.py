@@ -42,7 +42,7 @@ ALL = [
 
 def test_what_is_shipped() -> None:
     assert shipped() == [
-        "calibrated", "failover", "kserve-secrets-8k", "label-flip", "leak", "native-secrets-8k",
+        "calibrated", "failover", "fleet-scale", "kserve-secrets-8k", "label-flip", "leak", "native-secrets-8k",
         "native-watcher-init", "secrets-8k", "smoke", "soak", "watcher-init",
     ]  # fmt: skip
     assert load("smoke").arms == ["pass", "oom"]
