@@ -4,12 +4,15 @@ PROFILE  ?=
 CLUSTER  ?= embedded
 CONTEXT  ?=
 FUZZ     ?=
+BENCH    ?=
+KUBE_BURNER ?=
 SCENARIO ?= smoke
 BIN      := .venv/bin
 STAMP    := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup loadtest test test-faults test-kind test-browser lint fuzz image audit bench bench-growth accuracy nightly claims clean requirements docs wheel \
+.PHONY: help setup loadtest test test-faults test-kind test-browser lint fuzz image audit bench bench-growth soak accuracy nightly \
+  claims clean requirements docs wheel \
   dashboards-up dashboards-down
 
 help: ## show this help
@@ -61,8 +64,11 @@ audit: $(STAMP) ## known vulnerabilities of the pinned packages; asks the data s
 	  --disable-pip-version-check --require-hashes -r requirements/audit.txt; }
 	@for name in main dev inject controllers; do .venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements/$$name.txt || exit 1; done
 
-bench: setup ## measure the harness itself
-	@$(BIN)/python -m tests.bench
+bench: setup ## measure the harness itself against its goals, 25 minutes at most: KUBE_BURNER=path to compare with, BENCH='--only NAME --rounds N --json'
+	@KUBE_BURNER='$(KUBE_BURNER)' $(BIN)/python -m tests.bench $(BENCH)
+
+soak: setup ## an hour of churn; the harness itself must stay as it is: PROFILE=quick for two minutes
+	@$(BIN)/harness run soak --on-busy warn $(if $(PROFILE),--profile $(PROFILE))
 
 bench-growth: setup ## how each figure of `make bench` grows with 1, 10, 100 times the work: growth.html
 	@$(BIN)/python -m tests.bench.growth --html growth.html

@@ -9,7 +9,7 @@ from functools import partial
 from harness.analysis import agents
 from harness.analysis.census import census
 from harness.analysis.facts import Facts
-from harness.analysis.quantiles import QUANTILES, nearest_rank
+from harness.analysis.quantiles import QUANTILES
 from harness.analysis.selfaudit import PhaseAudit, SelfAudit
 from harness.analysis.trust import SHORTEST_S
 from harness.core import metrics
@@ -19,6 +19,8 @@ from harness.record.reader import RunRecord
 
 Outcome = tuple[float | None, str | None]
 _SETTLED = "settled"
+SHORTEST_GROWTH_S = 30.0
+"""A load must have lasted so long before what its second half took more than its first says anything."""
 
 
 def compute(record: RunRecord) -> dict[str, Result]:
@@ -202,20 +204,23 @@ def _stayed(facts: Facts) -> Result:
 
 
 def _latency(facts: Facts) -> Iterator[tuple[str, Outcome]]:
-    rows = facts.record.sql("SELECT probe, intended_ns, seen_ns FROM propagation")
-    by_probe: dict[str, list[float]] = {name: [] for name in facts.probes}
-    for probe, intended, seen in rows:
-        by_probe.setdefault(probe, []).append(math.inf if seen is None else (seen - intended) / 1e9)
-    for probe, values in by_probe.items():
-        missing = sum(map(math.isinf, values))
-        for name, q in QUANTILES.items():
+    # An effect that never came counts as later than any other: a quantile that falls on one is never, not left out.
+    rows = facts.record.sql(
+        f"SELECT probe, count(*), count(*) FILTER (seen_ns IS NULL), "
+        f"quantile_disc(coalesce((seen_ns - intended_ns) / 1e9, 'inf'::DOUBLE), {list(QUANTILES.values())}) "
+        "FROM propagation GROUP BY probe ORDER BY probe"
+    )
+    by_probe = {probe: (count, missing, values) for probe, count, missing, values in rows}
+    for probe in dict.fromkeys([*facts.probes, *by_probe]):
+        count, missing, values = by_probe.get(probe, (0, 0, []))
+        for index, name in enumerate(QUANTILES):
             metric = f"latency.{probe}.{name}"
-            if not values:
+            if not count:
                 yield metric, (None, facts.cut_short or facts.unwitnessed("latency") or "no cause was sent")
-            elif math.isinf(value := nearest_rank(values, q)):
-                yield metric, (None, facts.cut_short or f"never: {missing} of {len(values)} effects did not come")
+            elif math.isinf(values[index]):
+                yield metric, (None, facts.cut_short or f"never: {missing} of {count} effects did not come")
             else:
-                yield metric, (value, None)
+                yield metric, (values[index], None)
 
 
 def _completeness(facts: Facts) -> Iterator[tuple[str, Outcome]]:
@@ -279,12 +284,14 @@ def _load(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     if worst is not None:
         yield "load.achieved_per_s", (worst.achieved_per_s, None)
     yield from _sustained(facts)
+    asked = ("p50", "p99")
     rows = facts.record.sql(
-        "SELECT verb, kind, list((done_ns - intended_ns) / 1e9) FROM requests WHERE error IS NULL GROUP BY 1, 2"
+        f"SELECT verb, kind, quantile_disc((done_ns - intended_ns) / 1e9, {[QUANTILES[name] for name in asked]}) "
+        "FROM requests WHERE error IS NULL GROUP BY 1, 2 ORDER BY 1, 2"
     )
     for verb, kind, values in rows:
-        for name in ("p50", "p99"):
-            yield f"api.{verb}.{kind}.{name}", (nearest_rank(values, QUANTILES[name]), None)
+        for name, value in zip(asked, values, strict=True):
+            yield f"api.{verb}.{kind}.{name}", (value, None)
 
 
 def _sustained(facts: Facts) -> Iterator[tuple[str, Outcome]]:
@@ -392,3 +399,25 @@ def _overhead(facts: Facts) -> Iterator[tuple[str, Outcome]]:
 
     yield "overhead.cpu", _witnessed(facts, "host", spent)
     yield "overhead.rss", _witnessed(facts, "host", lambda: facts.series("overhead.rss", "max"))
+    for series in ("overhead.rss", "overhead.threads", "overhead.fds"):
+        yield f"{series}.growth", _growth(facts, series)
+
+
+def _growth(facts: Facts, series: str) -> Outcome:
+    """The first quarter of the load is left out: what is filled once, such as caches and pools, is then filled."""
+    start, end = facts.load_started_ns, max((phase.ended_ns or 0 for phase in facts.loaded_phases), default=0)
+    if start is None or end - start < SHORTEST_GROWTH_S * 1e9:
+        return None, f"the load lasted less than {SHORTEST_GROWTH_S:g} s"
+    quarter = (end - start) // 4
+
+    def median(since: int) -> float | None:
+        return facts.scalar(
+            "SELECT median(value) FROM samples WHERE metric = ? AND labels = '{}' AND t_ns BETWEEN ? AND ?",
+            *(series, since, since + quarter),
+        )
+
+    def grown() -> float | None:
+        early, late = median(start + quarter), median(end - quarter)
+        return None if early is None or late is None else late - early
+
+    return _witnessed(facts, "host", grown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,10 @@ from harness.gate.checks import of_gate, of_run
 from harness.record.capacity import Capacity
 from harness.record.checks import CheckSuite
 from harness.record.experiments import ExperimentRecord
+from harness.record.parts import merge
 from harness.record.reader import RunRecord, parse_model
 from harness.record.sweep import Sweep
+from harness.record.tables import TABLES
 from harness.report import capacity_page, experiment_page, html, oom, sweep_page
 
 
@@ -60,6 +63,15 @@ def report(
         typer.echo(_page(experiment, output), err=wanted.github)
         return
     record = RunRecord.open(run, out)
+    if recompute and (fewer := record.run.downsampled) is not None and fewer.samples_after is not None:
+        raise UsageError(
+            f"{fewer.samples_before - fewer.samples_after:,} of its {fewer.samples_before:,} samples are gone: its results are "
+            "those that were computed of all of them",
+            place=str(record.path),
+            remedy="leave --recompute out; harness run --keep-samples keeps all",
+        )
+    if record.interrupted:
+        _merge(record)
     verdict = None if recompute else record.verdict
     if verdict is None:
         verdict = judge(record)
@@ -69,6 +81,13 @@ def report(
     beside = oom.write(record) if output is None else []  # first: the report links to it
     for path in (html.write(record, verdict, output or record.path / "report.html"), *beside):
         typer.echo(path)
+
+
+def _merge(record: RunRecord) -> None:
+    """What the harness does at a run's end, and could not where it was killed; a record that cannot be written stays as it is."""
+    for table in TABLES:
+        with contextlib.suppress(OSError):
+            merge(record.path, table)
 
 
 def _suites(experiment: ExperimentRecord, wanted: outputs.Outputs) -> list[CheckSuite]:

@@ -151,6 +151,9 @@ def run(
             "--metrics-address", metavar="IP", help="Serve them there instead: in a pod, where others may ask."
         ),
     ] = None,
+    keep_samples: Annotated[
+        bool, typer.Option("--keep-samples", help="Keep all samples of a run of more than a million; else fewer stay.")
+    ] = False,
     history: outputs.HistoryDir = None,
     no_history: outputs.NoHistory = False,
     junit: outputs.JUnit = None,
@@ -195,6 +198,7 @@ def run(
         load_workers=workers_external or workers,
         external=external,
         on_busy=on_busy,
+        keep_samples=keep_samples,
         observe=_observation(observe, for_),
         pid=pid,
     )

@@ -22,7 +22,8 @@ _USER_AND_SYSTEM = 8  # columns after these repeat time that is already counted 
 
 
 class HostCollector(Collector):
-    """Samples CPU steal and use, pressure where the kernel tells, and CPU and memory of harness and supervisors.
+    """Samples CPU steal and use, pressure where the kernel tells, CPU and memory of harness and supervisors, and how many
+    threads and descriptors the harness's own process has.
 
     The harness's direct children are its supervisors and its own tools; the load generator, the subject and the control
     plane are grandchildren and do not count. `host.pressure.*` is the share of the last second in which some task waited.
@@ -82,6 +83,12 @@ class HostCollector(Collector):
         cpu, rss = self._overhead()
         sink.sample(self.name, "overhead.cpu", cpu, t_ns=t_ns)
         sink.sample(self.name, "overhead.rss", rss, t_ns=t_ns)
+        own = procfs.read_process(os.getpid(), self._proc)
+        if own is not None:
+            sink.sample(self.name, "overhead.threads", own.threads, t_ns=t_ns)
+        fds = procfs.count_fds(os.getpid(), self._proc)
+        if fds is not None:
+            sink.sample(self.name, "overhead.fds", fds, t_ns=t_ns)
         lag_s, self._latest_s = self._latest_s, 0.0
         sink.sample(self.name, "overhead.loop_lag", lag_s, t_ns=t_ns)
 

@@ -131,6 +131,10 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("overhead.cpu", "seconds", "CPU time of the harness and its agent during the run, without the load generator",
            "lower", "host"),
     Metric("overhead.rss", "bytes", "peak resident set of the harness, without the load generator", "lower", "host"),
+    Metric("overhead.rss.growth", "bytes", "resident set of the harness, median of the load's last quarter less that of its "
+           "second quarter", "lower", "host"),
+    Metric("overhead.threads.growth", "count", "threads of the harness's process, likewise", "lower", "host"),
+    Metric("overhead.fds.growth", "count", "open file descriptors of the harness's process, likewise", "lower", "host"),
 )  # fmt: skip
 
 _VERBS = ("create", "patch", "update", "delete", "get", "list", "watch")

@@ -48,6 +48,8 @@ CATALOGUE: tuple[Series, ...] = (
     Series("agents.rss", "gauge", "bytes", "resident set of the fake agents' process"),
     Series("apiserver.rss", "gauge", "bytes", "resident set of the API server"),
     Series("overhead.rss", "gauge", "bytes", "resident set of the harness and its supervisors"),
+    Series("overhead.threads", "gauge", "", "threads of the harness's process"),
+    Series("overhead.fds", "gauge", "", "open file descriptors of the harness's process"),
     Series("threads", "gauge", "", "threads of the subject"),
     Series("fds", "gauge", "", "open file descriptors of the subject"),
     Series("tasks", "gauge", "", "asyncio tasks or goroutines, by coroutine or all"),

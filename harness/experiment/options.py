@@ -64,6 +64,8 @@ class RunOptions:
     """`on` or a URL; None leaves it to the scenario."""
     report: bool = True
     """Write each run's report.html; `harness report RUN` makes it later too."""
+    keep_samples: bool = False
+    """Leave all samples of a long run in its record (`record.downsampling`)."""
     observe: Observation | None = None
     """Send no load, and watch; None: the scenario's load is sent."""
     pid: int | None = None

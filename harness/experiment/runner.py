@@ -24,6 +24,7 @@ from harness.experiment.session import Session
 from harness.experiment.stage import SetupRefused
 from harness.experiment.subjects import SubjectCommand
 from harness.record import owner
+from harness.record.downsampling import downsample
 from harness.record.models import ExpectedObjects, Outcome, Run, ScenarioFacts, SubjectFacts, Verdict
 from harness.record.reader import RunRecord
 from harness.record.writer import RecordWriter
@@ -129,6 +130,8 @@ async def run_one(
         options.live.end(verdict)
     if options.report:
         await _pages(record, verdict, observer)
+    if not options.keep_samples:
+        record = await _downsampled(record, facts, writer, observer)
     observer.run_ended(record, verdict)
     return record
 
@@ -139,6 +142,16 @@ def _judged(directory: Path) -> tuple[RunRecord, Verdict]:
     verdict = judge(record)
     record.save_verdict(verdict)
     return record, verdict
+
+
+async def _downsampled(record: RunRecord, facts: Run, writer: RecordWriter, observer: Observer) -> RunRecord:
+    """The record as it stays, when all that is made of all samples is made. Without room for fewer, all stay."""
+    try:
+        if await asyncio.to_thread(downsample, record.path, facts, writer.save_run):
+            return RunRecord(record.path)  # its tables are others now
+    except OSError as error:
+        observer.phase_ended("all samples stay", str(of_the_disk(error) or error))
+    return record
 
 
 async def _pages(record: RunRecord, verdict: Verdict, observer: Observer) -> None:

@@ -93,6 +93,10 @@ class Entry:
         return hashlib.sha256("\0".join([*facts, *values]).encode(errors="replace")).hexdigest()[:16]
 
 
+_FACTS = tuple(item.name for item in fields(Entry) if item.name != "results")
+_VALUES = tuple(item.name for item in fields(Value))
+
+
 def of_run(run: Run, verdict: Verdict) -> Entry:
     """The entry of a run."""
     scenario, source = run.scenario, run.source
@@ -163,12 +167,10 @@ class History:
         }  # fmt: skip
         used = {clause: value for clause, value in wanted.items() if value is not None}
         where = f"WHERE {' AND '.join(used)}" if used else ""
-        columns = [item.name for item in fields(Entry) if item.name != "results"]
-        results = [item.name for item in fields(Value)] if metric is not None else []
-        names = ", ".join(f'"{name}"' for name in [*columns, *results])
+        names = ", ".join(f'"{name}"' for name in (*_FACTS, *(_VALUES if metric is not None else ())))
         view = "heads" if metric is None else "entries"
         rows = self._query(f"SELECT {names} FROM {view} {where} ORDER BY started_at, id", list(used.values()))
-        return [_entry(dict(zip([*columns, *results], row, strict=True)), metric) for row in rows]
+        return [_entry(row, metric) for row in rows]
 
     def metrics(self) -> dict[str, int]:
         """Names of all metrics that have a value in some entry, and in how many."""
@@ -228,11 +230,13 @@ def _value(result: Result) -> Value:
     return Value(result.value, result.unit, reason=result.reason)
 
 
-def _entry(row: dict[str, Any], metric: str | None) -> Entry:
-    row["started_at"] = row["started_at"].replace(tzinfo=UTC)
-    row["committed_at"] = row["committed_at"].replace(tzinfo=UTC) if row["committed_at"] else None
-    value = {item.name: row.pop(item.name) for item in fields(Value)} if metric is not None else None
-    return Entry(**row, results={} if metric is None or value is None else {metric: Value(**value)})
+def _entry(row: tuple[Any, ...], metric: str | None) -> Entry:
+    """A row of `_FACTS`, and of `_VALUES` where a metric was asked for; there are ten thousand of them."""
+    facts = dict(zip(_FACTS, row, strict=False))
+    facts["started_at"] = facts["started_at"].replace(tzinfo=UTC)
+    if facts["committed_at"] is not None:
+        facts["committed_at"] = facts["committed_at"].replace(tzinfo=UTC)
+    return Entry(**facts, results={} if metric is None else {metric: Value(*row[len(_FACTS) :])})
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -187,6 +187,16 @@ class Outcome(_Model):
     exit_code: int = 0
 
 
+class Downsampled(_Model):
+    """How the samples of a long run were made fewer, after its results were computed from all of them."""
+
+    interval_s: int = Field(
+        description="of each series, in every interval of a phase: the first, lowest, highest and last sample"
+    )
+    samples_before: int
+    samples_after: int | None = Field(default=None, description="null where that was cut short: then all are there")
+
+
 class Run(_Model):
     """`run.json`: facts only."""
 
@@ -220,6 +230,9 @@ class Run(_Model):
     expected: list[ExpectedObjects] = []
     ending: EndingFacts | None = Field(default=None, description="how the subject ended before the harness stopped it")
     outcome: Outcome | None = None
+    downsampled: Downsampled | None = Field(
+        default=None, description="null: all samples are there (docs/record.md, Long runs)"
+    )
 
     def phase(self, name: str) -> Phase | None:
         """The phase of that name."""

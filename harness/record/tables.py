@@ -14,6 +14,8 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from harness.record import parts
+
 Row = Sequence[Any]
 
 TABLES: dict[str, dict[str, str]] = {
@@ -116,12 +118,11 @@ def connect(directory: Path) -> duckdb.DuckDBPyConnection:
     """
     connection = duckdb.connect(":memory:", config={"threads": os.cpu_count() or 1})
     for table, columns in TABLES.items():
-        parts = sorted((directory / table).glob("part-*.parquet"))
-        if parts:
-            names = ", ".join("'" + str(part).replace("'", "''") + "'" for part in parts)
+        found = parts.parts_of(directory / table)
+        if found:
             typed = ", ".join(f'CAST("{name}" AS {type_}) AS "{name}"' for name, type_ in columns.items())
             whole = " AND ".join(f'"{name}" IS NOT NULL' for name in _ALWAYS[table])
-            where = f"FROM read_parquet([{names}]) WHERE {whole}"
+            where = f"FROM {parts.reading(found)} WHERE {whole}"
         else:
             typed = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in columns.items())
             where = "WHERE false"

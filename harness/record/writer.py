@@ -19,6 +19,7 @@ from harness.core.clock import RunClock
 from harness.core.errors import of_the_disk
 from harness.core.sinks import PropagationRow, RequestRow, Sink
 from harness.record.models import Run
+from harness.record.parts import merge
 from harness.record.tables import TABLES, PartWriter, Row, writing_database
 
 FLUSH_SECONDS = 2.0
@@ -64,14 +65,16 @@ class RecordWriter:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._flusher
             self._flusher = None
-        await asyncio.to_thread(self._flush)
+        await asyncio.to_thread(self.flush)
+        for parts in self._parts.values():
+            parts.close()
+        self._database.close()
+        if self.failure is None and not self._events.closed:
+            await asyncio.to_thread(self._merge)
         try:
             self._events.close()
         except OSError as error:
             self._fail("events.jsonl", error)
-        for parts in self._parts.values():
-            parts.close()
-        self._database.close()
 
     # -- Sink ----------------------------------------------------------------------------------------------------------
 
@@ -133,9 +136,10 @@ class RecordWriter:
     async def _flush_forever(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            await asyncio.to_thread(self._flush)
+            await asyncio.to_thread(self.flush)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write the rows of now as parts; for the thread that does it every two seconds, and for whoever makes records."""
         for table, parts in self._parts.items():
             rows = self._rows[table]
             if not rows:
@@ -147,6 +151,15 @@ class RecordWriter:
                 self._fail(table, error)
                 kept = (rows + self._rows[table])[-_MAX_BUFFERED:]
                 self._rows[table] = kept
+
+    def _merge(self) -> None:
+        """Of a long run few large parts; without room for them the small ones stay, and nothing is lost."""
+        for table in TABLES:
+            try:
+                merge(self.directory, table)
+            except OSError as error:
+                message = f"the parts of {table} were not made into one: {error}"
+                self.event("warning", source="record", message=message)
 
     def _fail(self, what: str, error: Exception) -> None:
         words = (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -226,9 +226,20 @@ def environment(run: Run) -> list[tuple[str, Facts]]:
         ("Run", _facts({
             "run": run.run_id, "experiment": run.experiment_id, "scenario file": run.scenario.path,
             "sha256": run.scenario.sha256, "set": run.scenario.sets, "profile": run.profile, "seed": run.seed,
-            "namespace": run.namespace, "started": f"{run.started_at:%Y-%m-%d %H:%M:%S %Z}",
+            "namespace": run.namespace, "started": f"{run.started_at:%Y-%m-%d %H:%M:%S %Z}", "samples": _samples(run),
         })),
     ]  # fmt: skip
+
+
+def _samples(run: Run) -> str | None:
+    """That not all samples are there, where it is so; results are of all."""
+    fewer = run.downsampled
+    if fewer is None or fewer.samples_after is None:
+        return None
+    return (
+        f"{fewer.samples_after:,} of {fewer.samples_before:,}: of each series the first, lowest, highest and last in every "
+        f"{fewer.interval_s} s of a phase; results were computed of all"
+    )
 
 
 def _commit(run: Run) -> str | None:

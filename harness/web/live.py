@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 
 from harness.core.errors import HarnessError
+from harness.record import parts
 from harness.record.models import LOAD_ACTIONS, Phase, Run
 from harness.record.reader import RunRecord
 from harness.report.results import clean
@@ -32,6 +33,7 @@ _LATE_S = 3
 """Seconds at the end of the record whose requests may not be written yet."""
 _FRESH_S = 0.8
 _MOST_NOTES = 3
+_READ = ("samples", "requests")
 
 
 @dataclass(slots=True)
@@ -60,20 +62,24 @@ class Tail:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.state = "running"
+        self._names = {metric: name for name, metric in SERIES.items()}
+        self._run: Run | None = None
+        self._connection = duckdb.connect(":memory:", config={"threads": 1})
+        self._begin()
+
+    def _begin(self) -> None:
+        """As nothing were read yet."""
         self.curves = {name: Curve() for name in SERIES}
         self.rates: list[tuple[float, float]] = []
         """Requests that were done, in each second of the run that is over."""
-        self.state = "running"
         self.notes: list[str] = []
         """Parts that cannot be read."""
         self._seen: set[Path] = set()
-        self._names = {metric: name for name, metric in SERIES.items()}
         self._done: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._each_second: Counter[int] = Counter()
         self._until_s = 0.0
-        self._run: Run | None = None
-        self._connection = duckdb.connect(":memory:", config={"threads": 1})
 
     def read(self) -> None:
         """Take in what is new. Raises UsageError where run.json cannot be read."""
@@ -83,6 +89,8 @@ class Tail:
             self.state = self._verdict(record)
         elif record.interrupted:
             self.state = "interrupted"
+        if self._seen and any(parts.is_merged(part) for table in _READ for part in self._new(table)):
+            self._begin()  # what was read part by part is in there again
         for part in self._new("samples"):
             self._take_samples(part)
         for part in self._new("requests"):
@@ -138,14 +146,12 @@ class Tail:
         return "sealed" if verdict is None else verdict.verdict
 
     def _new(self, table: str) -> list[Path]:
-        found = sorted(part for part in (self.path / table).glob("part-*.parquet") if part not in self._seen)
-        self._seen.update(found)
-        return found
+        return [part for part in parts.parts_of(self.path / table) if part not in self._seen]
 
     def _rows(self, part: Path, sql: str, parameters: list[object]) -> list[tuple[Any, ...]]:
-        name = str(part).replace("'", "''")
+        self._seen.add(part)
         try:
-            return self._connection.execute(sql.replace("PART", f"read_parquet('{name}')"), parameters).fetchall()  # type: ignore[no-any-return] # duckdb is untyped
+            return self._connection.execute(sql.replace("PART", parts.reading([part])), parameters).fetchall()  # type: ignore[no-any-return] # duckdb is untyped
         except duckdb.Error as error:
             if len(self.notes) < _MOST_NOTES:
                 self.notes.append(f"{part.parent.name}/{part.name} cannot be read: {clean(str(error).splitlines()[0])}")

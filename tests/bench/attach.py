@@ -30,7 +30,7 @@ class AttachBenchmark:
         f"main thread must answer. A cycle is from the first check to detached; it has {LIMIT_S:g} s"
     )
     rounds = 10
-    share = 0.15
+    share = 0.06
     headline = SLOWEST
 
     async def run(self, rounds: Rounds, directory: Path, progress: Progress, sheet: Sheet) -> None:

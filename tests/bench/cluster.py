@@ -26,7 +26,7 @@ class ClusterBenchmark:
         "resident sets when it is ready, without load"
     )
     rounds = 5
-    share = 0.15
+    share = 0.05
     headline = READY
 
     async def run(self, rounds: Rounds, directory: Path, progress: Progress, sheet: Sheet) -> None:

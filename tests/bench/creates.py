@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ class CreatesBenchmark:
         f"pair; CPU and memory of the sender's process from /proc; {WARM_UP} creates before the first round do not count"
     )
     rounds = 7
-    share = 0.5
+    share = 0.2
     headline = RATIO
 
     def __init__(self, count: int = COUNT) -> None:
@@ -133,31 +134,46 @@ class Sides:
         api: Api,
         files: ClientFiles,
         directory: Path,
+        kubeconfig: Path,
         *,
         size: tuple[int, int],
         timeout_s: float,
     ) -> None:
+        self.api = api
+        self.kubeconfig = kubeconfig
+        """An administrator's."""
+        self.files = files
         self._size = size
         self._timeout_s = timeout_s
-        self._api = api
-        self._files = files
         self._directory = directory
 
     async def one(
         self, kind: type[Loadgen | BareLoop], place: str, count: int, *, seed: int, last: bool = False
     ) -> tuple[Sent, str | None]:
         """One turn of one side: what it did, and what was not complete about it. After the `last` the cluster goes."""
+        return await self.turn(functools.partial(measure, kind), place, count, seed=seed, last=last)
+
+    async def turn(
+        self, send: Callable[[Mapping[str, Any], Path], Awaitable[Sent]], place: str, count: int, *, seed: int, last: bool = False
+    ) -> tuple[Sent, str | None]:  # fmt: skip
+        """The same by any sender, which takes the plan and a directory of its own."""
         run_id = new_run_id()
         namespace = namespace_of(run_id)
-        await self._api.ensure_namespace(namespace, {RUN_LABEL: run_id})
+        await self.api.ensure_namespace(namespace, {RUN_LABEL: run_id})
         plan = plan_of(
-            self._files, run_id, namespace, count=count, seed=seed, size=self._size, timeout_s=self._timeout_s
+            self.files, run_id, namespace, count=count, seed=seed, size=self._size, timeout_s=self._timeout_s
         )
-        sent = await measure(kind, plan, _made(self._directory / place))
-        found = len((await self._api.list(SECRET, namespace, metadata_only=True)).items)
+        sent = await send(plan, self.made(place))
+        found = len((await self.api.list(SECRET, namespace, metadata_only=True)).items)
         if not last:  # the next turn must not meet a fuller store than this one did
-            await self._api.delete_collection(SECRET, namespace)
+            await self.api.delete_collection(SECRET, namespace)
         return sent, problem(sent, found, count)
+
+    def made(self, place: str) -> Path:
+        """A directory for the files of one turn."""
+        directory = self._directory / place
+        directory.mkdir()
+        return directory
 
 
 @asynccontextmanager
@@ -171,12 +187,7 @@ async def sides(
         await prepare(api, run_id)
         user = await cluster.identity("harness:loadgen")
         await bind(api, "harness:loadgen", LOADGEN, run_id)
-        yield Sides(api, client_files(user), directory, size=size, timeout_s=timeout_s)
-
-
-def _made(directory: Path) -> Path:
-    directory.mkdir()
-    return directory
+        yield Sides(api, client_files(user), directory, cluster.kubeconfig, size=size, timeout_s=timeout_s)
 
 
 def _write(sheet: Sheet, ours: Sent, bare: Sent) -> None:

@@ -30,10 +30,12 @@ from tests.bench.__main__ import BENCHMARKS, until_signal
 from tests.bench.attach import AttachBenchmark
 from tests.bench.cluster import ClusterBenchmark
 from tests.bench.creates import CreatesBenchmark
+from tests.bench.flips import FlipsBenchmark
 from tests.bench.history import HistoryBenchmark
 from tests.bench.kills import KillsBenchmark
 from tests.bench.memory import MemoryBenchmark
 from tests.bench.overhead import OverheadBenchmark
+from tests.bench.reports import ReportBenchmark
 from tests.bench.suite import Benchmark, Suite
 
 FACTORS = (1, 10, 100)
@@ -57,9 +59,11 @@ WORK: dict[str, Work] = {
     OverheadBenchmark.name: Work(
         80, "Secrets of the run", lambda n: (OverheadBenchmark(("secrets-8k", "--set", f"secrets={n}")), 1)
     ),
+    FlipsBenchmark.name: Work(100, "flips of a turn", lambda n: (FlipsBenchmark(n), 1)),
     AttachBenchmark.name: Work(1, "cycles of the same processes", lambda n: (AttachBenchmark(), n)),
     KillsBenchmark.name: Work(1, "kills of each way", lambda n: (KillsBenchmark(), n)),
     HistoryBenchmark.name: Work(100, "runs in the history", lambda n: (HistoryBenchmark(n), 3)),
+    ReportBenchmark.name: Work(50_000, "samples of the record", lambda n: (ReportBenchmark(n), 1)),
 }
 """By benchmark; one that is not here has no amount of work that could grow."""
 

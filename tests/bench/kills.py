@@ -46,7 +46,7 @@ class KillsBenchmark:
         f"--memray {' and '.join(WAYS)}; its capture must name the function that held the memory, its stacks be readable"
     )
     rounds = 3
-    share = 0.15
+    share = 0.05
     headline = READING
 
     async def run(self, rounds: Rounds, directory: Path, progress: Progress, sheet: Sheet) -> None:

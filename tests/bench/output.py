@@ -41,9 +41,11 @@ def render(suite: Suite, console: Console, machine_text: str) -> None:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
         for line in (outcome.benchmark.method, f"{rounds_of(outcome)}; {outcome.command}", surroundings_of(outcome)):
             console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True, style="dim")
-        for judged in goals.judge(outcome.benchmark.name, outcome.sheet):
+        for judged in [] if outcome.sheet.skipped else goals.judge(outcome.benchmark.name, outcome.sheet):
             style = {True: "green", False: "red", None: "yellow"}[judged.met]
             console.print(f"  {judged.sentence}", markup=False, highlight=False, soft_wrap=True, style=style)
+        if outcome.sheet.skipped is not None:
+            console.print(f"  not measured: {outcome.sheet.skipped}", markup=False, highlight=False, soft_wrap=True)
         for problem in outcome.sheet.problems:
             console.print(f"  not complete: {problem}", markup=False, highlight=False, soft_wrap=True, style="red")
 
@@ -57,10 +59,20 @@ def summary_line(suite: Suite, seconds: float) -> str:
         return f"bench: NOT COMPLETE after {took}, exit code {int(suite.exit_code)}: {problems[0]}{more}"
     heads = []
     for outcome in suite.outcomes:
+        if outcome.sheet.skipped is not None:
+            heads.append(f"{outcome.benchmark.name} not measured")
+            continue
         figure = outcome.sheet.figures[outcome.benchmark.headline]
         heads.append(f"{figure.name} {format_value(figure.summary.median, figure.dimension)}")
-    judged = [each.met for outcome in suite.outcomes for each in goals.judge(outcome.benchmark.name, outcome.sheet)]
+    judged = [
+        each.met
+        for outcome in suite.outcomes
+        if outcome.sheet.skipped is None
+        for each in goals.judge(outcome.benchmark.name, outcome.sheet)
+    ]
     told = f"; goals: {judged.count(True)} met, {judged.count(False)} missed" if judged else ""
+    if suite.missed:
+        return f"bench: GOALS MISSED after {took}, exit code {int(suite.exit_code)}: {'; '.join(suite.missed)}{told}"
     return f"bench: complete in {took}: {'; '.join(heads)}{told}"
 
 
@@ -112,12 +124,14 @@ def _benchmark(outcome: Outcome) -> dict[str, Any]:
         "cpu_of_others": outcome.shares.others,
         "cpu_stolen": outcome.shares.stolen,
         "problems": outcome.sheet.problems,
+        "skipped": outcome.sheet.skipped,
         "goals": [
             {
                 "figure": judged.goal.figure,
                 "bound": judged.goal.bound,
                 "at_least": judged.goal.at_least,
                 "met": judged.met,
+                "excuse": judged.goal.excuse,
             }
             for judged in goals.judge(outcome.benchmark.name, outcome.sheet)
         ],

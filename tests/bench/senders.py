@@ -25,7 +25,7 @@ _START_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What one side did with one plan of a single phase, and what it took.
+    """What one side did with the last phase of one plan, and what it took.
 
     `per_s`: done over the time from the phase's start to the last success. `cpu_s` and `peak_rss_bytes`: the sender's
     process, CPU of the phase alone, memory since it started. `harness_cpu_s`: CPU of the harness in that time, which
@@ -126,7 +126,7 @@ class BareLoop:
         return loop
 
     async def send(self, phase: str, timeout_s: float) -> Mapping[str, Any]:
-        """See `Sender`; its plan has one phase only."""
+        """See `Sender`; it carries out one phase after the other."""
         assert self._child.stdin is not None
         self._child.stdin.write(b"\n")
         return await self._answer(timeout_s)
@@ -156,10 +156,14 @@ async def _stopped(sender: Sender) -> AsyncIterator[Sender]:
 
 
 async def measure(kind: type[Loadgen | BareLoop], plan: Mapping[str, Any], directory: Path) -> Sent:
-    """Start a sender with files in `directory`, let it carry out the only phase of `plan`, measure it, end it."""
-    phase = plan["phases"][0]
+    """Start a sender with files in `directory`, let it carry out `plan`, measure the last phase of it, end it."""
+    *before, phase = plan["phases"]
     async with _stopped(await kind.start(plan, directory)) as sender:
         name = kind.__name__
+        for each in before:
+            done = await sender.send(each["name"], each["timeout_s"])
+            if done["done"] != each["count"]:
+                raise RunFault(f"{done['done']} of {each['count']} of phase {each['name']} were done: {done['error']}")
         before_s, own_before_s = proc.cpu_s(sender.pid, name), time.thread_time()
         did = await sender.send(phase["name"], phase["timeout_s"])
         own_s = time.thread_time() - own_before_s  # of this thread: another draws the progress

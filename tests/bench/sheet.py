@@ -30,6 +30,8 @@ class Sheet:
     figures: dict[str, Figure] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     """What was not complete, a sentence each; figures of such a round must not be added."""
+    skipped: str | None = None
+    """Why there was nothing to measure, which is no problem."""
 
     def add(self, name: str, dimension: Dimension, value: float) -> None:
         """The value of one round."""
@@ -42,3 +44,7 @@ class Sheet:
     def problem(self, sentence: str) -> None:
         """Some work was not complete."""
         self.problems.append(sentence)
+
+    def skip(self, reason: str) -> None:
+        """There is nothing to measure here."""
+        self.skipped = reason

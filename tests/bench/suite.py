@@ -10,11 +10,12 @@ from typing import Protocol
 
 from harness.core.errors import ExitCode, HarnessError
 from harness.core.handles import Progress
+from tests.bench import goals
 from tests.bench.rounds import Rounds
 from tests.bench.sheet import Sheet
 from tests.bench.surroundings import Shares, Surroundings
 
-BUDGET_S = 480.0
+BUDGET_S = 1260.0
 """For all benchmarks together, where nobody asks for a number of rounds."""
 
 
@@ -67,9 +68,17 @@ class Suite:
         return [f"{item.benchmark.name}: {problem}" for item in self.outcomes for problem in item.sheet.problems]
 
     @property
+    def missed(self) -> list[str]:
+        """Every goal that counts and is not reached, in words."""
+        judged = [each for item in self.outcomes for each in goals.judge(item.benchmark.name, item.sheet)]
+        return [each.sentence for each in judged if each.met is False and each.goal.excuse is None]
+
+    @property
     def exit_code(self) -> ExitCode:
-        """0, or 3 where some work was not complete: figures of work that was not done mean nothing."""
-        return ExitCode.INVALID if self.problems else ExitCode.PASSED
+        """0; 3 where some work was not complete, for figures of work that was not done mean nothing; 1 where a goal is missed."""
+        if self.problems:
+            return ExitCode.INVALID
+        return ExitCode.FAILED if self.missed else ExitCode.PASSED
 
 
 async def run(
@@ -99,7 +108,7 @@ async def run(
             await benchmark.run(turns, place, progress, sheet)
         except HarnessError as error:
             sheet.problem(f"round {turns.begun}: {error}" if turns.begun else str(error))
-        if not sheet.figures and not sheet.problems:
+        if not sheet.figures and not sheet.problems and sheet.skipped is None:
             sheet.problem("it measured nothing")
         seconds = time.monotonic() - started
         suite.outcomes.append(Outcome(benchmark, sheet, turns, seconds, load_average, around.shares()))

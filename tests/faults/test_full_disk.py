@@ -55,7 +55,7 @@ def test_what_was_written_before_the_disk_was_full_stays_whole(small_disk: Path)
         writer.event("warning", message="before")
         for value in range(100):
             writer.sample("memory", "memory.rss", value)
-        await asyncio.to_thread(writer._flush)
+        await asyncio.to_thread(writer.flush)
         _fill(small_disk)
         for value in range(50_000):
             writer.sample("memory", "memory.rss", value * 1.000001)
@@ -81,7 +81,7 @@ def test_room_is_kept_for_what_a_run_says_at_its_end(small_disk: Path) -> None:
         for value in range(100):
             writer.sample("memory", "memory.rss", value)
         _fill(small_disk)
-        await asyncio.to_thread(writer._flush)
+        await asyncio.to_thread(writer.flush)
         assert writer.failure == "could not write the record: samples: No space left on device"
         await writer.close()
         write_atomically(small_disk / "run" / "run.json", "x" * (RESERVE_BYTES // 4))

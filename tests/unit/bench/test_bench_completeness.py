@@ -141,6 +141,14 @@ def refusing_api() -> Iterator[str]:
             self.end_headers()
             self.wfile.write(b"no")
 
+        def do_PATCH(self) -> None:
+            labels = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["metadata"]["labels"]
+            assert self.headers["Content-Type"] == "application/merge-patch+json"
+            self.send_response(200 if labels == {"env": "x"} and not self.path.endswith("3") else 404)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"no")
+
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
             pass
 
@@ -160,6 +168,9 @@ def test_the_yardstick_does_not_count_what_was_refused(tmp_path: Path) -> None:
     with refusing_api() as url:
         phase = {
             "name": "create-Secret",
+            "action": "create",
+            "api_version": "v1",
+            "object_kind": "Secret",
             "path": "/api/v1/namespaces/n/secrets",
             "names": "s-{i:05d}",
             "count": 20,
@@ -172,3 +183,27 @@ def test_the_yardstick_does_not_count_what_was_refused(tmp_path: Path) -> None:
     assert (what.done, what.failed, what.error) == (18, 2, "403: no")
     assert what.per_s > 0
     assert what.peak_rss_bytes > 2**20
+
+
+def test_the_yardstick_flips_what_it_was_told_to_after_the_phases_before(tmp_path: Path) -> None:
+    with refusing_api() as url:
+        about = {
+            "path": "/c",
+            "names": "c-{i:05d}",
+            "concurrency": 2,
+            "timeout_s": 30,
+            "object_kind": "Cluster",
+            "api_version": "g/v",
+        }
+        create = about | {"name": "create", "action": "create", "count": 3, "params": {}}
+        flip = about | {"name": "flip", "action": "flip", "count": 10, "params": {"labels": {"env": "x"}}}
+        plan: dict[str, Any] = {
+            "server": url, "ca_file": None, "seed": 1, "labels": {}, "namespace": "n", "phases": [create, flip],
+        }  # fmt: skip
+        what = asyncio.run(measure(BareLoop, plan, tmp_path))
+        plan["phases"] = [create | {"count": 4}, flip]
+        place = tmp_path / "again"
+        place.mkdir()
+        with pytest.raises(RunFault, match="3 of 4 of phase create were done: 403: no"):
+            asyncio.run(measure(BareLoop, plan, place))
+    assert (what.done, what.failed, what.error) == (9, 1, "404: no")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from pathlib import Path
 from typing import Any, Self, cast
 
 import pytest
 
-from tests.bench import creates, goals
+from harness.core.errors import RunFault
+from harness.kube.watch import WatchEvent
+from tests.bench import creates, goals, kubeburner, output, peers
 from tests.bench.rounds import Rounds
 from tests.bench.senders import Sent
 from tests.bench.sheet import Sheet
+from tests.bench.suite import Outcome, Suite
+from tests.bench.surroundings import Shares
 
 
 @pytest.mark.parametrize(
@@ -77,3 +83,58 @@ async def _cluster(*_: object, **__: object) -> _Context:
 
 
 async def _nothing(*_: object, **__: object) -> None: ...
+
+
+def test_a_missed_goal_is_an_exit_code_and_one_with_an_excuse_is_not() -> None:
+    sheet = Sheet()
+    sheet.extend(creates.RATIO, "ratio", [0.95])
+    sheet.extend(creates.CPU_PER_CREATE, "seconds", [0.4e-3])
+    suite = Suite([_outcome(creates.CreatesBenchmark(), sheet)])
+    assert suite.missed == []
+    assert suite.exit_code == 0
+    assert goals.judge("creates", sheet)[1].sentence.endswith("(does not count: the bare loop takes more, too)")
+    sheet.figures[creates.RATIO].values = [0.5]
+    assert suite.exit_code == 1
+    assert output.summary_line(suite, 1.0).startswith("bench: GOALS MISSED after 1 s, exit code 1: goal MISSED: rate")
+    sheet.problem("half of it was not there")
+    assert suite.exit_code == 3  # what was not done has no figures to judge
+
+
+def test_without_a_binary_of_kube_burner_there_is_nothing_to_compare_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(kubeburner.VARIABLE, raising=False)
+    sheet = Sheet()
+    asyncio.run(peers.KubeBurnerBenchmark().run(Rounds(1), tmp_path, cast("Any", _Quiet()), sheet))
+    suite = Suite([_outcome(peers.KubeBurnerBenchmark(), sheet)])
+    assert suite.exit_code == 0
+    assert sheet.skipped is not None
+    assert output.summary_line(suite, 1.0) == "bench: complete in 1 s: kube-burner not measured"
+    monkeypatch.setenv(kubeburner.VARIABLE, str(tmp_path / "none"))
+    with pytest.raises(RunFault, match="not a program"):
+        kubeburner.binary()
+
+
+def test_kube_burner_is_asked_for_the_same_secrets(tmp_path: Path) -> None:
+    files: Any = type("Files", (), {"server": "https://x", "ca_file": "a", "cert_file": "b", "key_file": "c"})
+    plan = creates.plan_of(files, "20260101-000000-abcde", "run-x", count=7, seed=1)
+    config = json.loads(kubeburner.write_config(tmp_path, plan).read_text())
+    (job,) = config["jobs"]
+    (item,) = job["objects"]
+    assert (job["namespace"], item["replicas"], job["cleanup"]) == ("run-x", 7, False)
+    secret = json.loads((tmp_path / "secret.json").read_text())
+    assert secret["metadata"] == {"name": "secret-abcde-{{.Replica}}", "labels": plan["labels"]}
+    low, high = creates.SIZE
+    assert low <= len(base64.b64decode(item["inputVars"]["payload"])) <= high
+
+
+def test_the_rate_of_a_witness_is_from_the_first_to_the_last_object() -> None:
+    arrivals = peers.Arrivals()
+    for number in range(11):
+        arrivals.take(WatchEvent("ADDED", {}, 1_000_000_000 + number * 100_000_000))
+    arrivals.take(WatchEvent("DELETED", {}, 9_000_000_000))
+    assert (arrivals.count, arrivals.per_s) == (11, 10.0)
+
+
+def _outcome(benchmark: Any, sheet: Sheet) -> Outcome:
+    return Outcome(benchmark, sheet, Rounds(1), 1.0, 0.1, Shares(0.0, 0.0))

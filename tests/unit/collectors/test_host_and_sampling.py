@@ -43,6 +43,8 @@ def test_host_samples_of_this_machine() -> None:
     assert len(sink.values("host.cpu.busy")) == 2
     assert sink.last("overhead.cpu") > 0  # type: ignore[operator] # None would fail as well
     assert sink.last("overhead.rss") > 1 << 20  # type: ignore[operator] # as above
+    assert sink.last("overhead.threads") >= 1  # type: ignore[operator] # as above
+    assert sink.last("overhead.fds") >= 3  # type: ignore[operator] # as above
     if Path("/proc/pressure/cpu").exists():
         assert 0 <= sink.values("host.pressure.cpu")[0] <= 1
 

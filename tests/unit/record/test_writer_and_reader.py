@@ -60,7 +60,7 @@ def test_a_refusing_disk_is_remembered_and_rows_are_kept(tmp_path: Path, monkeyp
         nonlocal refuse
         writer = RecordWriter(tmp_path / "run", RunClock())
         writer.sample("memory", "memory.rss", 1)
-        await asyncio.to_thread(writer._flush)
+        await asyncio.to_thread(writer.flush)
         refuse = False
         await writer.close()
         return writer

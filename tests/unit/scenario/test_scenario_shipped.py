@@ -43,7 +43,7 @@ ALL = [
 def test_what_is_shipped() -> None:
     assert shipped() == [
         "calibrated", "failover", "fleet-scale", "kserve-secrets-8k", "label-flip", "leak", "native-secrets-8k",
-        "native-watcher-init", "secrets-8k", "smoke", "watcher-init",
+        "native-watcher-init", "secrets-8k", "smoke", "soak", "watcher-init",
     ]  # fmt: skip
     assert load("smoke").arms == ["pass", "oom"]
     assert load("label-flip").profiles == ["quick", "gate"]
