@@ -53,7 +53,8 @@ def name(page: Path) -> str:
 def lines(page: Path, text: str | None = None) -> Iterator[Line]:
     """The calls of a page."""
     fence: str | None = None
-    for number, line in enumerate((page.read_text() if text is None else text).splitlines(), 1):
+    whole = page.read_text() if text is None else text
+    for number, line in enumerate(_continued(whole.splitlines()), 1):
         place = f"{name(page)}:{number}"
         if line.lstrip().startswith("```"):
             fence = line.strip().removeprefix("```").strip() if fence is None else None
@@ -63,6 +64,18 @@ def lines(page: Path, text: str | None = None) -> Iterator[Line]:
         elif fence.split(" ")[0] not in _ANSWERS or line.lstrip().startswith("$ "):
             for call in calls(line.strip().removeprefix("$ ")):
                 yield Line(place, call, strict=not _NOTATION.search(_unquoted(call)))
+
+
+def _continued(written: list[str]) -> Iterator[str]:
+    """Each line; one that ends with a backslash has what follows it, and empty lines stand for that."""
+    kept, rest = "", 0
+    for line in written:
+        if line.endswith("\\"):
+            kept, rest = f"{kept}{line[:-1].rstrip()} ", rest + 1
+            continue
+        yield f"{kept}{line.lstrip()}" if kept else line
+        yield from [""] * rest
+        kept, rest = "", 0
 
 
 def calls(line: str) -> Iterator[str]:
