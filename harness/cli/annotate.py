@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import completing
+from harness.cli import completing, run_options
 from harness.cli.show import stored_or_judged
 from harness.core.errors import UsageError
 from harness.record.reader import RunRecord
@@ -33,7 +33,7 @@ def annotate(
         str | None,
         typer.Option("--serve", metavar="URL", help="Where `harness serve` answers; annotations link to it."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,
+    out: run_options.Records = None,
 ) -> None:
     """Write a run's phases, kills and verdict into Grafana, on the dashboard Run; print the address of that.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import completing
+from harness.cli import completing, run_options
 from harness.cli.console import CliConsole
 from harness.cli.run import parse_sets
 from harness.cli.series_progress import SeriesObserver
@@ -28,12 +28,7 @@ _MOST = 1_000_000
 
 
 def capacity(
-    scenario: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="SCENARIO", autocompletion=completing.scenarios, help="A shipped scenario's name or a file."
-        ),
-    ] = None,
+    scenario: run_options.Scenario = None,
     limit: Annotated[
         str | None, typer.Option("--limit", metavar="SIZE", help="At how many objects does this memory limit kill?")
     ] = None,
@@ -56,12 +51,7 @@ def capacity(
     kills: Annotated[
         bool, typer.Option("--kills/--no-kills", help="Try the real limit, with real OOM kills, or only predict.")
     ] = True,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", autocompletion=completing.settings, help="Set a parameter; repeatable."
-        ),
-    ] = None,
+    sets: run_options.Sets = None,
     profile: Annotated[
         str | None,
         typer.Option(
@@ -70,10 +60,8 @@ def capacity(
             help="quick: a few runs; else, and also, a profile of the scenario.",
         ),
     ] = None,
-    subject: Annotated[
-        str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Order and seeds of the runs are drawn from it.")] = None,
+    subject: run_options.Subject = None,
+    seed: run_options.Seed = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -83,7 +71,7 @@ def capacity(
             help="Take an interrupted one up again.",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
+    out: run_options.Out = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="The page; default beside capacity.json.")
     ] = None,

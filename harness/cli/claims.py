@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from harness.cli import completing
+from harness.cli import completing, run_options
 from harness.cli.console import CliConsole
 from harness.cli.gate_progress import GateObserver
 from harness.core import paths
@@ -67,7 +67,7 @@ def claims(
             help="quick: what a machine too busy to judge times makes of a run. full is always invalid then.",
         ),
     ] = "invalid",
-    out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
+    out: run_options.Out = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON (harness.claims/v1).")] = False,
 ) -> None:
     """Measure published claims, off and on in pairs. 0: every row has a verdict, `not reproduced` included.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.cli import completing
+from harness.cli import completing, run_options
 from harness.cli.console import CliConsole
 from harness.cli.leak import quiet_seconds
 from harness.cli.progress import TerminalObserver
@@ -39,24 +38,11 @@ def coldstart(
     quiet_for: Annotated[
         str, typer.Option("--quiet-for", help="How long nothing may move before it is at rest.")
     ] = "2s",
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", autocompletion=completing.settings, help="Set a parameter; repeatable."
-        ),
-    ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option("--profile", autocompletion=completing.profiles, help="A profile of the scenario, such as quick."),
-    ] = None,
-    arm: Annotated[
-        str | None,
-        typer.Option("--arm", autocompletion=completing.arms, help="Which arm, where the scenario has some."),
-    ] = None,
-    subject: Annotated[
-        str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
+    sets: run_options.Sets = None,
+    profile: run_options.Profile = None,
+    arm: run_options.Arm = None,
+    subject: run_options.Subject = None,
+    out: run_options.Out = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON (harness.coldstart/v1); progress to stderr.")
     ] = False,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import completing, outputs
+from harness.cli import completing, outputs, run_options
 from harness.cli.console import CliConsole
 from harness.cli.gate_progress import GateObserver
 from harness.cli.run import parse_sets
@@ -66,7 +66,7 @@ def compare(
     across_machines: Annotated[
         bool, typer.Option("--across-machines", help="Compare what was measured on different machines.")
     ] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,
+    out: run_options.Records = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object (schema harness.compare/v1).")] = False,
 ) -> None:
     """Compare B with A. It informs and decides nothing: exits 0 if there was something to compare.

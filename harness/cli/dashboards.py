@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import completing
+from harness.cli import completing, run_options
 from harness.cli.export import as_openmetrics
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.web import stack
@@ -64,7 +64,7 @@ def add(
             metavar="RUN|CLAIMS|FILE.om…", autocompletion=completing.runs, help="Runs, claims, or exported files."
         ),
     ],
-    out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,
+    out: run_options.Records = None,
 ) -> None:
     """Put finished runs into the Prometheus, at their own time; it shows them within a minute or two.
 

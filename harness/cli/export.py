@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import completing
+from harness.cli import completing, run_options
 from harness.cli.files import write_text
 from harness.cli.show import stored_or_judged
 from harness.record.claims import Claims
@@ -36,7 +36,7 @@ def export(
     ],
     format_: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.OPENMETRICS,  # noqa: ARG001 # one so far
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; default standard output.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,
+    out: run_options.Records = None,
 ) -> None:
     """Write a run with its timestamps in a format of other programs: OpenMetrics text for Prometheus.
 

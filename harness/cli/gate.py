@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness.cli import cluster_options, completing, night, outputs
+from harness.cli import cluster_options, completing, night, outputs, run_options
 from harness.cli.console import CliConsole
 from harness.cli.gate_progress import GateObserver
 from harness.cli.run import parse_sets
@@ -32,12 +32,7 @@ _SPEC = "options:KEY=VALUE,…, set:KEY=VALUE,…, scenario, command:'PROGRAM �
 
 
 def gate(
-    scenario: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="SCENARIO", autocompletion=completing.scenarios, help="A shipped scenario's name or a file."
-        ),
-    ] = None,
+    scenario: run_options.Scenario = None,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -75,10 +70,7 @@ def gate(
             help="Set a parameter of both arms; repeatable.",
         ),
     ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option("--profile", autocompletion=completing.profiles, help="A profile of the scenario, such as quick."),
-    ] = None,
+    profile: run_options.Profile = None,
     cluster: cluster_options.Provider = "embedded",
     kind_name: cluster_options.KindName = None,
     kind_image: cluster_options.KindImage = None,
@@ -122,7 +114,7 @@ def gate(
             help="Measure nothing: judge a stored gate again, from its runs.",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
+    out: run_options.Out = None,
     nightly: Annotated[
         bool, typer.Option("--nightly", help="Try an inconclusive gate once more; alert after three such nights.")
     ] = False,

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from harness.analysis.history import document
-from harness.cli import completing
+from harness.cli import completing, run_options
 from harness.cli.console import CliConsole
 from harness.cli.files import write_text
 from harness.core import metrics, paths
@@ -131,7 +131,7 @@ def import_(
         ),
     ],
     directory: _Store = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,
+    out: run_options.Records = None,
 ) -> None:
     """Add runs and gates from their records. What is there already is not added twice; unreadable ones are told.
 

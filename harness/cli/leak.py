@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.cli import completing
+from harness.cli import completing, run_options
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.cli.run import parse_sets
@@ -93,23 +92,10 @@ def leak(
     quiet_for: Annotated[
         str, typer.Option("--quiet-for", help="How long nothing may move before it is at rest.")
     ] = "1s",
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", autocompletion=completing.settings, help="Set a parameter; repeatable."
-        ),
-    ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option("--profile", autocompletion=completing.profiles, help="A profile of the scenario, such as quick."),
-    ] = None,
-    arm: Annotated[
-        str | None,
-        typer.Option("--arm", autocompletion=completing.arms, help="Which arm, where the scenario has some."),
-    ] = None,
-    subject: Annotated[
-        str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
-    ] = None,
+    sets: run_options.Sets = None,
+    profile: run_options.Profile = None,
+    arm: run_options.Arm = None,
+    subject: run_options.Subject = None,
     record: Annotated[
         str | None,
         typer.Option(
@@ -119,7 +105,7 @@ def leak(
             help="Run nothing: judge the cycles of a stored run again.",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
+    out: run_options.Out = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON (harness.leak/v1); progress to stderr.")
     ] = False,

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis import profile_diff
-from harness.cli import completing, profile_run, profile_show
+from harness.cli import completing, profile_run, profile_show, run_options
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.collectors import captures
@@ -149,7 +149,7 @@ def diff(
     ] = "function",
     top: Annotated[int, typer.Option("--top", min=1, help="How many rows.")] = 15,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with difference flame graphs here.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,
+    out: run_options.Records = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object (harness.profile-diff/v1).")] = False,
 ) -> None:
     """Compare memory profiles of two runs, arms or files: bytes and allocations before, after, and whose growth it is.

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.analysis.verdict import judge
-from harness.cli import completing, outputs
+from harness.cli import completing, outputs, run_options
 from harness.core.errors import UsageError
 from harness.gate.checks import of_gate, of_run
 from harness.record.capacity import Capacity
@@ -37,7 +37,7 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to write; default report.html in the record.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,
+    out: run_options.Records = None,
     junit: outputs.JUnit = None,
     markdown: outputs.Markdown = None,
     github: outputs.GitHub = False,

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from json import dumps
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import cluster_options, completing, outputs, show, subject_options, worker_options
+from harness.cli import cluster_options, completing, outputs, run_options, show, subject_options, worker_options
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.cluster.choice import ClusterChoice
@@ -41,16 +40,8 @@ def run(
             help="A shipped scenario's name (`harness scenarios`) or a file.",
         ),
     ],
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", autocompletion=completing.settings, help="Set a parameter; repeatable."
-        ),
-    ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option("--profile", autocompletion=completing.profiles, help="A profile of the scenario, such as quick."),
-    ] = None,
+    sets: run_options.Sets = None,
+    profile: run_options.Profile = None,
     arm: Annotated[
         list[str] | None,
         typer.Option("--arm", autocompletion=completing.arms, help="Only this arm; repeatable. Default: all."),
@@ -62,9 +53,7 @@ def run(
     context: cluster_options.Context = None,
     kubeconfig: cluster_options.Kubeconfig = None,
     certain: cluster_options.Certain = False,
-    subject: Annotated[
-        str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
-    ] = None,
+    subject: run_options.Subject = None,
     subject_env: subject_options.Env = None,
     subject_metrics: subject_options.Metrics = None,
     subject_pprof: subject_options.Pprof = None,
@@ -133,7 +122,7 @@ def run(
             help="What a machine too busy to judge times makes of the run; bounds: invalid unless every bound on a time held.",
         ),
     ] = "bounds",
-    out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
+    out: run_options.Out = None,
     commit: Annotated[
         str | None, typer.Option("--commit", help="Commit the subject was built from; default that of the work tree.")
     ] = None,

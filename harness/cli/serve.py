@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.cli import outputs
+from harness.cli import outputs, run_options
 from harness.core import paths
 from harness.core.errors import ExitCode, UsageError
 
@@ -18,7 +17,7 @@ PORT = 8765
 
 def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="On 127.0.0.1; 0 is any that is free.")] = PORT,
-    out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,
+    out: run_options.Records = None,
     history: outputs.HistoryDir = None,
 ) -> None:
     """Serve the runs as pages, on this machine's loopback only, until Ctrl-C (which exits 130, as everywhere).

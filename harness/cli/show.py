@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from harness.analysis.verdict import judge
-from harness.cli import completing
+from harness.cli import completing, run_options
 from harness.cli.console import CliConsole
 from harness.record.models import Verdict
 from harness.record.reader import RunRecord
@@ -26,7 +25,7 @@ def show(
         ),
     ],
     json: Annotated[bool, typer.Option("--json", help="One JSON object (schema harness.show/v1).")] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")] = None,
+    out: run_options.Records = None,
 ) -> None:
     """Show a run. Exits 0 if the record is readable, whatever its verdict.
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.analysis.sweep_runs import THROUGHPUT
-from harness.cli import completing
+from harness.cli import completing, run_options
 from harness.cli.console import CliConsole
 from harness.cli.run import parse_sets
 from harness.cli.series_progress import SeriesObserver
@@ -29,12 +29,7 @@ _REPEATS = 3
 
 
 def sweep(
-    scenario: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="SCENARIO", autocompletion=completing.scenarios, help="A shipped scenario's name or a file."
-        ),
-    ] = None,
+    scenario: run_options.Scenario = None,
     vary: Annotated[
         list[str] | None,
         typer.Option(
@@ -73,10 +68,8 @@ def sweep(
             help="A profile of the scenario; quick also means one run of each.",
         ),
     ] = None,
-    subject: Annotated[
-        str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Order and seeds of the runs are drawn from it.")] = None,
+    subject: run_options.Subject = None,
+    seed: run_options.Seed = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -92,7 +85,7 @@ def sweep(
             "--on-busy", envvar="HARNESS_ON_BUSY", help="What a machine too busy to judge times makes of a run."
         ),
     ] = "invalid",
-    out: Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")] = None,
+    out: run_options.Out = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="The page; default beside sweep.json.")
     ] = None,

@@ -123,7 +123,8 @@ def test_the_script_for_bash_asks_this_way_and_is_installed(tmp_path: Path) -> N
 _FREE = {
     "sets", "subject", "subject_image", "subject_role", "build", "commit", "context", "kind_name", "kind_image", "kind_config",
     "for_", "on_demand", "bound", "quiet_for", "ladder", "limit", "since", "budget", "retry_within", "name", "grafana",
-    "serve", "baseline", "candidate", "fallback", "run", "namespace", "more_before", "more_after",
+    "serve", "baseline", "candidate", "fallback", "run", "namespace", "more_before", "more_after", "subject_env",
+    "subject_metrics", "subject_pprof", "subject_ready", "metrics_address", "workers_listen", "workers_account", "workers_wait",
 }  # fmt: skip
 """Parameters that take any words, or words that only another program knows."""
 
