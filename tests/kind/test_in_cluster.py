@@ -24,7 +24,7 @@ from harness.kube.workloads import POD
 from harness.record.reader import RunRecord
 from harness.toolchain import image
 from tests import kustomized
-from tests.integration.test_in_cluster_rights import ACCOUNT, NOT_LOGGED, OF_PODS, ROLES, asked_in, rights_of
+from tests.integration.test_in_cluster_rights import ACCOUNT, OF_PODS, ROLES, asked_in, rights_of
 from tests.kind.clusters import docker
 from tests.kind.conftest import Kept
 
@@ -119,8 +119,7 @@ def test_a_job_runs_smoke_in_its_own_cluster(kept: Kept, applied: list[dict[str,
     used, refused = asked_in(audit_log(kept, tmp_path), ACCOUNT)
     assert refused == set()
     own = set(rights_of(ROLES["harness"]))
-    assert used >= OF_PODS & own - NOT_SEEN
-    assert own - used <= NOT_LOGGED | NOT_SEEN
+    assert used >= OF_PODS & own - NOT_SEEN, "the others: tests/integration/test_in_cluster_rights.py"
 
 
 NOT_SEEN = {("", "pods/portforward", "create"), ("", "configmaps", "create")}
