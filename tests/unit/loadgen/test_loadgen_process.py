@@ -323,7 +323,7 @@ def test_wrong_use_ends_with_2_and_one_line(tmp_path: Path) -> None:
     assert (bare.returncode, bare.stdout, bare.stderr) == (
         2,
         "",
-        "usage: python -m loadgen [--join HOST:PORT] PLAN.json\n",
+        "usage: python -m loadgen [--join HOST:PORT] PLAN.json | --serve HOST:PORT\n",
     )
     document = plan(phase(), server="https://127.0.0.1:1", ca_file=str(tmp_path / "absent.crt"))
     with Process(document, tmp_path) as process:

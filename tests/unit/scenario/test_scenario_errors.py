@@ -86,7 +86,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     )
     shipped = (
         "calibrated, failover, fleet-scale, kserve-secrets-8k, label-flip, leak, native-secrets-8k, native-watcher-init, "
-        "secrets-8k, smoke, watcher-init"
+        "secrets-8k, smoke, soak, watcher-init"
     )
     with pytest.raises(ScenarioError, match=f"shipped scenarios: {shipped}"):
         load("zzz")

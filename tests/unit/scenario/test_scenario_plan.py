@@ -55,6 +55,7 @@ def test_a_plan_is_resolved_to_the_last_name() -> None:
         "cert_file": "client.crt",
         "key_file": "client.key",
         "token_file": None,
+        "external": None,
         "namespace": f"run-{RUN_ID}",
         "labels": {"harness.dev/run": RUN_ID},
         "workers": 1,
