@@ -6,8 +6,11 @@ import os
 import signal
 
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
+from tests.stolen import pytest_runtest_protocol, pytest_terminal_summary
 
-__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
+__all__ = [
+    "pytest_make_collect_report", "pytest_runtest_makereport", "pytest_runtest_protocol", "pytest_terminal_summary",
+]  # fmt: skip
 
 os.environ["HARNESS_ON_BUSY"] = "warn"
 """Tests ask what the harness does, not how fast this machine is; tests of the rule itself say `invalid`."""

@@ -348,7 +348,9 @@ def inside(cluster: EmbeddedCluster, mount: Path, *arguments: str) -> subprocess
 
 async def applied(cluster: EmbeddedCluster) -> Mapping[str, list[dict[str, Any]]]:
     """The account, its roles and bindings as people apply them; the rules of all ClusterRoles that are there then."""
-    documents = await asyncio.to_thread(kustomized.overlay, "local")  # may have to build kustomize, in a loop of its own
+    documents = await asyncio.to_thread(
+        kustomized.overlay, "local"
+    )  # may have to build kustomize, in a loop of its own
     async with administrator(cluster) as api:
         for definition in (await api.list(CRD)).items:  # else the run has none to bring along
             await api.delete(CRD, definition["metadata"]["name"])
