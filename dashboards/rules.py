@@ -59,7 +59,6 @@ def _quantile(quantile: str) -> Record:
     return Record("run_probe:harness_propagation_seconds:quantile", expr, {"quantile": quantile})
 
 
-_IDLE = f'{families.PHASE.name}{{action="idle"}} == 1'
 _SENDING = f"max by ({RUN}) ({families.PHASE.name}{{{LOADING}}}) == 1"
 _TASKS = f"max by ({RUN}) ({whole('tasks', _ALL)})"
 _QUEUE = f"max by ({RUN}) ({whole('queue.depth')})"
@@ -71,7 +70,7 @@ RECORDS: Sequence[Record] = (
            f"max by ({RUN}) ({whole('memory.cgroup')}) / max by ({RUN}) ({whole('memory.limit')})"),
     Record("run:harness_completeness:ratio_min", f"min by ({RUN}) ({families.COMPLETENESS.name})"),
     Record("run:harness_tasks:current", _TASKS),
-    Record("run:harness_tasks:idle", f"max_over_time(({_TASKS} and on ({RUN}) ({_IDLE}))[30m:{INTERVAL}])"),
+    Record("run:harness_tasks:idle", f"max by ({RUN}) ({families.TASKS_IDLE.name})"),
     Record("run:harness_queue_depth:current", _QUEUE),
     Record("run_phase:harness_requests:rate30s", f"sum by ({RUN}, phase) (rate({_REQUESTS}[30s]))"),
     *(_quantile(quantile) for quantile in ("0.5", "0.95", "0.99")),

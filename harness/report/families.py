@@ -54,10 +54,13 @@ PROPAGATION = Family("harness_propagation_seconds",
                      "From the intended flip to its effect; what was never seen is in +Inf, at the end", "histogram",
                      ("probe",))  # fmt: skip
 PENDING = Family("harness_propagation_pending", "Effects of requests that were sent which have not been seen yet")
+TASKS_IDLE = Family(
+    "harness_tasks_idle", "Most tasks of the whole subject while nothing was asked of it, before the load"
+)
 DROPPED = Family("harness_exporter_series_dropped", "Series left out because a family has too many")
 
 OWN = (RUN, PHASE, RESULT, PARAMETER, OBJECTIVE, EXPECTED, COMPLETENESS, REQUESTED_RATE, ACHIEVED_RATE, REQUEST_DURATION,
-       REQUEST_FAILURES, PROPAGATION, PENDING, DROPPED)  # fmt: skip
+       REQUEST_FAILURES, PROPAGATION, PENDING, TASKS_IDLE, DROPPED)  # fmt: skip
 
 
 def common(run: Run) -> dict[str, str]:

@@ -102,6 +102,12 @@ class _Families:
         yield self._constant(families.PARAMETER, [((name,), value) for name, value in families.parameters(run).items()])
         yield self._constant(families.OBJECTIVE, [((probe, q), value) for probe, q, value in families.objectives(run)])
         yield self._constant(families.EXPECTED, [((kind,), count) for kind, count in families.expected(run).items()])
+        yield self._constant(families.TASKS_IDLE, [((), most) for (most,) in self._idle_tasks() if most is not None])
+
+    def _idle_tasks(self) -> list[tuple[float | None]]:
+        return self._record.sql(
+            "SELECT max(value) FROM samples WHERE metric = 'tasks' AND phase = 'idle' AND labels = '{}' AND isfinite(value)"
+        )
 
     def _sites(self) -> Metric:
         family = _metric(SITES)

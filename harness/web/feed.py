@@ -61,6 +61,7 @@ class LiveRun:
         self._propagations: dict[tuple[str, ...], _Histogram] = {}
         self._done: Counter[str] = Counter()
         self._pending: int | None = None
+        self._idle_tasks: float | None = None
 
     # -- Sink ----------------------------------------------------------------------------------------------------------
 
@@ -78,6 +79,16 @@ class LiveRun:
                 known[key] = value
             elif len(self._dropped) < MOST_SERIES * MOST_SERIES:
                 self._dropped.add((metric, key))
+            if metric == "tasks" and not key and self._resting():
+                self._idle_tasks = max(value, self._idle_tasks or 0.0)
+
+    def _resting(self) -> bool:
+        """Whether the phase before the load lasts. It takes two seconds, so that a scrape may well miss it."""
+        return (
+            bool(self.facts.phases)
+            and self.facts.phases[-1].action == "idle"
+            and self.facts.phases[-1].ended_ns is None
+        )
 
     def requests(self, rows: Sequence[RequestRow]) -> None:
         """See `Sink.requests`."""
@@ -134,6 +145,8 @@ class LiveRun:
         yield family
         if self._pending is not None:
             yield self._gauge(families.PENDING, [((), self._pending)])
+        if self._idle_tasks is not None:
+            yield self._gauge(families.TASKS_IDLE, [((), self._idle_tasks)])
         yield self._gauge(families.DROPPED, [((), dropped)])
 
     def _about(self) -> dict[str, str]:

@@ -20,7 +20,7 @@ SUBJECT = {
     "replicas": 2,
     "memory_limit": "160Mi",
     "options": {
-        "workers": 5, "leader-elect-lease-duration": "3s", "leader-elect-renew-deadline": "2s",
+        "workers": 5, "leader-elect-lease-duration": "9s", "leader-elect-renew-deadline": "8s",
         "leader-elect-retry-period": "300ms",
     },
 }  # fmt: skip

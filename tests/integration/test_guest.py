@@ -43,7 +43,7 @@ summary: Secrets and a flip, as a guest.
 subject: {controller: fleet, options: {workers: 5}}
 load:
   - create: {kind: Cluster.management.cattle.io, count: 2}
-  - create: {kind: Secret, count: 30, size: 1KB, rate: 100/s}
+  - create: {kind: Secret, count: 30, size: 1KB, rate: max}
   - create: {kind: GitRepo, count: 2, bundles: 2, matching: 1}
   - settle: {quiet_for: 1s, timeout: 1m}
   - flip: {kind: Cluster.management.cattle.io, labels: {env: prod}}
@@ -241,7 +241,7 @@ def test_clean_removes_runs_that_are_dead_and_says_of_the_others_why_not(foreign
 
 def test_a_run_that_is_killed_is_cleaned_up_all_the_same(foreign: EmbeddedCluster, tmp_path: Path) -> None:
     scenario = tmp_path / "small.yaml"
-    scenario.write_text(SCENARIO.replace("count: 30, size: 1KB, rate: 100/s", "count: 3000, size: 1KB, rate: 50/s"))
+    scenario.write_text(SCENARIO.replace("count: 30, size: 1KB, rate: max", "count: 3000, size: 1KB, rate: 50/s"))
     runs = tmp_path / "runs"
     command = [sys.executable, "-m", "harness.cli.main", "run", str(scenario), "--out", str(runs)]
     command += ["--cluster", "kubeconfig", "--context", foreign.name, "--kubeconfig", str(foreign.kubeconfig)]

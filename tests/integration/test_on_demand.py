@@ -26,7 +26,7 @@ _SCENARIO: dict[str, Any] = {
     "summary": "Secrets in a window, a rest in which somebody looks by hand.",
     "subject": {"controller": "fleet"},
     "load": [
-        {"create": {"kind": "Secret", "count": 60, "rate": "20/s"}},
+        {"create": {"kind": "Secret", "count": 40, "rate": "10/s"}},
         {"settle": {"quiet_for": "1s"}},
         {"read": {"kind": "Secret", "count": 300, "rate": "10/s"}},
         {"settle": {"quiet_for": "1s"}},

@@ -105,7 +105,7 @@ WEBHOOK = {
         }
     ],
 }
-CREATE = {"create": {"kind": "Secret", "count": 100, "size": "200B", "rate": "100/s"}}
+CREATE = {"create": {"kind": "Secret", "count": 100, "size": "200B", "rate": "max"}}
 SETTLE = {"settle": {"quiet_for": "500ms", "timeout": "30s"}}
 
 

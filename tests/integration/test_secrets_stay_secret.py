@@ -48,7 +48,7 @@ subject:
   memory_limit: 512Mi
 load:
   - hook: {{command: [{python}, {hook}], timeout: 60s}}
-  - create: {{kind: Secret, count: 300, size: [2KB, 5KB], rate: 60/s}}
+  - create: {{kind: Secret, count: 200, size: [2KB, 5KB], rate: 20/s}}
   - settle: {{quiet_for: 1s, timeout: 60s}}
 expect: [completeness.Secret == 1]
 """

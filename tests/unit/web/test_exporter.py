@@ -61,11 +61,18 @@ def _samples(text: str) -> dict[str, list[Sample]]:
 
 
 def _tell(exporter: Exporter, record: RunRecord) -> None:
-    """Everything that a record holds, as it would have been told."""
+    """Everything that a record holds, as it would have been told: each sample while its phase lasted."""
+    phases = list(record.run.phases)
     for t_ns, source, metric, labels, value in record.sql(
         "SELECT t_ns, source, metric, labels, value FROM samples ORDER BY t_ns"
     ):
+        begun = [each for each in phases if each.started_ns <= t_ns]
+        record.run.phases[:] = [
+            each if each.ended_ns is not None and each.ended_ns <= t_ns else each.model_copy(update={"ended_ns": None})
+            for each in begun
+        ]
         exporter.sample(source, metric, value, json.loads(labels), t_ns)
+    record.run.phases[:] = phases
     exporter.requests([RequestRow(*row) for row in record.sql("SELECT * FROM requests")])
     exporter.propagation([PropagationRow(*row) for row in record.sql("SELECT * FROM propagation")])
 
