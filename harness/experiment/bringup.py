@@ -76,7 +76,6 @@ def _needs(stage: Stage) -> ClusterNeeds:
     return ClusterNeeds(
         lift_inflight=inflight == "off",
         inflight=(inflight.mutating, inflight.reading) if isinstance(inflight, InflightLimits) else None,
-        audit_groups=sorted({kind.group for kind in stage.scenario.kinds}),
         etcd_quota=stage.scenario.etcd_quota or ETCD_QUOTA,
         controllers=[flags.QUOTA_CONTROLLER] if any(each["kind"] == "ResourceQuota" for each in manifests) else [],
     )
