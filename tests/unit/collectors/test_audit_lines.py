@@ -139,7 +139,7 @@ def test_a_write_that_is_logged_before_the_creation_of_its_object_is_judged_when
         for before, noops in ((11, 1), (10, 0)):
             ledger = AuditLedger(USER)
             ledger.feed(line("patch", version=11, reference={"subresource": "status"}))
-            assert (ledger.unjudged, list(ledger.changed())[0][1]) == (1, 1)
+            assert (ledger.unjudged, next(iter(ledger.changed()))[1]) == (1, 1)
             ledger.feed(line("create", user=user, version=before))
             assert ledger.unjudged == 0
             told = {(s.metric, s.verb): n for s, n in ledger.changed() if s.metric == "writes.noop"}
@@ -154,7 +154,12 @@ def test_a_write_that_is_logged_before_the_creation_of_its_object_is_judged_when
 def test_a_deletion_that_has_only_begun_leaves_the_object_known() -> None:
     """It answers with the object where finalizers hold it; the write that removes them is a change, and can be judged."""
     ledger = AuditLedger(USER)
-    for item in (line("create", version=5), line("delete", version=6), line("patch", version=6), line("patch", version=7)):
+    for item in (
+        line("create", version=5),
+        line("delete", version=6),
+        line("patch", version=6),
+        line("patch", version=7),
+    ):
         ledger.feed(item)
     assert ledger.unjudged == 0
     assert [(s.verb, n) for s, n in ledger.counts.items() if s.metric == "writes.noop"] == [("patch", 1)]
