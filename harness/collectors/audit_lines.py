@@ -47,6 +47,9 @@ class _Status(msgspec.Struct, gc=False):
 class _Metadata(msgspec.Struct, gc=False, rename="camel"):
     uid: str | None = None
     resource_version: str | None = None
+    deletion_timestamp: str | None = None
+    deletion_grace_period_seconds: int | None = None
+    finalizers: list[str] | None = None
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -83,6 +86,15 @@ class Series(NamedTuple):
         """Labels of its samples."""
         labels = {"kind": self.kind, "verb": self.verb}
         return {**labels, "subresource": self.subresource} if self.subresource else labels
+
+
+class _Seen(NamedTuple):
+    """An object as a write left it."""
+
+    uid: str
+    version: int
+    gone: bool
+    """Nothing holds it any more: the write has ended it, and answers with the version that it had."""
 
 
 class AuditLedger:
@@ -164,7 +176,7 @@ class AuditLedger:
             if (seen := _seen(event)) is None:
                 self._unanswered += 1
             else:  # its object's creation may have a line yet
-                self._first[seen[0]] = Series("writes.noop", *series), seen[1]
+                self._first[seen.uid] = Series("writes.noop", *series), seen.version
         elif unchanged:
             self._count("writes.noop", *series)
 
@@ -173,19 +185,18 @@ class AuditLedger:
         seen = _seen(event)
         if seen is None:
             return None
-        uid, now = seen
-        known = self._versions.get(uid)
+        known = self._versions.get(seen.uid)
         # Answers to concurrent writes may be logged in another order than they were stored: keep the highest. A deletion
         # whose answer is the object has only begun (finalizers, a grace period), and has given it a version, too.
-        self._versions[uid] = max(now, known or 0)
-        if event.verb not in _MAY_CHANGE_NOTHING:
+        self._versions[seen.uid] = max(seen.version, known or 0)
+        if event.verb not in _MAY_CHANGE_NOTHING or seen.gone:
             return False
-        return None if known is None else now == known
+        return None if known is None else seen.version == known
 
     def _judge_first(self, event: _Event) -> None:
         """A controller may learn of an object by its watch, and write it, before its creation was answered and logged."""
         seen = _seen(event)
-        if seen is not None and (first := self._first.pop(seen[0], None)) is not None and first[1] == seen[1]:
+        if seen is not None and (first := self._first.pop(seen.uid, None)) is not None and first[1] == seen.version:
             self._count(*first[0])
 
     def _read(self, event: _Event, reference: _Reference) -> None:
@@ -231,12 +242,13 @@ class AuditLedger:
         self._changed.add(series)
 
 
-def _seen(event: _Event) -> tuple[str, int] | None:
-    """The uid and the version of the object that is the answer; None where the log has no such answer."""
+def _seen(event: _Event) -> _Seen | None:
+    """What the answer says of the object; None where the log has no such answer."""
     metadata = event.response_object.metadata if event.response_object else None
     if metadata is None or not metadata.uid or not metadata.resource_version:
         return None
-    return metadata.uid, int(metadata.resource_version)
+    held = metadata.deletion_timestamp is None or metadata.finalizers or metadata.deletion_grace_period_seconds
+    return _Seen(metadata.uid, int(metadata.resource_version), not held)
 
 
 def _name(group: str, plural: str, own_kinds: Iterable[Kind]) -> str:

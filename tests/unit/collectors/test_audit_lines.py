@@ -153,6 +153,23 @@ def test_a_write_that_is_logged_before_the_creation_of_its_object_is_judged_when
 
 def test_a_deletion_that_has_only_begun_leaves_the_object_known() -> None:
     """It answers with the object where finalizers hold it; the write that removes them is a change, and can be judged."""
+    going = {"deletionTimestamp": "2026-01-01T00:00:06Z", "deletionGracePeriodSeconds": 0, "finalizers": ["a/b"]}
+    steps = [("create", 5, {}), ("delete", 6, going), ("patch", 6, going)]  # the last one changes nothing
+    for last, noops in (
+        ({**going, "finalizers": None}, 1),
+        (going, 2),
+        ({**going, "deletionGracePeriodSeconds": 30}, 2),
+    ):
+        ledger = AuditLedger(USER)
+        for verb, version, metadata in (
+            *steps,
+            ("patch", 6, last),
+        ):  # what ends an object answers with its last version
+            event = json.loads(line(verb, version=version))
+            event["responseObject"]["metadata"] |= metadata
+            ledger.feed(json.dumps(event, separators=(",", ":")).encode())
+        assert ledger.unjudged == 0
+        assert [n for s, n in ledger.counts.items() if s.metric == "writes.noop"] == [noops]
     ledger = AuditLedger(USER)
     for item in (
         line("create", version=5),
