@@ -363,8 +363,8 @@ def _audit(facts: Facts) -> Iterator[tuple[str, Outcome]]:
 
         value, reason = _witnessed(facts, "audit", total)
         if name == "writes.noop" and value is not None and (unjudged := _unjudged(facts)):
-            reason = f"{unjudged} updates and patches have no answer in the audit log, as those of Secrets never have"
-            value, reason = None, f"{reason}; of the others {value:.0f} changed nothing"
+            reason = f"of {unjudged} updates and patches the audit log does not tell what was there before (of Secrets never)"
+            value, reason = None, f"{reason}; {value:.0f} of the others changed nothing"
         yield name, (value, reason)
 
 

@@ -22,8 +22,8 @@ SERVED = "127.0.0.1:{port:metrics}"
 def test_bundles_and_registered_clusters_of_the_load_are_what_a_foreign_controller_works_on(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "harness.controllers.fleet", "--kubeconfig", "{kubeconfig}"]
     command += ["--metrics-bind-address", SERVED, "--status_patch=always"]
-    sets = ("bundles_from=load", "flip_kind=Cluster.fleet.cattle.io", "deployed=false", "registered=true")
-    sets += ("matching=2", "edits=100")
+    sets = ["bundles_from=load", "flip_kind=Cluster.fleet.cattle.io", "deployed=false", "registered=true"]
+    sets += ["matching=2", "edits=100"]
     code, shown, record = harness_run.run(
         tmp_path, "label-flip", "--profile", "quick", *(word for each in sets for word in ("--set", each)),
         "--subject", shlex.join(command), "--subject-env", "PYTHONHASHSEED=0", "--subject-env", "API_TOKEN=hidden",
