@@ -39,6 +39,7 @@ MOST_BATCHES = 500
 CLOCK_ROUNDS = 16
 WELCOME_S = 30.0
 LOST_MASTER = 3
+LOOK_S = 0.5
 
 log = logging.getLogger("loadgen")
 
@@ -161,7 +162,7 @@ class Joined:
             self._runner.register_message(name, listener)
         environment.events.request.add_listener(tell_rows(self._outbox.row, self._news))
         environment.events.user_error.add_listener(self._on_user_error)
-        environment.events.quit.add_listener(self._on_quit)
+        gevent.spawn(self._go_with_locust)
 
     def now_ns(self) -> int:
         """Run time, by the master's clock."""
@@ -195,14 +196,22 @@ class Joined:
         crew.close()
         self._watch.close()
         self._outbox.flush()
-        if not self._dismissed:  # else the end of its share would pass for the whole of it
-            self._outbox.say("leaving", {})
+        # Where nobody has told it to, the end of its share must not pass for the whole of it.
+        self._outbox.say("leaving", {"told": self._dismissed})
         return self._code
 
     def work(self, fire: Fire) -> None:
         """A user's whole life."""
         if self._standing is not None:
             self._standing.work(fire)
+
+    def _go_with_locust(self) -> None:
+        """Leave when Locust has given up: it ends its own greenlets where the master says `quit`, or is not heard of any more,
+        and tells nobody. A worker of another machine would wait for a dead master's word for ever, and serve no other run."""
+        while len(self._runner.greenlet):
+            gevent.sleep(LOOK_S)
+        self._code = self._code or LOST_MASTER
+        self.leave()
 
     def _set_clock(self) -> dict[str, object]:
         """Take over the master's clock where it is not ours. What is told of it, in ns: how far the master's is ahead, give or
@@ -279,10 +288,6 @@ class Joined:
 
     def _on_leave(self, **_: object) -> None:
         self._dismissed = True
-        self.leave()
-
-    def _on_quit(self, **_: object) -> None:
-        self._code = self._code or LOST_MASTER
         self.leave()
 
     def _on_user_error(self, exception: BaseException, **_facts: object) -> None:

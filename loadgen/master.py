@@ -9,7 +9,7 @@ to a worker  `welcome` number, of, boot_id, outside · `clock` sent_ns, master_n
              `dismiss` phase · `taken` batches · `leave`
 from one     `join` token · `clock` sent_ns · `joined` pid, host, offset_ns, uncertainty_ns, shared_clock · `prepared` phases ·
              `rows` rows · `line` line · `news` phase, error, name · `over` phase, outcome · `trouble` message · `broken` message
-             `leaving`, unless it was told to
+             `leaving` told (whether by `leave`)
 """
 
 from __future__ import annotations
@@ -172,6 +172,12 @@ class Master:
         with gevent.Timeout(LEAVE_S, False):
             for child in self._children:
                 child.wait()
+        if (
+            self._gate is not None
+        ):  # we must not be gone before the word is: nothing else tells workers of another machine
+            with gevent.Timeout(LEAVE_S, False):
+                while self._alive:
+                    self._changed.wait()
         for child in self._children:
             if child.poll() is None:
                 child.kill()
@@ -282,6 +288,8 @@ class Master:
                 self._calls.error(data["message"])
             case "broken":
                 self._calls.broken(RuntimeError(data["message"]))
+            case "leaving" if data["told"]:
+                del self._alive[member.number]
             case "leaving":
                 self._lose(member, "was told to end, and not by us")
         self._wake()

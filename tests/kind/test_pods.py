@@ -85,7 +85,7 @@ summary: A window of a phase, one that somebody opens by hand, and rests in betw
 subject: {controller: fleet, memory_limit: 256Mi}
 load:
   - create: {kind: Secret, count: 30, rate: 10/s}
-  - read: {kind: Secret, count: 1500, rate: 10/s, concurrency: 2}
+  - create: {kind: Secret, count: 1500, rate: 10/s}
 profile: {windows: [create-Secret]}
 expect: [memory.rss.peak < 2Gi, memory.rss.idle < 2Gi]
 """
@@ -97,7 +97,7 @@ def test_windows_by_phase_and_by_hand_look_into_a_pod(kept: Kept, tmp_path: Path
     scenario.write_text(WINDOWS)
     named = ("--cluster", "kind", "--kind-name", kept.name, "--no-history")
     with Running(tmp_path / "runs", str(scenario), *named) as running:
-        running.until_phase("read-Secret")
+        running.until_phase("create-Secret-2")
         looked = harness("profile", "--run", running.record.name, "--for", "1s", "--out", str(running.runs), "--json")
         code = running.interrupt()
     if "does not see its process" in looked.stderr:
@@ -108,7 +108,7 @@ def test_windows_by_phase_and_by_hand_look_into_a_pod(kept: Kept, tmp_path: Path
     record = RunRecord(running.record)
     by_phase, by_hand = windows(record)
     assert (by_phase.why, by_phase.ended_why, by_phase.by_hand) == ("phase create-Secret", "the phase is over", False)
-    assert (by_hand.phase, by_hand.by_hand, by_hand.ended_ns is not None) == ("read-Secret", True, True)
+    assert (by_hand.phase, by_hand.by_hand, by_hand.ended_ns is not None) == ("create-Secret-2", True, True)
     captured = {event["window"]: event for event in record.events("memray")}
     assert set(captured) == {by_phase.number, by_hand.number}
     for event in captured.values():

@@ -162,6 +162,20 @@ def test_a_worker_that_is_told_to_end_is_lost_at_once(api: FakeAPI, port: int, t
     assert [line["worker"] for line in process.lines if line["type"] == "lost"] == [victim["worker"]]
 
 
+def test_workers_of_a_master_that_was_killed_serve_the_next(api: FakeAPI, port: int, tmp_path: Path) -> None:
+    """Nothing tells them: not a pipe that ends, as one machine's workers have, and not Locust, which ends its own part alone."""
+    with worker(port, tmp_path, "one") as one, worker(port, tmp_path, "two") as two:
+        for number in range(2):
+            directory = tmp_path / str(number)
+            directory.mkdir()
+            name = f"fast{number}"
+            with Process(document(api, port, tmp_path, phase(name, count=20, concurrency=4)), directory) as process:
+                process.ready()
+                process.run(name)  # leaving the `with` kills it
+            assert process.ended(name)["done"] == 20
+        assert (one.poll(), two.poll()) == (None, None)
+
+
 @pytest.mark.skipif(not _unshared(), reason="no time namespace can be made here")
 def test_clocks_are_compared_and_one_that_differs_is_set(api: FakeAPI, port: int, tmp_path: Path) -> None:
     with (
