@@ -30,6 +30,10 @@ _WAIT_S = 5.0
 _BACKLOG = 8
 
 
+class MemrayLacking(EnvironmentFault):
+    """Nothing of what a process can import there is memray."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What a pod that runs already shares with us: where it may write captures, and where it finds what we put for it."""
@@ -46,11 +50,16 @@ async def examine(pid: int, proc: Path = _PROC, more: Path | None = None) -> Tar
     return await asyncio.to_thread(_examine, pid, proc, more)
 
 
-async def supply(pid: int, tools: SharedFolder, progress: Progress) -> Path:
-    """Put memray for the interpreter of a process where its container sees it; the folder as the container sees it.
+async def supplied(pid: int, tools: SharedFolder, progress: Progress) -> Target:
+    """The same of a process that may have been started without memray: it is put where its container sees it, then."""
+    try:
+        return await examine(pid)
+    except MemrayLacking:
+        return await examine(pid, more=await _supply(pid, tools, progress))
 
-    For one that was started without it. Raises UsageError, EnvironmentFault.
-    """
+
+async def _supply(pid: int, tools: SharedFolder, progress: Progress) -> Path:
+    """Where memray for the interpreter of a process is, as its container sees it."""
     python = await asyncio.to_thread(inspect, pid, contained=True)
     side = await inject.ensure(python, progress)
     name = f"by-hand-{side.name}"
@@ -68,7 +77,7 @@ def _copy(side: Path, target: Path) -> None:
         with contextlib.suppress(OSError):  # the other one was quicker
             (scratch / target.name).rename(target)
     except OSError as error:
-        raise RunFault(f"memray cannot be put there: {error.strerror}", place=str(target)) from error
+        raise RunFault(f"memray cannot be put there: {error.strerror or error}", place=str(target)) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -93,7 +102,7 @@ def _examine(pid: int, proc: Path, more: Path | None = None) -> Target:
     except OSError as error:
         raise UsageError("has ended already", place=place) from error
     if not found:
-        raise EnvironmentFault(
+        raise MemrayLacking(
             "memray is not in its container", place=place,
             remedy="PYTHONPATH must have reached it: a wrapper with -I or -E, or an environment of its own, hides it",
         )  # fmt: skip

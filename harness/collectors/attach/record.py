@@ -82,7 +82,7 @@ async def record(
     else:
         profiles = captures_folder(pod.captures.here / "profiles", notes)
         profiles.chmod(0o777)  # as `Launch.folder`: the folder above is closed to everybody else
-        target = await container.examine(pid, more=await container.supply(pid, pod.tools, progress))
+        target = await container.supplied(pid, pod.tools, progress)
         inside = f"{pod.captures.there}/profiles/{file}"
     progress.step("attaching memray")
     capture = profiles / file
