@@ -18,6 +18,9 @@ CYCLES = 20
 BUNDLES = 60
 AT_ONCE = 2
 RESULT = "result.json"
+TRIES = 3
+"""Of each run: one that could not be made, or measured nothing (`error`, `invalid`), says nothing of leaks either way."""
+JUDGED = ("leak", "clear", "inconclusive")
 _TIMEOUT_S = 2700.0
 """Of one run. It takes 4 minutes where others use a busy machine too, and far more with idle CPU time only."""
 
@@ -55,17 +58,16 @@ async def measure(directory: Path, detail: Callable[[str], None], repeats: int) 
         async with gate:
             name = f"{number}-{form.name}"
             try:
-                result = _kept(directory / name) or await _run(directory / name, form)
-                heap = _of(result, "heap")
+                result = _kept(directory / name) or await _tried(directory / name, form, detail)
             except RunFault as fault:
                 failed.append(f"{name}: {fault}")
-                detail(f"leak: {failed[-1]}")
                 return
+            heap = _of(result, "heap")
             found[form.name].append(result)
-            threshold = float("nan") if heap["threshold"] is None else heap["threshold"]
+            slope, threshold = (float("nan") if heap[name] is None else heap[name] for name in ("slope", "threshold"))
             detail(
                 f"leak: {form.name} {number + 1}/{repeats}: {result['verdict']}, {result['run_id']}, heap "
-                f"{heap['slope']:,.0f} B per cycle, would find {threshold:,.0f}"
+                f"{slope:,.0f} B per cycle, would find {threshold:,.0f}"
             )
 
     async with asyncio.TaskGroup() as group:
@@ -120,6 +122,17 @@ def _kept(directory: Path) -> Mapping[str, Any] | None:
     return kept
 
 
+async def _tried(directory: Path, form: Form, detail: Callable[[str], None]) -> Mapping[str, Any]:
+    for number in range(1, TRIES + 1):
+        try:
+            return await _run(directory, form)
+        except RunFault as fault:
+            detail(f"leak: {directory.name}, try {number} of {TRIES}: no result: {fault}")
+            if number == TRIES:
+                raise
+    raise AssertionError("unreachable")
+
+
 async def _run(directory: Path, form: Form) -> Mapping[str, Any]:
     directory.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  # nothing else runs meanwhile
     arguments = [
@@ -136,7 +149,9 @@ async def _run(directory: Path, form: Form) -> Mapping[str, Any]:
     ]
     arguments += [word for name, value in form.sets.items() for word in ("--set", f"{name}={value}")]
     result = await harness_json(arguments, runs=directory / "runs", log=directory / "run.log", timeout_s=_TIMEOUT_S)
-    _of(result, "heap")  # what cannot be judged is not kept
+    if result["verdict"] not in JUDGED:
+        raise RunFault(f"it was {result['verdict']}: {result['headline']}", place=str(result["run_id"]))
+    _of(result, "heap")  # and what cannot be judged is not kept
     unfinished = directory / f"{RESULT}.part"
     unfinished.write_text(json.dumps(result, indent=1) + "\n")
     unfinished.replace(directory / RESULT)

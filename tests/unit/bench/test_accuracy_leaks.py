@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from harness.core.errors import RunFault
 from tests.accuracy import leaks
 
 REPEATS = 3
+Answer = Mapping[str, Any] | Exception
 
 
 def _answer(verdict: str, **behaviours: str) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def _answer(verdict: str, **behaviours: str) -> dict[str, Any]:
         {"name": name, "behaviour": behaviours.get(name, "steady"), "slope": 1.0, "threshold": None}
         for name in ("heap", "series")
     ]
-    return {"verdict": verdict, "run_id": "made-up", "series": series}
+    return {"verdict": verdict, "run_id": "made-up", "headline": "told", "series": series}
 
 
 RIGHT = {
@@ -31,10 +33,18 @@ RIGHT = {
 }
 
 
+@dataclass
+class Twice:
+    """A run that is made again: what it says first, and then."""
+
+    first: Answer
+    then: Answer
+
+
 class Harness:
     """Answers as told in place of `harness leak`, and counts the calls."""
 
-    def __init__(self, answers: Mapping[str, Mapping[str, Any] | Exception]) -> None:
+    def __init__(self, answers: Mapping[str, Answer | Twice]) -> None:
         self.answers = answers
         """By the directory of the run, else by the form's name."""
         self.called: list[str] = []
@@ -43,13 +53,15 @@ class Harness:
         name = runs.parent.name
         self.called.append(name)
         answer = self.answers.get(name, self.answers[name.partition("-")[2]])
+        if isinstance(answer, Twice):
+            answer = answer.first if self.called.count(name) == 1 else answer.then
         if isinstance(answer, Exception):
             raise answer
         return answer
 
 
 def _measure(
-    monkeypatch: pytest.MonkeyPatch, directory: Path, answers: Mapping[str, Mapping[str, Any] | Exception] = RIGHT
+    monkeypatch: pytest.MonkeyPatch, directory: Path, answers: Mapping[str, Answer | Twice] = RIGHT
 ) -> tuple[Harness, dict[str, float | None]]:
     harness = Harness(answers)
     monkeypatch.setattr(leaks, "harness_json", harness)
@@ -83,10 +95,31 @@ def test_another_answer_is_an_error_and_a_leak_of_the_bounded_form_a_false_alarm
     assert sum(value or 0.0 for value in errors.values()) == wrong
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        RunFault("the run was not over"),
+        _answer("error"),
+        _answer("invalid", heap="grows"),
+        {**_answer("leak"), "series": []},
+    ],
+    ids=["fault", "error", "invalid", "no heap"],
+)
+def test_what_measured_nothing_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, first: Answer) -> None:
+    harness, errors = _measure(monkeypatch, tmp_path, {**RIGHT, "1-bounded": Twice(first, RIGHT["bounded"])})
+    assert harness.called.count("1-bounded") == 2
+    assert len(harness.called) == REPEATS * 3 + 1
+    assert set(errors.values()) == {0.0}
+
+
 def test_a_run_without_a_result_costs_no_other_and_only_it_is_made_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    broken = {**RIGHT, "0-bounded": RunFault("the run was not over"), "2-bounded": {**RIGHT["bounded"], "series": []}}
+    broken: dict[str, Answer | Twice] = {
+        **RIGHT,
+        "0-bounded": RunFault("the run was not over"),
+        "2-bounded": _answer("error"),
+    }
     with pytest.raises(RunFault, match=r"2 of 9 runs gave no result .*bounded 1\b.*--keep"):
         _measure(monkeypatch, tmp_path, broken)
     assert len(list(tmp_path.glob("*/result.json"))) == 7
