@@ -33,7 +33,7 @@ from harness.process.ports import claim_port
 
 ETCD, APISERVER, CONTROLLER_MANAGER = "etcd", "kube-apiserver", "kube-controller-manager"
 
-_READY_LIMIT_S = 60.0
+_READY_LIMIT_S = 120.0
 _CALL_LIMIT_S = 5.0
 _POLL_S = 0.05
 _PORT_TRIES = 5

@@ -1,4 +1,4 @@
-"""`python -m tests.accuracy [--only NAME] [--quick] [--first] [--json FILE]`.
+"""`python -m tests.accuracy [--only NAME] [--quick] [--first] [--keep DIRECTORY] [--json FILE]`.
 
 Exit codes: 0 every goal was met, 1 one was missed, 2 wrong usage, 3 something could not be measured, 130 interrupted.
 """
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
               if not options.only or name in options.only}  # fmt: skip
     rows, matrix, problems, began, load = list[Row](), Matrix(), list[str](), time.monotonic(), machine_load()
     around = Surroundings()
-    directory = Path(tempfile.mkdtemp(prefix="harness-accuracy-"))
+    directory = options.keep or Path(tempfile.mkdtemp(prefix="harness-accuracy-"))
     try:
         for name, part in chosen.items():
             try:
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     finally:
-        if not problems:
+        if not problems and not options.keep:
             shutil.rmtree(directory, ignore_errors=True)
     seconds, shares = time.monotonic() - began, around.shares()
     missed = [row for row in rows if not row.met]
@@ -164,6 +164,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--first", action="store_true",
         help="get the CPU before all others where times are judged (SCHED_RR, needs root): for a machine that is shared",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIRECTORY",
+        help="keep the runs there; runs of leaks whose answers are there already are not made again",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there as JSON, too")
     return parser.parse_args(arguments)

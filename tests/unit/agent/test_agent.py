@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
+import struct
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -214,6 +217,58 @@ libc.fflush(stream)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ("" if exported else "a word of C\n" * 2) + "C still speaks\n"
     assert done.stdout == ""
+
+
+_CACHED_BY_MALLOC = 7 * sum(32 + 16 * number for number in range(64))
+"""What glibc's cache of a thread holds at most: seven freed chunks of each size."""
+
+
+def test_chunks_that_malloc_keeps_for_a_thread_are_free_memory() -> None:
+    program = f"""
+import ctypes, json, sys
+sys.path.insert(0, {str(side_dir())!r})
+from harness_agent import heap
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+libc.mallinfo2.restype = heap._MallInfo2
+heap._malloc()
+held = [libc.malloc(24 + 16 * number) for number in range(64) for _ in range(7)]
+first, raw = heap._malloc(), libc.mallinfo2().uordblks
+for chunk in held:
+    libc.free(chunk)
+second, raw_second = heap._malloc(), libc.mallinfo2().uordblks
+print(json.dumps([first[0] - second[0], second[1] - first[1], raw - raw_second]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    handed_back, more_free, to_mallinfo = json.loads(done.stdout)
+    assert handed_back == pytest.approx(_CACHED_BY_MALLOC, abs=8192)
+    assert more_free == pytest.approx(_CACHED_BY_MALLOC, abs=8192)
+    assert abs(to_mallinfo) < 8192  # which is why the cache is looked at
+
+
+@pytest.mark.parametrize(
+    ("maps", "size", "counts", "cached"),
+    [
+        ("1000-2000 rw-p 00000000 00:00 0    [heap]", 0x291, [1, *[0] * 62, 7], 32 + 7 * (32 + 16 * 63)),
+        ("1000-2000 rw-p 00000000 00:00 0    [heap]", 0x311, [1] * 64, 0),  # another release of the C library
+        ("1000-2000 rw-p 00000000 00:00 0    [heap]", 0x291, [1] * 63 + [40_000], 0),
+        ("1000-2000 rw-p 00000000 00:00 0    [heap]", 0x291, [1] * 20, 0),  # it ends there
+        ("f000-ff00 rw-p 00000000 00:00 0    [heap]", 0x291, [1] * 64, 0),
+        ("1000-2000 rw-p 00000000 00:00 0    [stack]", 0x291, [1] * 64, 0),
+    ],
+)
+def test_only_a_cache_that_is_known_is_counted(
+    tmp_path: Path, maps: str, size: int, counts: list[int], cached: int
+) -> None:
+    spec = spec_from_file_location("agent_heap", side_dir() / "harness_agent" / "heap.py")
+    assert spec is not None
+    assert spec.loader is not None
+    heap = module_from_spec(spec)
+    spec.loader.exec_module(heap)
+    (tmp_path / "maps").write_text(f"0400-0500 r-xp 00000000 00:00 0    /bin/python\n{maps}\n")
+    (tmp_path / "mem").write_bytes(bytes(0x1008) + struct.pack(f"<Q{len(counts)}H", size, *counts))
+    assert heap._cached(str(tmp_path)) == cached
+    assert heap._cached(str(tmp_path / "none")) == 0
 
 
 def _counted(message: dict[str, object]) -> dict[tuple[str, ...], int]:

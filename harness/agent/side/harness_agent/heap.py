@@ -7,7 +7,9 @@ that stream for the duration of the call, which holds the interpreter lock: Pyth
 Python's own sys.stderr writes to descriptor 2 anyway. What other C threads wrote there is passed on.
 
 malloc's share is `mallinfo2` (glibc 2.33 and later): bytes in use in all arenas plus what it has mapped. pymalloc's arenas
-are mapped without malloc, so nothing counts twice.
+are mapped without malloc, so nothing counts twice. Chunks that were freed and wait in a thread's cache (tcache) are in use
+to `mallinfo2`, up to 234 KiB a thread, and such a cache fills over many cycles of work, as a leak would. Those of the main
+thread are taken off where its cache is laid out as in glibc 2.30 to 2.41 on 64 bits; elsewhere they count as in use.
 
 Beside each stands what that allocator holds and has not handed out (`pymalloc_free`, `malloc_free`): memory between live
 objects, which is resident and no leak. `trim` gives malloc's back to the system as far as that can be done.
@@ -19,11 +21,19 @@ import ctypes
 import gc
 import os
 import re
+import struct
 import sys
 from time import perf_counter_ns
 
 _MARK = "# bytes in allocated blocks"
 _ARENAS = re.compile(r"^(\d[\d,]*) arenas \* (\d[\d,]*) bytes/arena", re.MULTILINE)
+_WORD = 8
+_TCACHE = struct.Struct("<Q64H")
+_TCACHE_CHUNK = 0x291
+"""64 counts of 2 bytes, 64 pointers, the chunk's own header of 16 bytes, and the bit."""
+_SMALLEST_CHUNK = 32
+_MOST_CACHED = 127
+"""Of one size: 7 by default, up to 127 by a tunable in most releases. More is no such cache."""
 
 
 class _MallInfo2(ctypes.Structure):
@@ -84,8 +94,37 @@ def _malloc() -> tuple[int, int]:
         raise _AbsentError("glibc is older than 2.33 and has no mallinfo2")
     libc.mallinfo2.restype = _MallInfo2
     libc.mallinfo2.argtypes = []
+    cached = _cached()
     info = libc.mallinfo2()
-    return int(info.uordblks) + int(info.hblkhd), int(info.fordblks)
+    return int(info.uordblks) + int(info.hblkhd) - cached, int(info.fordblks) + cached
+
+
+def _cached(proc: str = "/proc/self") -> int:
+    """Bytes of the freed chunks in the main thread's cache, or 0 where they cannot be told.
+
+    The cache is the first chunk of the heap that `brk` grows: its size with the bit that the one before is in use, then how
+    many chunks of each size there are. Read from the process's memory as a file: a wrong address is an error there, no crash.
+    """
+    try:
+        start = _heap_start(proc)
+        if start is None:
+            return 0
+        with open(f"{proc}/mem", "rb", buffering=0) as memory:  # noqa: PTH123  # pathlib would be loaded into the subject
+            memory.seek(start + _WORD)
+            size, *counts = _TCACHE.unpack(memory.read(_TCACHE.size))
+    except (OSError, OverflowError, struct.error):
+        return 0
+    if size != _TCACHE_CHUNK or max(counts) > _MOST_CACHED:
+        return 0
+    return sum(count * (_SMALLEST_CHUNK + 2 * _WORD * number) for number, count in enumerate(counts))
+
+
+def _heap_start(proc: str) -> int | None:
+    with open(f"{proc}/maps", "rb") as maps:  # noqa: PTH123  # pathlib would be loaded into the subject
+        for line in maps:
+            if line.endswith(b"[heap]\n"):
+                return int(line.partition(b"-")[0], 16)
+    return None
 
 
 def _pymalloc() -> tuple[int, int | None]:
