@@ -11,8 +11,8 @@ import psutil
 import pytest
 from _pytest.runner import runtestprotocol
 
-SHARE = 0.2
-"""Of the machine's CPU time while the test ran; twice what makes a run's times worthless (docs/trust.md)."""
+SHARE = 0.1
+"""Of the machine's CPU time while the test ran: what makes a run's times worthless (docs/trust.md)."""
 _PROPERTY = "tried again"
 
 
@@ -46,6 +46,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
             item._initrequest()  # fixtures are made anew
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
     for report in reports:
+        if report.failed:
+            report.sections.append(("CPU", f"the host withheld {share:.0%} of it while the test ran"))
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True

@@ -62,15 +62,7 @@ def capacity(
     ] = None,
     subject: run_options.Subject = None,
     seed: run_options.Seed = None,
-    resume: Annotated[
-        str | None,
-        typer.Option(
-            "--resume",
-            autocompletion=completing.experiments,
-            metavar="EXPERIMENT",
-            help="Take an interrupted one up again.",
-        ),
-    ] = None,
+    resume: run_options.Resume = None,
     out: run_options.Out = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="The page; default beside capacity.json.")

@@ -48,21 +48,11 @@ def compare(
     pairs: Annotated[
         int | None, typer.Option("--pairs", min=1, max=100, help="Of subjects: pairs to measure; default 3.")
     ] = None,
-    profile: Annotated[
-        str | None, typer.Option("--profile", autocompletion=completing.profiles, help="A profile of the scenario.")
-    ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            autocompletion=completing.settings,
-            help="Set a parameter of both; repeatable.",
-        ),
-    ] = None,
+    profile: run_options.Profile = None,
+    sets: run_options.Sets = None,
     build: Annotated[str | None, typer.Option("--build", metavar="CMD", help="Builds a git:REVISION.")] = None,
     subject: Annotated[str | None, typer.Option("--subject", metavar="CMD", help="Command of git subjects.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Order and seeds of the pairs are drawn from it.")] = None,
+    seed: run_options.Seed = None,
     across_machines: Annotated[
         bool, typer.Option("--across-machines", help="Compare what was measured on different machines.")
     ] = False,

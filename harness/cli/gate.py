@@ -61,15 +61,7 @@ def gate(
             help="What decides, in place of the scenario's; twice at most.",
         ),
     ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            autocompletion=completing.settings,
-            help="Set a parameter of both arms; repeatable.",
-        ),
-    ] = None,
+    sets: run_options.Sets = None,
     profile: run_options.Profile = None,
     cluster: cluster_options.Provider = "embedded",
     kind_name: cluster_options.KindName = None,
@@ -79,7 +71,7 @@ def gate(
     kubeconfig: cluster_options.Kubeconfig = None,
     certain: cluster_options.Certain = False,
     subject_role: cluster_options.SubjectRole = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Order and seeds of the pairs are drawn from it.")] = None,
+    seed: run_options.Seed = None,
     all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Do not end early, however clear it is.")] = False,
     every: Annotated[bool, typer.Option("--every", help="Show all metrics, not only those that moved.")] = False,
     memray_pairs: Annotated[
@@ -96,15 +88,7 @@ def gate(
         bool,
         typer.Option("--self-test", help="Let the gate judge known regressions; --profile quick or full (default)."),
     ] = False,
-    resume: Annotated[
-        str | None,
-        typer.Option(
-            "--resume",
-            autocompletion=completing.experiments,
-            metavar="EXPERIMENT",
-            help="Take an interrupted gate (with --self-test: self-test) up again.",
-        ),
-    ] = None,
+    resume: run_options.Resume = None,
     rejudge: Annotated[
         str | None,
         typer.Option(

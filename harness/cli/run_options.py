@@ -29,5 +29,14 @@ Arm = Annotated[
 ]
 Subject = Annotated[str | None, typer.Option("--subject", help="A command to test instead of the scenario's subject.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Order and seeds of the runs are drawn from it.")]
+Resume = Annotated[
+    str | None,
+    typer.Option(
+        "--resume",
+        autocompletion=completing.experiments,
+        metavar="EXPERIMENT",
+        help="Take an interrupted one up again.",
+    ),
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Where run records go; default runs/.")]
 Records = Annotated[Path | None, typer.Option("--out", help="Where run records are; default runs/.")]

@@ -51,15 +51,7 @@ def sweep(
             help="What decides in place of throughput, as latency.flip.p99.",
         ),
     ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            autocompletion=completing.settings,
-            help="Set a parameter of all runs; repeatable.",
-        ),
-    ] = None,
+    sets: run_options.Sets = None,
     profile: Annotated[
         str | None,
         typer.Option(
@@ -70,15 +62,7 @@ def sweep(
     ] = None,
     subject: run_options.Subject = None,
     seed: run_options.Seed = None,
-    resume: Annotated[
-        str | None,
-        typer.Option(
-            "--resume",
-            autocompletion=completing.experiments,
-            metavar="EXPERIMENT",
-            help="Take an interrupted one up again.",
-        ),
-    ] = None,
+    resume: run_options.Resume = None,
     on_busy: Annotated[
         OnBusy,
         typer.Option(

@@ -61,7 +61,10 @@ class _Found:
 
 
 async def measure(plan: Plan, progress: Progress, stop: asyncio.Event) -> Overhead:
-    """Run it all, or until `stop` is set: what was measured by then counts. A run that fails does not count, and is told."""
+    """Run it all, or until `stop` is set: what was measured by then counts. A run that fails does not count, and is told.
+
+    A round of which no run counts is the last one.
+    """
     started = datetime.now(UTC)
     order = random.Random(f"{plan.seed}/overhead")  # noqa: S311 # an order of runs, no secret
     found = _Found()
@@ -81,8 +84,12 @@ async def measure(plan: Plan, progress: Progress, stop: asyncio.Event) -> Overhe
                     found.problems.append(f"stopped in round {number}: what was measured by then counts")
                     break
                 except RunFault as error:
-                    found.problems.append(f"round {number}, {arm.name}: {error}")
+                    found.problems.append(f"round {number}, {error}")
+                    progress.step(f"it does not count: {error}")
             found.rounds.append(readings)
+            if not readings:
+                found.problems.append(f"nothing was measured in round {number}: the others would be no better")
+                break
     shares = [reading.others for readings in found.rounds for reading in readings.values()]
     measured = costs(plan.arms, found.rounds)
     return Overhead(

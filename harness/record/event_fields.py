@@ -51,6 +51,15 @@ def _census(value: object) -> bool:
     )
 
 
+def _helpings(value: object) -> bool:
+    """Of `harness overhead`: a small one and a large one."""
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(each, dict) and all(_number(each.get(name)) for name in _HELPING) for each in value)
+    )
+
+
 def _sites(value: object) -> bool:
     """What is no list of mappings is nothing to readers; figures in one are added up."""
     rows = value if isinstance(value, list) else []
@@ -59,6 +68,8 @@ def _sites(value: object) -> bool:
 
 _NAMED = {"state": _or_null(_text), "frame": _or_null(_text)}
 _FIGURES = {"bytes": _or_null(_number), "allocations": _or_null(_number)}
+_METERED = ("idle_cpu_s", "idle_s", "idle_subject_cpu_s", "subject_rss_bytes", "harness_peak_bytes", "objects")
+_HELPING = ("work_s", "subject_cpu_s", "seconds", "cpu_s", "from_ns", "until_ns")
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     "census": ("rows",),
     "failover": ("killed_ns", "lease_ns", "reconcile_ns"),
@@ -68,18 +79,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "agents": ("seen", "answered", "failed", "late", "waiting"),
     "undeleted": ("kind", "name", "finalizers"),
     "phase": ("name",),
-    "meter": (
-        *(
-            "idle_cpu_s",
-            "idle_s",
-            "work_s",
-            "work_cpu_s",
-            "work_subject_cpu_s",
-            "idle_subject_cpu_s",
-            "subject_rss_bytes",
-        ),
-        *("harness_peak_bytes", "objects"),
-    ),
+    "meter": ("helpings", *_METERED),
 }
 """By type, what readers take without asking whether it is there."""
 _FIELDS: Mapping[str, Mapping[str, _Check]] = {
@@ -95,7 +95,7 @@ _FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "oom_kill": {"peak_bytes": _or_null(_number)},
     "audit": {"unjudged_writes": _or_null(_count)},
     "pyroscope": {"links": _or_null(_mapping)},
-    "meter": dict.fromkeys(_NEEDED["meter"], _number),
+    "meter": {"helpings": _helpings, **dict.fromkeys(_METERED, _number)},
     "phase": {"name": _text},
     "etcd_full": {"message": _text},
     "agents_lost": {"message": _text},
