@@ -5,6 +5,7 @@ CLUSTER  ?= embedded
 CONTEXT  ?=
 FUZZ     ?=
 BENCH    ?=
+CLAIMS   ?=
 KUBE_BURNER ?=
 SCENARIO ?= smoke
 BIN      := .venv/bin
@@ -86,8 +87,8 @@ nightly: setup ## judge HEAD against the last good commit: CLUSTER=embedded|kind
 	@$(if $(filter kind,$(CLUSTER)),. ./.ci/kind-env &&) $(BIN)/harness nightly $(GATES) --cluster $(CLUSTER) \
 	  $(if $(KIND_NAME),--kind-name $(KIND_NAME)) $(if $(BASELINE),--baseline $(BASELINE)) $(NIGHTLY)
 
-claims: setup ## measure published cases: PROFILE=quick|full
-	@$(BIN)/harness claims --profile $(or $(PROFILE),quick)
+claims: setup ## measure published cases: PROFILE=quick|full CLAIMS='further options'
+	@$(BIN)/harness claims --profile $(or $(PROFILE),quick) $(CLAIMS)
 
 wheel: $(STAMP) ## wheel and source distribution in dist/, with what the wheel needs, pinned: docs/howto.md
 	@rm -rf dist

@@ -39,6 +39,7 @@ MOST_BATCHES = 500
 CLOCK_ROUNDS = 16
 WELCOME_S = 30.0
 LOST_MASTER = 3
+LOOK_S = 0.5
 
 log = logging.getLogger("loadgen")
 
@@ -146,6 +147,8 @@ class Joined:
         self._echoed = Event()
         self._runs: dict[str, PhaseRun] = {}
         self._code = 0
+        self._dismissed = False
+        """The master has said to leave."""
         self._standing: StandingCrew | None = None
         self._watch: SelfWatch | None = None
         environment = Environment(user_classes=[LoadUser], host=plan.server)
@@ -159,7 +162,7 @@ class Joined:
             self._runner.register_message(name, listener)
         environment.events.request.add_listener(tell_rows(self._outbox.row, self._news))
         environment.events.user_error.add_listener(self._on_user_error)
-        environment.events.quit.add_listener(self._on_quit)
+        gevent.spawn(self._go_with_locust)
 
     def now_ns(self) -> int:
         """Run time, by the master's clock."""
@@ -176,9 +179,7 @@ class Joined:
             log.error("the master did not answer within %.0f s", WELCOME_S)
             return LOST_MASTER
         share = Share(self._facts["number"], self._facts["of"])
-        uncertainty_ns = 0
-        if self._facts["boot_id"] != boot_id():
-            uncertainty_ns = self._set_clock()
+        clock = self._set_clock()
         crew = Crew(
             self._plan, self.now_ns, wait_for_room=self._outbox.wait_for_room, report=self._outbox.line,
             on_error=self._trouble, share=share,
@@ -187,15 +188,7 @@ class Joined:
         gc.collect()
         gc.freeze()
         self._watch = SelfWatch(self.now_ns, self._outbox.line)
-        self._outbox.say(
-            "joined",
-            {
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "offset_ns": self._plan.origin_ns - self._origin_ns,
-                "uncertainty_ns": uncertainty_ns,
-            },
-        )
+        self._outbox.say("joined", {"pid": os.getpid(), "host": socket.gethostname(), **clock})
         self._over.wait()
         self._standing.end()
         for run in self._runs.values():
@@ -203,6 +196,8 @@ class Joined:
         crew.close()
         self._watch.close()
         self._outbox.flush()
+        # Where nobody has told it to, the end of its share must not pass for the whole of it.
+        self._outbox.say("leaving", {"told": self._dismissed})
         return self._code
 
     def work(self, fire: Fire) -> None:
@@ -210,8 +205,30 @@ class Joined:
         if self._standing is not None:
             self._standing.work(fire)
 
-    def _set_clock(self) -> int:
-        """Take over the master's clock, as exactly as the quickest of some exchanges allows; that, in ns."""
+    def _go_with_locust(self) -> None:
+        """Leave when Locust has given up: it ends its own greenlets where the master says `quit`, or is not heard of any more,
+        and tells nobody. A worker of another machine would wait for a dead master's word for ever, and serve no other run."""
+        while len(self._runner.greenlet):
+            gevent.sleep(LOOK_S)
+        self._code = self._code or LOST_MASTER
+        self.leave()
+
+    def _set_clock(self) -> dict[str, object]:
+        """Take over the master's clock where it is not ours. What is told of it, in ns: how far the master's is ahead, give or
+        take what, and whether it is the same clock nevertheless, so that nothing was to be set."""
+        same = self._facts["boot_id"] == boot_id()
+        if same and not self._facts["outside"]:
+            return {"offset_ns": 0, "uncertainty_ns": 0, "shared_clock": True}
+        origin_ns, uncertainty_ns = self._compare_clocks()
+        offset_ns = self._plan.origin_ns - origin_ns
+        # A pod on the master's machine reads the master's clock, unless it has a time namespace of its own.
+        shared = same and abs(offset_ns) <= uncertainty_ns
+        if not shared:
+            self._origin_ns = origin_ns
+        return {"offset_ns": offset_ns, "uncertainty_ns": uncertainty_ns, "shared_clock": shared}
+
+    def _compare_clocks(self) -> tuple[int, int]:
+        """Where run time begins by our own clock, as exactly as the quickest of some exchanges allows; that, too. In ns."""
         best: tuple[int, int] | None = None
         for _ in range(CLOCK_ROUNDS):
             self._echoed.clear()
@@ -224,8 +241,7 @@ class Joined:
                 best = (way_ns, sent_ns + way_ns // 2 - self._echo["master_ns"])
         if best is None:
             raise RuntimeError("the master did not tell its clock")
-        self._origin_ns = best[1]
-        return best[0] // 2
+        return best[1], best[0] // 2 + 1
 
     def _begin_at(self, runs: Sequence[PhaseRun], start_ns: int) -> None:
         gevent.sleep(max(0.0, (start_ns - self.now_ns()) / 1e9))
@@ -271,10 +287,7 @@ class Joined:
         self._outbox.taken(msg.data["batches"])
 
     def _on_leave(self, **_: object) -> None:
-        self.leave()
-
-    def _on_quit(self, **_: object) -> None:
-        self._code = self._code or LOST_MASTER
+        self._dismissed = True
         self.leave()
 
     def _on_user_error(self, exception: BaseException, **_facts: object) -> None:

@@ -5,10 +5,11 @@ A worker that is lost is never replaced: its requests are missing, and the harne
 lighter load for the one that was asked for.
 
 Beside Locust's own messages (who is there, how many users) there are ours, each a dict:
-to a worker  `welcome` number, of, boot_id · `clock` sent_ns, master_ns · `prepare` phases · `begin` phases, start_ns ·
+to a worker  `welcome` number, of, boot_id, outside · `clock` sent_ns, master_ns · `prepare` phases · `begin` phases, start_ns ·
              `dismiss` phase · `taken` batches · `leave`
-from one     `join` token · `clock` sent_ns · `joined` pid, host, offset_ns, uncertainty_ns · `prepared` phases ·
+from one     `join` token · `clock` sent_ns · `joined` pid, host, offset_ns, uncertainty_ns, shared_clock · `prepared` phases ·
              `rows` rows · `line` line · `news` phase, error, name · `over` phase, outcome · `trouble` message · `broken` message
+             `leaving` told (whether by `leave`)
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ LEAD_NS = 30_000_000
 """How long before a phase's start its workers are told: above what a message takes."""
 LOOK_S = 0.5
 
-FROM_WORKERS = ("join", "clock", "joined", "prepared", "rows", "line", "news", "over", "trouble", "broken")
+FROM_WORKERS = ("join", "clock", "joined", "prepared", "rows", "line", "news", "over", "trouble", "broken", "leaving")
 
 
 def boot_id() -> str:
@@ -171,6 +172,12 @@ class Master:
         with gevent.Timeout(LEAVE_S, False):
             for child in self._children:
                 child.wait()
+        if (
+            self._gate is not None
+        ):  # we must not be gone before the word is: nothing else tells workers of another machine
+            with gevent.Timeout(LEAVE_S, False):
+                while self._alive:
+                    self._changed.wait()
         for child in self._children:
             if child.poll() is None:
                 child.kill()
@@ -281,6 +288,10 @@ class Master:
                 self._calls.error(data["message"])
             case "broken":
                 self._calls.broken(RuntimeError(data["message"]))
+            case "leaving" if data["told"]:
+                del self._alive[member.number]
+            case "leaving":
+                self._lose(member, "was told to end, and not by us")
         self._wake()
 
     def _join(self, client_id: str, data: dict[str, Any]) -> None:
@@ -293,7 +304,8 @@ class Master:
             return
         member = Member(len(self._members), client_id)
         self._members[client_id] = self._alive[member.number] = member
-        self._send(client_id, "welcome", {"number": member.number, "of": self._plan.workers, "boot_id": boot_id()})
+        place = {"number": member.number, "of": self._plan.workers}
+        self._send(client_id, "welcome", {**place, "boot_id": boot_id(), "outside": self._gate is not None})
 
     def _rows(self, member: Member, rows: list[list[Any]]) -> None:
         self._calls.wait_for_room()

@@ -19,6 +19,7 @@ from harness.record.reader import RunRecord
 
 Outcome = tuple[float | None, str | None]
 _SETTLED = "settled"
+_FIRST = "startup.first_object."
 SHORTEST_GROWTH_S = 30.0
 """A load must have lasted so long before what its second half took more than its first says anything."""
 
@@ -259,11 +260,17 @@ def _startup(facts: Facts) -> Iterator[tuple[str, Outcome]]:
             value = None if unseen is not None else max(times, default=None)
             yield name, (value, None if value is not None else unseen or "there was no failover")
 
-    def first() -> float | None:
-        moment = facts.scalar("SELECT min(value) FROM samples WHERE metric = 'startup.first_read'")
+    def first(kind: str | None = None) -> float | None:
+        asked = "" if kind is None else " AND labels->>'kind' = ?"
+        query = f"SELECT min(value) FROM samples WHERE metric = 'startup.first_read'{asked}"
+        moment = facts.scalar(query) if kind is None else facts.scalar(query, kind)
         return None if moment is None or start is None else max(0.0, moment - start.started_ns / 1e9)
 
     yield "startup.first_object", _witnessed(facts, "audit", first, "the subject read none of the scenario's kinds")
+    named = [item.metric for item in facts.scenario.engaged] + [item.metric for item in facts.scenario.expect]
+    for kind in sorted({name.removeprefix(_FIRST) for name in named if name.startswith(_FIRST)}):
+        read = partial(first, kind)
+        yield f"{_FIRST}{kind}", _witnessed(facts, "audit", read, f"the subject read no {kind}")
 
 
 def _load(facts: Facts) -> Iterator[tuple[str, Outcome]]:
@@ -363,8 +370,8 @@ def _audit(facts: Facts) -> Iterator[tuple[str, Outcome]]:
 
         value, reason = _witnessed(facts, "audit", total)
         if name == "writes.noop" and value is not None and (unjudged := _unjudged(facts)):
-            reason = f"{unjudged} updates and patches have no answer in the audit log, as those of Secrets never have"
-            value, reason = None, f"{reason}; of the others {value:.0f} changed nothing"
+            reason = f"of {unjudged} updates and patches the audit log does not tell what was there before (of Secrets never)"
+            value, reason = None, f"{reason}; {value:.0f} of the others changed nothing"
         yield name, (value, reason)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,8 @@ from harness.cli.console import CliConsole
 from harness.cli.gate_progress import GateObserver
 from harness.core import paths
 from harness.core.errors import UsageError
-from harness.experiment import claiming
+from harness.core.units import parse
+from harness.experiment import claiming, claims_kept
 from harness.experiment.options import RunOptions
 from harness.gate.published import Case, CurveSpec
 from harness.record.claims import Claims
@@ -23,6 +25,9 @@ from harness.record.models import OnBusy
 from harness.record.writer import write_atomically
 from harness.report import claims_page, claims_terminal, claims_text
 from harness.subject import scope
+
+_SHORTEST_S = 60.0
+"""Of a budget: no pair takes less."""
 
 
 class ClaimsObserver(GateObserver):
@@ -55,6 +60,14 @@ def claims(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew, though an interrupted measurement could be taken up.")
     ] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="TIME",
+            help="After that time, such as 9m, no further pair begins: what is missing is `not comparable: interrupted`.",
+        ),
+    ] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the page there as well.")] = None,
     markdown: Annotated[
         Path | None, typer.Option("--markdown", metavar="FILE", help="Write tables and curves as Markdown.")
@@ -76,12 +89,13 @@ def claims(
     """
     if profile not in ("quick", "full"):
         raise UsageError(f"harness claims has no profile {profile!r}", remedy="write --profile quick or --profile full")
+    given = _seconds(budget)
     # A direction may be told by a busy machine; a figure may not.
     options = RunOptions(out=out or paths.runs_dir(), on_busy=on_busy if profile == "quick" else "invalid")
     scope.enter_if_needed()
     console = CliConsole(stderr=json)
     with ClaimsObserver(console) as watcher:
-        result = claiming.run_claims(rows or [], profile, options, watcher, fresh=fresh)  # type: ignore[arg-type] # checked
+        result = claiming.run_claims(rows or [], profile, options, watcher, fresh=fresh, budget_s=given)  # type: ignore[arg-type] # checked
     _write(result, options.out, html, markdown, console)
     if json:
         sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
@@ -91,8 +105,20 @@ def claims(
     raise typer.Exit(result.exit_code)
 
 
+def _seconds(text: str | None) -> float:
+    if text is None:
+        return math.inf
+    try:
+        seconds = parse(text, "seconds")
+    except ValueError as error:
+        raise UsageError(f"--budget: {error}", remedy="write it as --budget 9m") from None
+    if not seconds >= _SHORTEST_S:
+        raise UsageError(f"--budget {text} is less than a minute", remedy="write it as --budget 9m")
+    return seconds
+
+
 def _write(result: Claims, out: Path, html: Path | None, markdown: Path | None, console: Console) -> None:
-    page = claims_page.write(result, html or claiming.directory(out, result.profile) / "claims.html")
+    page = claims_page.write(result, html or claims_kept.directory(out, result.profile) / "claims.html")
     if markdown is not None:
         write_atomically(markdown, claims_text.render(result))
     console.print(f"  {page}", soft_wrap=True, markup=False)

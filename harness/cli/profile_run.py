@@ -13,12 +13,15 @@ from rich.text import Text
 from harness.cli import profile_show
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
+from harness.collectors.attach.container import Shared
 from harness.collectors.attach.record import Notes, record
 from harness.collectors.gohand import PulledByHand, pull
 from harness.core.errors import UsageError
+from harness.core.handles import SharedFolder
 from harness.record.appending import LivingRun
 from harness.record.profile_models import ProfiledGo
 from harness.record.reader import RunRecord
+from harness.subject import pod_manifest
 
 _BY_HAND = "by hand"
 
@@ -30,19 +33,14 @@ def of_run(name: str, seconds: float, runs_dir: Path | None, *, json: bool) -> N
     if run.subject.get("runtime") == "go":
         _go(run, seconds, console, json=json)
         return
-    if run.subject.get("in_pod"):
-        raise UsageError(
-            "memray cannot be attached to a subject in a pod from outside",
-            place=run.record.run.run_id,
-            remedy="run it with --memray launch",
-        )
+    pod = _shared(run)
     notes = _Told(run)
     with TerminalObserver(console) as progress:
         recording = asyncio.run(
             profile_show.until_signal(
                 lambda stop: record(
                     int(run.subject["pid"]), seconds, run.record.path, progress, stop, notes=notes,
-                    name=f"memray-{notes.window}",
+                    name=f"memray-{notes.window}", pod=pod,
                 )
             )
         )  # fmt: skip
@@ -51,6 +49,22 @@ def of_run(name: str, seconds: float, runs_dir: Path | None, *, json: bool) -> N
     else:
         profile_show.show(recording, console)
         _say_over(run, console)
+
+
+def _shared(run: LivingRun) -> Shared | None:
+    """What the subject's pod shares with this machine; None of a process. Raises UsageError where it shares nothing."""
+    if not run.subject.get("in_pod"):
+        return None
+    if (folder := run.subject.get("folder")) is None:
+        raise UsageError(
+            "the subject is in a pod that shares no folder with this machine, and memray cannot be attached to it",
+            place=run.record.run.run_id,
+            remedy="run it with --memray launch",
+        )
+    here = Path(str(folder))
+    return Shared(
+        SharedFolder(here / "shared", pod_manifest.SHARED), SharedFolder(here / "inject", pod_manifest.INJECTED)
+    )
 
 
 def _go(run: LivingRun, seconds: float, console: Console, *, json: bool) -> None:

@@ -58,6 +58,7 @@ def run(
     subject_metrics: subject_options.Metrics = None,
     subject_pprof: subject_options.Pprof = None,
     subject_ready: subject_options.ReadyAt = None,
+    subject_webhooks: subject_options.Webhooks = None,
     apply: subject_options.Apply = None,
     subject_image: Annotated[
         str | None,
@@ -178,6 +179,7 @@ def run(
         subject_metrics=subject_options.address(subject_metrics, "--subject-metrics"),
         subject_pprof=subject_options.address(subject_pprof, "--subject-pprof"),
         subject_ready=subject_options.address(subject_ready, "--subject-ready"),
+        subject_webhooks=tuple(subject_webhooks or ()),
         subject_image=subject_image,
         subject_as=subject_as,
         subject_role=subject_role,

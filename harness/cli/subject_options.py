@@ -39,6 +39,14 @@ ReadyAt = Annotated[
     str | None,
     typer.Option("--subject-ready", metavar="URL", help="The address that answers with 2xx once --subject is ready."),
 ]
+Webhooks = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--subject-webhooks",
+        metavar="PATH",
+        help="A file of webhook configurations: the API server calls --subject at {port:webhook}; repeatable.",
+    ),
+]
 Apply = Annotated[
     list[Path] | None,
     typer.Option(

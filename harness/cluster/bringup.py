@@ -68,7 +68,6 @@ class Bringup:
         port: int | None,
         lift_inflight: bool,
         inflight: tuple[int, int] | None = None,
-        audit_groups: Sequence[str],
         controllers: Sequence[str] = (),
         etcd_quota: int = ETCD_QUOTA,
     ) -> None:
@@ -78,7 +77,6 @@ class Bringup:
         self._port = port
         self._lift_inflight = lift_inflight
         self._inflight = inflight
-        self._audit_groups = audit_groups
         self._controllers = controllers
         self._etcd_quota = etcd_quota
         self._layout = flags.Layout(_private_dir())
@@ -91,7 +89,7 @@ class Bringup:
         progress.detail(ETCD)
         await self._spawn(ETCD, flags.etcd(self._binary, self._layout, self._etcd_quota), remove=[self._layout.root])
         authority = Authority(self._layout.pki)
-        write_private(self._layout.audit_policy, json.dumps(policy(self._audit_groups)).encode())
+        write_private(self._layout.audit_policy, json.dumps(policy()).encode())
         await self._until(ETCD, partial(_listens, self._layout.etcd_socket))
         server = await self._start_apiserver(authority, progress)
         kubeconfig = authority.kubeconfig(server, self._name, ADMIN, MASTERS)

@@ -37,12 +37,11 @@ class ClusterChoice:
 class ClusterNeeds:
     """What a scenario asks of its cluster, whichever it is.
 
-    `audit_groups`: API groups of its own kinds. `lift_inflight`: no limits on requests in flight; `inflight`: limits of its
-    own (mutating, reading). `controllers`: more than those that every run needs (a real cluster has all). `port`: of the API
-    server, None for a free one. `etcd_quota`: the most bytes that etcd may hold.
+    `lift_inflight`: no limits on requests in flight; `inflight`: limits of its own (mutating, reading). `controllers`: more
+    than those that every run needs (a real cluster has all). `port`: of the API server, None for a free one. `etcd_quota`:
+    the most bytes that etcd may hold.
     """
 
-    audit_groups: Sequence[str] = ()
     lift_inflight: bool = False
     inflight: tuple[int, int] | None = None
     controllers: Sequence[str] = ()

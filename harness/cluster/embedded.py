@@ -32,13 +32,12 @@ class EmbeddedOptions:
 
     `port`: the API server's, None for a free one. `lift_inflight`: no limits on requests in flight and no priority and
     fairness, so that nothing throttles the load; `inflight`: limits of its own (mutating, reading).
-    `audit_groups`: API groups of the scenario's own kinds. `controllers`: more than those that every run needs.
+    `controllers`: more than those that every run needs.
     """
 
     port: int | None = None
     lift_inflight: bool = False
     inflight: tuple[int, int] | None = None
-    audit_groups: Sequence[str] = ()
     controllers: Sequence[str] = ()
     etcd_quota: int = ETCD_QUOTA
     """The most bytes that etcd may hold."""
@@ -163,7 +162,6 @@ async def start(
         port=options.port,
         lift_inflight=options.lift_inflight,
         inflight=options.inflight,
-        audit_groups=options.audit_groups,
         controllers=options.controllers,
         etcd_quota=options.etcd_quota,
     )

@@ -132,6 +132,15 @@ QUOTA_CONTROLLER = "resourcequota-controller"
 """Without it every request that a ResourceQuota concerns is refused. It watches all kinds, so it runs only where one is used."""
 
 
+WORKLOAD_CONTROLLERS = (
+    "deployment-controller",
+    "replicaset-controller",
+    "statefulset-controller",
+    "job-controller",
+)
+"""Those that make Pods. Without nodes these stay Pending, so they run only where a webhook of the subject must admit Pods."""
+
+
 def controller_manager(binary: Path, kubeconfig: Path, more: Sequence[str] = ()) -> list[str]:
     """kube-controller-manager with the controllers that a cluster without nodes needs, and no port of its own."""
     return [

@@ -93,7 +93,7 @@ def _share(owned: Owned, document: dict[str, Any], needs: ClusterNeeds) -> Path:
     shared = Path(owned.shared)
     shared.mkdir(mode=0o700)
     (shared / kind_config.PODS_DIR).mkdir()
-    write_private(shared / kind_config.POLICY_FILE, json.dumps(policy(needs.audit_groups)).encode())
+    write_private(shared / kind_config.POLICY_FILE, json.dumps(policy()).encode())
     # Made by us, so that it stays ours: the API server, root in its container, appends to it.
     write_private(shared / kind_config.LOG_FILE, b"")
     config = Path(owned.directory) / "kind.yaml"

@@ -60,7 +60,6 @@ async def start(
         port=needs.port,
         lift_inflight=needs.lift_inflight,
         inflight=needs.inflight,
-        audit_groups=tuple(needs.audit_groups),
         controllers=tuple(needs.controllers),
         etcd_quota=needs.etcd_quota,
     )

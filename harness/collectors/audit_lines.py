@@ -47,6 +47,9 @@ class _Status(msgspec.Struct, gc=False):
 class _Metadata(msgspec.Struct, gc=False, rename="camel"):
     uid: str | None = None
     resource_version: str | None = None
+    deletion_timestamp: str | None = None
+    deletion_grace_period_seconds: int | None = None
+    finalizers: list[str] | None = None
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -85,6 +88,15 @@ class Series(NamedTuple):
         return {**labels, "subresource": self.subresource} if self.subresource else labels
 
 
+class _Seen(NamedTuple):
+    """An object as a write left it."""
+
+    uid: str
+    version: int
+    gone: bool
+    """Nothing holds it any more: the write has ended it, and answers with the version that it had."""
+
+
 class AuditLedger:
     """Takes audit lines one by one and counts those of `user`.
 
@@ -96,8 +108,7 @@ class AuditLedger:
         self.counts: Counter[Series] = Counter()
         self.etcd_full = False
         """Whether a write of the user was refused because etcd is full."""
-        self.unjudged = 0
-        """The user's updates and patches whose answer is not in the log or whose object was not seen before."""
+        self._unanswered = 0
         self.broken = 0
         """Lines that are no audit events."""
         self.first_reads: dict[str, datetime] = {}
@@ -110,9 +121,16 @@ class AuditLedger:
         self._own_kinds = tuple(own_kinds)
         self._user_mark = f'"username":{json.dumps(user)}'.encode()
         self._versions: dict[str, int] = {}
+        self._first: dict[str, tuple[Series, int]] = {}
+        """By uid: a write of the user that is the first of its object in the log, and the version in its answer."""
         self._names: dict[tuple[str, str], str] = {}
         self._started_watches: set[str] = set()
         self._changed: set[Series] = set()
+
+    @property
+    def unjudged(self) -> int:
+        """The user's updates and patches whose answer is not in the log, or whose object's version before is not."""
+        return self._unanswered + len(self._first)
 
     def feed(self, line: bytes) -> None:
         """Take one line, without its end."""
@@ -144,6 +162,8 @@ class AuditLedger:
     def _write(self, event: _Event, own: bool, reference: _Reference) -> None:
         status = event.response_status or _Status()
         unchanged = self._unchanged(event) if status.code < _REFUSED else False
+        if event.verb == "create":
+            self._judge_first(event)
         if not own:
             return
         series = self._kind(reference), event.verb, reference.subresource
@@ -153,25 +173,31 @@ class AuditLedger:
         if status.code == _CONFLICT and status.reason != _EXISTS:  # 409 too, but nobody else wrote meanwhile
             self._count("writes.conflict", *series)
         elif event.verb in _MAY_CHANGE_NOTHING and unchanged is None:
-            self.unjudged += 1
+            if (seen := _seen(event)) is None:
+                self._unanswered += 1
+            else:  # its object's creation may have a line yet
+                self._first[seen.uid] = Series("writes.noop", *series), seen.version
         elif unchanged:
             self._count("writes.noop", *series)
 
     def _unchanged(self, event: _Event) -> bool | None:
-        """Whether the object's version after this write is the one it had; None where the log does not tell."""
-        metadata = event.response_object.metadata if event.response_object else None
-        if metadata is None or not metadata.uid or not metadata.resource_version:
+        """Whether the object's version after this write is the one it had; None where the log does not tell (yet)."""
+        seen = _seen(event)
+        if seen is None:
             return None
-        uid = metadata.uid
-        known, now = self._versions.get(uid), int(metadata.resource_version)
-        if event.verb == "delete":
-            self._versions.pop(uid, None)
+        known = self._versions.get(seen.uid)
+        # Answers to concurrent writes may be logged in another order than they were stored: keep the highest. A deletion
+        # whose answer is the object has only begun (finalizers, a grace period), and has given it a version, too.
+        self._versions[seen.uid] = max(seen.version, known or 0)
+        if event.verb not in _MAY_CHANGE_NOTHING or seen.gone:
             return False
-        # Answers to concurrent writes may be logged in another order than they were stored: keep the highest.
-        self._versions[uid] = max(now, known or 0)
-        if event.verb == "create":
-            return False
-        return None if known is None else now == known
+        return None if known is None else seen.version == known
+
+    def _judge_first(self, event: _Event) -> None:
+        """A controller may learn of an object by its watch, and write it, before its creation was answered and logged."""
+        seen = _seen(event)
+        if seen is not None and (first := self._first.pop(seen.uid, None)) is not None and first[1] == seen.version:
+            self._count(*first[0])
 
     def _read(self, event: _Event, reference: _Reference) -> None:
         if event.verb == "watch":
@@ -214,6 +240,15 @@ class AuditLedger:
         series = Series(metric, kind, verb, subresource)
         self.counts[series] += 1
         self._changed.add(series)
+
+
+def _seen(event: _Event) -> _Seen | None:
+    """What the answer says of the object; None where the log has no such answer."""
+    metadata = event.response_object.metadata if event.response_object else None
+    if metadata is None or not metadata.uid or not metadata.resource_version:
+        return None
+    held = metadata.deletion_timestamp is None or metadata.finalizers or metadata.deletion_grace_period_seconds
+    return _Seen(metadata.uid, int(metadata.resource_version), not held)
 
 
 def _name(group: str, plural: str, own_kinds: Iterable[Kind]) -> str:

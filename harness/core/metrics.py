@@ -81,6 +81,8 @@ CATALOGUE: tuple[Metric, ...] = (
                 "object it concerns", "latency"),
     Metric("completeness.KIND", "ratio", "objects of KIND seen over objects that must exist", "higher", "latency"),
     Metric("startup.first_object", "seconds", "from start to the subject's first read of a scenario kind", "lower", "audit"),
+    Metric("startup.first_object.KIND", "seconds", "from start to the subject's first read of KIND; only where the scenario "
+           "asks for it", "lower", "audit"),
     Metric("startup.synced", "seconds", "from start to ready", "lower", "subject"),
     Metric("startup.restart", "seconds", "from the start of a restarted subject to ready, the slowest restart", "lower",
            "subject"),

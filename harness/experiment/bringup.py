@@ -12,7 +12,7 @@ from harness.core.errors import RunFault
 from harness.core.handles import JSON, Cluster, RunContext
 from harness.core.ids import RUN_LABEL
 from harness.core.sinks import RequestRow
-from harness.experiment import quota
+from harness.experiment import quota, subjects
 from harness.experiment.load import LoadGenerator
 from harness.experiment.options import ExternalWorkers
 from harness.experiment.stage import SetupRefused, Stage
@@ -24,6 +24,7 @@ from harness.scenario import fanout, plan, registered, rights
 from harness.scenario.names import namespaces
 from harness.scenario.server import InflightLimits
 from harness.scenario.steps import FLEET_CLUSTER
+from harness.subject import webhooks
 from harness.subject.replicas import RunSubject
 
 _WATCHER_USER = "harness:watcher"
@@ -73,12 +74,14 @@ def _needs(stage: Stage) -> ClusterNeeds:
     """What the scenario says of its API server, the groups that the audit log must show, and who counts against its quotas."""
     inflight, wanted = stage.scenario.apiserver.inflight, stage.scenario.setup
     manifests = [] if wanted is None else load_manifests([stage.base / entry for entry in wanted.apply])
+    limited = [flags.QUOTA_CONTROLLER] if any(each["kind"] == "ResourceQuota" for each in manifests) else []
+    served = subjects.webhooks(stage.scenario.subject, stage.options)
+    admits = served is not None and webhooks.about_pods([stage.base / name for name in served.configurations])
     return ClusterNeeds(
         lift_inflight=inflight == "off",
         inflight=(inflight.mutating, inflight.reading) if isinstance(inflight, InflightLimits) else None,
-        audit_groups=sorted({kind.group for kind in stage.scenario.kinds}),
         etcd_quota=stage.scenario.etcd_quota or ETCD_QUOTA,
-        controllers=[flags.QUOTA_CONTROLLER] if any(each["kind"] == "ResourceQuota" for each in manifests) else [],
+        controllers=[*limited, *(flags.WORKLOAD_CONTROLLERS if admits else ())],
     )
 
 

@@ -6,19 +6,15 @@ controllers are the same: pairs that are complete and points of curves that are 
 
 from __future__ import annotations
 
-import hashlib
-import shlex
-import sys
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal, Protocol
 
-from harness.core import paths
 from harness.core.errors import EnvironmentFault, ExitCode, UsageError
-from harness.experiment import pairs, preflight, specs
+from harness.experiment import claims_kept, pairs, preflight, specs
 from harness.experiment.gating import Watcher as PairWatcher
 from harness.experiment.options import RunOptions
 from harness.experiment.pairs import Measuring
@@ -30,18 +26,14 @@ from harness.gate.effects import value_of
 from harness.gate.environment import environment
 from harness.gate.pairing import ARMS, Pair, Side
 from harness.gate.published import CURVES, Case, CurveSpec
-from harness.record import owner
 from harness.record.claims import Claims, Curve, CurveLine, CurvePoint, Profile
 from harness.record.experiments import ExperimentRecord
 from harness.record.gate import ArmName
 from harness.record.models import Run
-from harness.record.reader import parse_model
-from harness.record.writer import write_atomically
 from harness.scenario.load import load
 from harness.scenario.resolve import resolve
 from harness.toolchain import native
 
-FILE = "claims.json"
 SEED = 20261122
 HEADLINE_PAIRS, SWITCH_PAIRS = 8, 3
 SPARE = 2
@@ -59,10 +51,19 @@ class Watcher(PairWatcher, Protocol):
         """One run of a curve begins."""
 
 
+class _TimeOverError(Exception):
+    """The time that was given is over; what is not measured yet is for another day."""
+
+
 def run_claims(
-    wanted: Sequence[int], profile: Profile, options: RunOptions, watcher: Watcher, *, fresh: bool
-) -> Claims:
-    """Measure what is missing and judge. Raises UsageError for a row that there is none of."""
+    wanted: Sequence[int], profile: Profile, options: RunOptions, watcher: Watcher, *, fresh: bool,
+    budget_s: float = math.inf,
+) -> Claims:  # fmt: skip
+    """Measure what is missing and judge; after `budget_s` no pair and no point is begun any more.
+
+    Raises UsageError for a row that there is none of.
+    """
+    until = time.monotonic() + budget_s
     known = published.rows()
     for row in wanted:
         if row not in known:
@@ -74,32 +75,30 @@ def run_claims(
     options = replace(options, report=False)
     for case in cases:
         _check(case, options, quick=quick)
-    document = _begin(options, profile, chosen, fresh=fresh)
+    document = claims_kept.begin(options, profile, chosen, fresh=fresh)
     facts: list[Run] = []
     try:
         for number, case in enumerate(cases, 1):
             watcher.case_started(case, number, len(cases))
-            if _case(case, document, options, watcher, facts, quick=quick):
+            if _case(case, document, options, watcher, facts, quick=quick, until=until):
                 raise KeyboardInterrupt
         for spec in curves:
-            _curve(spec, document, options, watcher)
-    except KeyboardInterrupt:
+            _curve(spec, document, options, watcher, until)
+    except (KeyboardInterrupt, _TimeOverError) as error:
         document.state = "interrupted"
+        stopped = isinstance(error, KeyboardInterrupt)
     else:
-        document.state = "complete"
+        stopped = False
+        late = any(claim.reason == "interrupted" for claim in document.claims)
+        document.state = "interrupted" if late else "complete"
     document.ended_at = datetime.now(UTC)
     if facts:
         document.machine = environment(facts, [], on_purpose=True).machine
     told = {claim.row for claim in document.claims}
-    complete = document.state == "complete" and told >= set(chosen)
+    complete = not stopped and told >= set(chosen)
     document.exit_code = ExitCode.PASSED if complete else ExitCode.INTERRUPTED
-    _save(document, options)
+    claims_kept.save(document, options)
     return document
-
-
-def directory(out: Path, profile: str) -> Path:
-    """Where the result of a profile is kept."""
-    return paths.experiments_dir(out) / f"claims-{profile}"
 
 
 def _check(case: Case, options: RunOptions, *, quick: bool) -> None:
@@ -111,40 +110,19 @@ def _check(case: Case, options: RunOptions, *, quick: bool) -> None:
         preflight.check([resolved], options, file.path.parent)
 
 
-def _begin(options: RunOptions, profile: Profile, rows: list[int], *, fresh: bool) -> Claims:
-    """The result as it stands: taken up where it was interrupted, else a new one."""
-    path = directory(options.out, profile) / FILE
-    fingerprint = _fingerprint()
-    if path.is_file() and not fresh:
-        known = parse_model(path, Claims)
-        going_on = known.state == "running" and known.owner is not None and owner.is_alive(known.owner)
-        if going_on:
-            raise UsageError(
-                "these claims are being measured by another harness", place=str(path), remedy="wait for it"
-            )
-        if known.state != "complete" and known.fingerprint == fingerprint and known.rows == rows:
-            known.state, known.owner = "running", owner.this_process()
-            return known
-    document = Claims(
-        profile=profile, state="running", owner=owner.this_process(), fingerprint=fingerprint,
-        command=shlex.join(["harness", *sys.argv[1:]]), started_at=datetime.now(UTC), rows=rows,
-        exit_code=ExitCode.INTERRUPTED,
-    )  # fmt: skip
-    _save(document, options)
-    return document
-
-
 def _case(
-    case: Case, document: Claims, options: RunOptions, watcher: Watcher, facts: list[Run], *, quick: bool
+    case: Case, document: Claims, options: RunOptions, watcher: Watcher, facts: list[Run], *, quick: bool, until: float
 ) -> bool:
     """Measure the missing pairs of a case and judge its claims; whether it was interrupted."""
     planned = 1 if quick else HEADLINE_PAIRS if case.headline else SWITCH_PAIRS
     arms = {name: _arm(case, name, quick=quick) for name in ARMS}
-    missing = None
+    missing = late = None
     measuring = _measuring(case, document, options, arms, planned)
     watcher.plan(measuring.facts.experiment_id, arms, planned, [])
     try:
-        _pairs(case, measuring, options, arms, watcher, planned)
+        _pairs(case, measuring, options, arms, watcher, planned, until)
+    except _TimeOverError:
+        late = f"{len(measuring.pairs)} of {planned} pair{'s' * (planned > 1)} measured when the time was over"
     except EnvironmentFault as error:
         if case.subject not in native.NAMES:
             raise
@@ -164,17 +142,19 @@ def _case(
                 quick=quick,
                 experiment_id=experiment_id,
                 missing=missing,
+                late=late,
             )
             for stated in case.stated
         ]
         document.claims.sort(key=lambda claim: claim.row)
-    _save(document, options)
+    claims_kept.save(document, options)
     return measuring.interrupted
 
 
 def _pairs(
-    case: Case, measuring: Measuring, options: RunOptions, arms: dict[ArmName, Arm], watcher: Watcher, planned: int
-) -> None:
+    case: Case, measuring: Measuring, options: RunOptions, arms: dict[ArmName, Arm], watcher: Watcher, planned: int,
+    until: float,
+) -> None:  # fmt: skip
     file = load(case.scenario)
     for item in pairs.schedule(SEED + case.row):
         spoiled = sum(pair.spoiled_by_machine for pair in measuring.pairs)
@@ -183,6 +163,10 @@ def _pairs(
         if item.number <= len(measuring.pairs):
             continue  # measured before an interruption
         started = time.monotonic()
+        if started >= until:
+            if len(measuring.pairs) >= planned:
+                return  # only spoiled ones would be measured again
+            raise _TimeOverError
         pair = pairs.measure_pair(measuring, item, file, options, arms, watcher, watcher.pair_started)
         if measuring.interrupted:
             return
@@ -211,11 +195,11 @@ def _measuring(case: Case, document: Claims, options: RunOptions, arms: dict[Arm
         return taken_up(found)
     measuring = pairs.begin(load(case.scenario), options, arms, kind="claims", seed=SEED + case.row, pairs=planned)
     document.experiments[case.id] = measuring.facts.experiment_id
-    _save(document, options)
+    claims_kept.save(document, options)
     return measuring
 
 
-def _curve(spec: CurveSpec, document: Claims, options: RunOptions, watcher: Watcher) -> None:
+def _curve(spec: CurveSpec, document: Claims, options: RunOptions, watcher: Watcher, until: float) -> None:
     """One run for each point that is missing."""
     file = load(spec.scenario)
     curve = next((item for item in document.curves if item.id == spec.id), None)
@@ -231,6 +215,10 @@ def _curve(spec: CurveSpec, document: Claims, options: RunOptions, watcher: Watc
         for x in spec.points:
             if x in done:
                 continue
+            if time.monotonic() >= until:
+                if measuring is not None:
+                    pairs.end(measuring, ExitCode.PASSED)
+                raise _TimeOverError
             if measuring is None:
                 measuring = pairs.begin(file, options, arms, kind="claims", seed=SEED, pairs=0)
             watcher.point_started(spec, line.name, x)
@@ -240,7 +228,7 @@ def _curve(spec: CurveSpec, document: Claims, options: RunOptions, watcher: Watc
                 pairs.end(measuring, ExitCode.INTERRUPTED)
                 raise KeyboardInterrupt
             line.points.append(_point(spec, x, side))
-            _save(document, options)
+            claims_kept.save(document, options)
     if measuring is not None:
         pairs.end(measuring, ExitCode.PASSED)
 
@@ -252,22 +240,7 @@ def _point(spec: CurveSpec, x: int, side: Side) -> CurvePoint:
     if value is None:
         told = result.reason if result is not None and side.sound else None
         why = told or "; ".join(side.verdict.reasons[:2]) or side.verdict.verdict
-    return CurvePoint(x=float(x), value=value, run_id=side.verdict.run_id, reason=why)
-
-
-def _save(document: Claims, options: RunOptions) -> None:
-    path = directory(options.out, document.profile) / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, document.model_dump_json(by_alias=True, indent=1) + "\n")
-
-
-def _fingerprint() -> str:
-    """Of all that a figure depends on and that can change between two days: claims, scenarios, controllers."""
-    package = paths.scenarios_dir().parent
-    files = [Path(published.__file__), *sorted(package.glob("scenarios/**/*.yaml"))]
-    for suffix in ("py", "go", "mod", "rs", "toml", "txt"):
-        files += sorted(package.glob(f"controllers/**/*.{suffix}"))
-    found = hashlib.sha256()
-    for path in files:
-        found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return found.hexdigest()
+    peak = side.results.get("memory.cgroup.peak") if value is not None and spec.metric.startswith("memory.") else None
+    return CurvePoint(
+        x=float(x), value=value, run_id=side.verdict.run_id, reason=why, peak=None if peak is None else peak.value
+    )

@@ -44,7 +44,7 @@ async def start_subject(
         stage.writer.event("warning", source="subject", message=said)
     stage.observer.step("starting the subject")
     facts = stage.facts.subject
-    wanted = stage.scenario.subject.webhooks
+    wanted = subjects.webhooks(stage.scenario.subject, stage.options)
     prepare = pods.prepare if facts.kind == "pod" else _as_process
     prepared = await prepare(stage, stack, api, cluster)
     launch, certificate = prepared.launch, prepared.certificate
@@ -94,7 +94,7 @@ async def _as_process(stage: Stage, stack: AsyncExitStack, api: Api, cluster: Cl
         "kubeconfig": kubeconfig, "namespace": stage.facts.namespace, "run_id": stage.facts.run_id
     }  # fmt: skip
     placeholders = Placeholders(**identity)
-    wanted = stage.scenario.subject.webhooks
+    wanted = subjects.webhooks(stage.scenario.subject, stage.options)
     certificate = None if wanted is None else _certify(stack, placeholders)
     launch = await _plan(stage, placeholders)
 

@@ -54,6 +54,8 @@ class RunOptions:
     """Where it serves Go's pprof."""
     subject_ready: str | None = None
     """The address that answers with 2xx once it is ready."""
+    subject_webhooks: tuple[Path, ...] = ()
+    """Files with its webhook configurations."""
     memray: str | None = None
     """`launch`, `attach` or `off`; None leaves it to the scenario."""
     memray_since: str | None = None

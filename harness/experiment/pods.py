@@ -51,7 +51,7 @@ async def prepare(stage: Stage, stack: AsyncExitStack, api: Api, cluster: Cluste
     placeholders = Placeholders(
         kubeconfig=Path(pod_manifest.KUBECONFIG), namespace=stage.facts.namespace, run_id=run_id
     )
-    folder = await _folder(stack, cluster, run_id)
+    stage.shared = folder = await _folder(stack, cluster, run_id)
     launch = await _plan(stage, placeholders, folder, image)
     os.close(open_log(stage.directory / LOG_NAME))  # its size is looked at from now on
     spec = PodSpec(

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from harness.cluster import provider
 from harness.cluster.choice import EMBEDDED, GUESTS
 from harness.core.errors import EnvironmentFault, UsageError
-from harness.experiment import quota, source
+from harness.experiment import quota, source, subjects
 from harness.experiment.options import RunOptions
 from harness.experiment.subjects import SubjectCommand, of
 from harness.kube.rbac import CLUSTER_ADMIN
@@ -53,8 +53,8 @@ def check(scenarios: Sequence[Scenario], options: RunOptions, base: Path) -> Non
         else:
             _process(scenario, options)
         _guest(scenario, options)
-        if scenario.subject.webhooks is not None:
-            webhooks.load([base / name for name in scenario.subject.webhooks.configurations])
+        if (served := subjects.webhooks(scenario.subject, options)) is not None:
+            webhooks.load([base / name for name in served.configurations])
         _steps(scenario, options)
         _windows(scenario, options)
         quota.check(scenario, options)
@@ -95,7 +95,7 @@ def _subject_as(options: RunOptions, scenario: Scenario, found: SubjectCommand) 
 
 def _pod(scenario: Scenario, options: RunOptions) -> None:
     """The node starts and limits it."""
-    _placeholders(scenario, of(scenario.subject, options))
+    _placeholders(scenario, options, of(scenario.subject, options))
     if scenario.subject.replicas > 1:
         raise UsageError(
             "replicas and failover are measured of processes only, not of pods",
@@ -173,7 +173,7 @@ def _foreign(scenario: Scenario, options: RunOptions) -> None:
 def _command(scenario: Scenario, options: RunOptions) -> None:
     built = of(scenario.subject, options)
     command = built.command
-    _placeholders(scenario, built)
+    _placeholders(scenario, options, built)
     if built.controller is not None:
         return  # one of ours: installed with us, or compiled before it starts
     if not command and built.image is not None:
@@ -212,7 +212,7 @@ def _addresses(command: SubjectCommand, place: str) -> None:
 def _guest(scenario: Scenario, options: RunOptions) -> None:
     """What works in a cluster on this machine only, or in one of the run's own."""
     where = options.cluster.provider
-    if where != EMBEDDED and scenario.subject.webhooks is not None:
+    if where != EMBEDDED and subjects.webhooks(scenario.subject, options) is not None:
         raise UsageError(
             f"an API server of --cluster {where} cannot call the webhooks of a subject on this machine",
             place=scenario.name,
@@ -233,10 +233,10 @@ def _guest(scenario: Scenario, options: RunOptions) -> None:
         )
 
 
-def _placeholders(scenario: Scenario, built: SubjectCommand) -> None:
+def _placeholders(scenario: Scenario, options: RunOptions, built: SubjectCommand) -> None:
     """Fill all of them once with stand-ins: `--subject` was not looked at when the file was read."""
     fill = Placeholders(kubeconfig=Path("kubeconfig"), namespace="namespace", run_id="run-id", new_port=lambda: 1)
-    if scenario.subject.webhooks is not None:
+    if subjects.webhooks(scenario.subject, options) is not None:
         fill.webhook.update(dict.fromkeys(WEBHOOK_FILES, "file"))
     fill.fill_command(built.command, place="subject.command")
     fill.fill_command(built.args, place="subject.args")

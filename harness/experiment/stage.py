@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.core.clock import RunClock
 from harness.core.errors import RunFault
-from harness.core.handles import Subject
+from harness.core.handles import SharedFolder, Subject
 from harness.experiment.options import Observer, RunOptions, Status
 from harness.experiment.subjects import SubjectCommand
 from harness.experiment.witnesses import Witnesses
@@ -35,6 +35,8 @@ class Stage:
     options: RunOptions
     observer: Observer
     witnesses: Witnesses
+    shared: SharedFolder | None = None
+    """The run's own folder on the nodes, where its subject is in a pod and they share one with this machine."""
     directory: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +101,8 @@ class Stage:
         """Its process is ready, for the first time or after a restart: who wants to look into it finds it by this."""
         self.writer.event(
             "subject_started", pid=subject.pid or None, runtime=subject.runtime, pprof=subject.pprof_url,
-            in_pod=self.facts.subject.kind == "pod", monotonic_ns=time.monotonic_ns(),
+            in_pod=self.facts.subject.kind == "pod", folder=None if self.shared is None else str(self.shared.here),
+            monotonic_ns=time.monotonic_ns(),
         )  # fmt: skip
 
     def take_ending(self, subject: RunSubject) -> None:

@@ -12,7 +12,7 @@ from harness.cluster.choice import EMBEDDED, IN_CLUSTER, KIND
 from harness.core.errors import UsageError
 from harness.core.handles import Progress
 from harness.experiment.options import RunOptions
-from harness.scenario.model import Subject
+from harness.scenario.model import Subject, Webhooks
 from harness.subject.foreign import command_line
 from harness.subject.readiness import Ready
 from harness.toolchain import image as controllers_image
@@ -136,13 +136,18 @@ def of(spec: Subject, options: RunOptions) -> SubjectCommand:
     ready = options.subject_ready
     given = {"metrics": options.subject_metrics, "pprof": options.subject_pprof, "ready": ready}
     named = [name for name, value in given.items() if value is not None]
+    named += ["webhooks"] if options.subject_webhooks else []
     if command.controller is not None and named:
         cause = f"--subject-{named[0]} is known for the reference controller {command.controller}"
         raise UsageError(cause, remedy="leave it out, or say with --subject what else is to be tested")
-    if command.pid is not None and (ready is not None or options.subject_env):
-        option = "--subject-env" if ready is None else "--subject-ready"
-        raise UsageError(f"{option} is for who starts the process", place=f"pid {command.pid}", remedy="leave it out")
-    for name in named:
+    starting = {"ready": ready, "env": options.subject_env, "webhooks": options.subject_webhooks}
+    if command.pid is not None and (option := next((name for name, value in starting.items() if value), None)):
+        cause = f"--subject-{option} is for who starts the process"
+        raise UsageError(cause, place=f"pid {command.pid}", remedy="leave it out")
+    if options.subject_webhooks and spec.replicas > 1:
+        cause = "--subject-webhooks: admission webhooks are called at one address, not at two replicas"
+        raise UsageError(cause, remedy="leave it out, or use a scenario with one replica")
+    for name in given:
         if command.pid is not None and "{" in str(given[name]):
             cause = f"--subject-{name} of a process that runs already cannot have a port of the run's"
             raise UsageError(cause, place=f"pid {command.pid}", remedy="write the port that it listens on")
@@ -153,6 +158,14 @@ def of(spec: Subject, options: RunOptions) -> SubjectCommand:
         pprof=options.subject_pprof or command.pprof,
         ready=command.ready if ready is None else Ready(http=ready),
     )
+
+
+def webhooks(spec: Subject, options: RunOptions) -> Webhooks | None:
+    """The admission webhooks that the subject serves: the scenario's, or those of the command line, which go over them."""
+    if not options.subject_webhooks:
+        return spec.webhooks
+    port = "webhook" if spec.webhooks is None else spec.webhooks.port
+    return Webhooks(port=port, configurations=[str(path.absolute()) for path in options.subject_webhooks])
 
 
 def _program(controller: str) -> list[str]:

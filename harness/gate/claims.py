@@ -46,9 +46,9 @@ def incomplete(side: Side, case: Case) -> str | None:
 
 def judge(
     case: Case, stated: Stated, pairs: Sequence[Pair], *, planned: int, quick: bool, experiment_id: str | None,
-    missing: str | None = None,
+    missing: str | None = None, late: str | None = None,
 ) -> Claim:  # fmt: skip
-    """One claim of a case. `missing` says why nothing could be measured."""
+    """One claim of a case. `missing` says why nothing could be measured, `late` why pairs that were planned are not there."""
     valid, invalid, lacking = _sorted(case, pairs)
     effect = effect_of(stated.metric, pair_values(valid, stated.metric), scale=stated.scale, in_pairs=True, alpha=ALPHA)
     claim = Claim(
@@ -65,6 +65,8 @@ def judge(
     )  # fmt: skip
     if missing is not None:
         return _cannot(claim, "subject missing", missing)
+    if late is not None:
+        return _cannot(claim, "interrupted", late)
     if not valid:
         return _cannot(claim, "incomplete work" if lacking else "no valid pair", "; ".join(invalid[:2]) or "no pair")
     if stated.kind == "killed":
@@ -107,6 +109,7 @@ def _arm(name: str) -> str:
 def _killed(claim: Claim, valid: Sequence[Pair], *, quick: bool) -> Claim:
     kills = [tuple(value_of(pair.sides[arm], "oom.kills") or 0 for arm in ARMS) for pair in valid]
     met = sum(off >= 1 and on == 0 for off, on in kills)
+    claim.killed_at = [made for pair in valid if (made := _created_by_the_kill(pair.sides[_OFF].record)) is not None]
     claim.direction = "as claimed" if met == len(kills) else "against the claim" if met == 0 else "no change"
     claim.sentence = (
         f"killed without it in {sum(off >= 1 for off, _ in kills)} and with it in {sum(on >= 1 for _, on in kills)} "
@@ -114,6 +117,15 @@ def _killed(claim: Claim, valid: Sequence[Pair], *, quick: bool) -> Claim:
     )
     claim.verdict = "direction" if quick else "reproduced" if met == len(kills) else "not reproduced"
     return claim
+
+
+def _created_by_the_kill(record: RunRecord) -> int | None:
+    """How many objects the step that made most of them had made by then. None: no kill."""
+    kill = next(record.events("oom_kill"), None)
+    if kill is None:
+        return None
+    made = "SELECT count(*) FROM requests WHERE verb = 'create' AND error IS NULL AND done_ns <= ? GROUP BY phase"
+    return max((int(count) for (count,) in record.sql(made, [kill["t_ns"]])), default=0)
 
 
 def _alerted(claim: Claim, valid: Sequence[Pair], *, quick: bool) -> Claim:

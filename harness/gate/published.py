@@ -79,26 +79,27 @@ _FEWER = {
 _FLIP_SCENARIO_HAS = ("options.index", "status_patch", "event_mapping")
 """What row 2 is about, and what it is measured under when it is not what is measured."""
 _SMOKE_QUICK = {
-    "secrets": "1000", "repos": "10", "bundles_per_repo": "5", "clusters": "4", "flips": "4",
+    "secrets": "600", "repos": "10", "bundles_per_repo": "5", "clusters": "4", "flips": "4",
 }  # fmt: skip
-_FLIP_QUICK = {"repos": "30", "bundles_per_repo": "5"}
+_FLIP_QUICK = {"repos": "20", "bundles_per_repo": "5"}
 _SECRETS_QUICK = {"secrets": "1500", "used": "20", "services": "10"}
 _GO_QUICK = {"secrets": "4000", "repos": "20"}
+_GO_QUICK_ALIVE = {"secrets": "2000", "repos": "20"}
 _GO_ALL = {"watch": "off", "disable_for": "none"}
 _GO_BY_NAME = {"watch": "off", "disable_for": "Secret"}
 _SIZED = "2 to 5 KB is what the row tells of a Secret; the limit is far above what either arm needs, so that both live"
 _FLIPS = "the published number of objects in the full profile; the limit is far above what either arm needs"
 
 
-def _switch(row: int, scenario: str, name: str, off: str, on: str, *stated: Stated, source: str) -> Case:
-    """One switch alone, all others as they are in the headline's `off`."""
+def _switch(row: int, scenario: str, name: str, off: str, on: str, *stated: Stated, source: str, **also: str) -> Case:
+    """One switch alone, all others as they are in the headline's `off`; `also` is set in both arms."""
     others = {
         key: value for key, value in _ALL.items() if key != name and (scenario == "smoke" or key in _FLIP_SCENARIO_HAS)
     }
     return Case(
         id=f"{row}-{name}", row=row, scenario=scenario, subject="fleet", off={name: off}, on={name: on}, stated=stated,
         source=source, limit="512Mi", payload="Secrets of 2 to 5 KB" if scenario == "smoke" else "3,000 Bundles",
-        chosen=_SIZED if scenario == "smoke" else _FLIPS, common=others, headline=False,
+        chosen=_SIZED if scenario == "smoke" else _FLIPS, common={**others, **also}, headline=False,
         must_have=_FLIP,
     )  # fmt: skip
 
@@ -129,9 +130,9 @@ CASES: tuple[Case, ...] = (
     _switch(1, "smoke", "options.metrics", "unbounded", "bounded",
             Stated("metrics that do not grow without bound are fewer series", "no figure for it alone", "metrics.series", None),
             source=_FLEET_1),
-    _switch(1, "smoke", "options.conflict", "retry", "requeue",
+    _switch(1, "label-flip", "options.conflict", "retry", "requeue",
             Stated("to requeue after a conflict instead of retrying in place is faster", "no figure for it alone",
-                   "latency.deployed.p99", None), source=_FLEET_1),
+                   "latency.deployed.p99", None), source=_FLEET_1, bundles_from="load", edits="3000"),
     _switch(1, "smoke", "options.reclaim", "none", "trim",
             Stated("to reclaim memory at rest takes less of it (the article's outlook)", "no figure", "memory.rss.settled",
                    None), source=_FLEET_1),
@@ -169,6 +170,7 @@ CASES: tuple[Case, ...] = (
     Case(
         id="3-goroutines", row=3, scenario="native-secrets-8k", subject="native-go", source=_AGENT,
         off={"workers": "1"}, on={"workers": "1001"}, common={"secrets": "200", "repos": "20"},
+        quick={"secrets": "20", "repos": "5"},
         stated=(
             Stated("2,000 goroutines that wait take about 4 MB of stack", "2 KB each", "memory.rss.idle", 4e6,
                    kind="about", scale="absolute"),
@@ -295,7 +297,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         id="5-native-memory", row=5, scenario="native-secrets-8k", subject="native-go", source=_KSERVE, off=_GO_ALL,
-        on=_GO_BY_NAME, quick=_GO_QUICK,
+        on=_GO_BY_NAME, quick=_GO_QUICK_ALIVE,
         stated=(
             Stated("reads by name instead of the cache take 80 % less memory", "80 % less memory", "memory.cgroup.settled",
                    -0.80),

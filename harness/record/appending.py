@@ -23,7 +23,7 @@ class LivingRun:
     def __init__(self, record: RunRecord, started: dict[str, Any]) -> None:
         self.record = record
         self.subject = started
-        """The newest event `subject_started`."""
+        """The newest event `subject_started`; of a pod with the process of the container that the kubelet started last."""
         self._origin_ns = int(started["monotonic_ns"]) - int(started["t_ns"])
 
     @classmethod
@@ -41,9 +41,16 @@ class LivingRun:
         started = list(record.events("subject_started"))
         if not started:
             raise UsageError(f"the subject of run {run_id} has not started yet", remedy="try again in a moment")
-        if any(not started[-1].get(key) for key in ("pid", "monotonic_ns")):
+        newest = started[-1]
+        if newest.get("in_pod"):
+            newest = newest | {
+                "pid": next((event.get("pid") for event in reversed([*record.events("container_started")])), None)
+            }
+        # a Go program is asked by its URL, wherever it is
+        seen = newest.get("pid") or (newest.get("runtime") == "go" and newest.get("pprof"))
+        if not seen or not newest.get("monotonic_ns"):
             raise UsageError(f"the subject of run {run_id} runs where this machine does not see its process")
-        return cls(record, started[-1])
+        return cls(record, newest)
 
     @property
     def over(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.record.capacity import Interval
 from harness.record.gate import Scale
 from harness.record.models import Owner
 
@@ -67,6 +68,10 @@ class Claim(_Model):
     pairs_planned: int
     invalid: list[str] = Field(default=[], description="why pairs are not valid")
     verdict: ClaimVerdict
+    killed_at: list[int] = Field(
+        default=[],
+        description="objects that the load had created when runs of `off` were killed, of the step that made most",
+    )
     direction: Direction | None = None
     reason: Reason | None = Field(default=None, description="of `not comparable`")
     sentence: str
@@ -80,6 +85,36 @@ class CurvePoint(_Model):
     value: float | None
     run_id: str | None = None
     reason: str | None = None
+    peak: float | None = Field(
+        default=None, description="of a curve of memory: the highest charge of the same run, in B"
+    )
+
+
+class Slope(_Model):
+    """What each further one takes, by least squares."""
+
+    each: Interval | None = Field(description="B for each further one of what is varied; null where points are too few")
+    base: Interval | None = Field(default=None, description="B without any")
+    points: int
+    sentence: str = Field(description="whether it is a straight line, or why there is none")
+
+
+class Prediction(_Model):
+    """The count at which a limit kills: by the curve, from peaks far below it, against the runs that were killed."""
+
+    row: int
+    curve: str
+    line: str
+    case: str = Field(description="whose `off` was killed")
+    subject: str
+    limit_bytes: int
+    predicted: Interval | None = Field(default=None, description="count at which the fitted peak reaches the limit")
+    refused: str | None = Field(default=None, description="why nothing is predicted")
+    killed_at: list[int] = Field(default=[], description="counts at the kills")
+    real: float | None = Field(default=None, description="their median")
+    error: float | None = Field(default=None, description="(predicted - real) / real")
+    within_goal: bool | None = Field(default=None, description="10 %")
+    sentence: str
 
 
 class CurveLine(_Model):
@@ -87,6 +122,7 @@ class CurveLine(_Model):
 
     name: str
     points: list[CurvePoint] = []
+    slope: Slope | None = Field(default=None, description="of memory: the straight line through the points")
 
 
 class Curve(_Model):
@@ -117,4 +153,5 @@ class Claims(_Model):
     experiments: dict[str, str] = Field(default={}, description="by case: the experiment that its pairs are in")
     claims: list[Claim] = []
     curves: list[Curve] = []
+    predictions: list[Prediction] = []
     exit_code: int

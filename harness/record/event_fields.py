@@ -104,7 +104,8 @@ _FIELDS: Mapping[str, Mapping[str, _Check]] = {
         **dict.fromkeys(("late_p99_s", "took_p99_s"), _or_null(_number)),
         "error": _or_null(_text),
     },
-    "subject_started": {"pid": _or_null(_count), "monotonic_ns": _or_null(_count)},
+    "subject_started": {"pid": _or_null(_count), "monotonic_ns": _or_null(_count), "folder": _or_null(_text)},
+    "container_started": {"pid": _or_null(_count)},
 }
 _EVERY: Mapping[str, _Check] = {"t_ns": _time, "type": _text, "phase": _text}
 

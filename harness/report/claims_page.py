@@ -28,7 +28,8 @@ def render(claims: Claims) -> str:
     tables = [(curve.title, claims_text.curve_rows(curve)) for curve in claims.curves]
     return html.assemble(
         "claims.html.j2", Timeline(0.0, [], []), charts, charts=charts, claims=rows, heads=claims_text.HEADS,
-        tables=tables, about=clean(f"{claims.command} · {claims.state} · {claims.machine or ''}"),
+        tables=tables, predictions=[f"Row {item.row}: {clean(item.sentence)}." for item in claims.predictions],
+        about=clean(f"{claims.command} · {claims.state} · {claims.machine or ''}"),
     )  # fmt: skip
 
 

@@ -39,3 +39,5 @@ def render(claims: Claims, console: Console) -> None:
         console.print(Text(f"\n{curve.title}, {curve.metric}", "bold"), soft_wrap=True)
         for row in claims_text.curve_rows(curve):
             console.print(Text("  " + "  ".join(f"{cell:>16}" for cell in row)), soft_wrap=True)
+    for item in claims.predictions:
+        console.print(Text(f"\nrow {item.row}  {clean(item.sentence)}"), soft_wrap=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.core import metrics
 from harness.core.units import format_value
-from harness.record.claims import Claim, Claims, Curve
+from harness.record.claims import Claim, Claims, Curve, CurveLine
 from harness.report.results import clean
 
 HEADS = ("row", "claim", "published", "metric", "off", "on", "change", "pairs", "subject", "verdict")
@@ -67,7 +67,17 @@ def curve_rows(curve: Curve) -> list[list[str]]:
             missing = "–" if point is None else f"– ({clean(point.reason or 'no value')})"
             cells.append(value_text(curve.metric, point.value) if point and point.value is not None else missing)
         rows.append([f"{x:,.0f}", *cells])
+    if any(line.slope is not None for line in curve.lines):
+        rows.append(["each further one", *(_slope(line) for line in curve.lines)])
     return rows
+
+
+def _slope(line: CurveLine) -> str:
+    if line.slope is None or line.slope.each is None:
+        return f"– ({clean(line.slope.sentence)})" if line.slope is not None else "–"
+    each = line.slope.each
+    low, high = ("no bound" if edge is None else format_value(edge, "bytes") for edge in (each.low, each.high))
+    return f"{format_value(each.value, 'bytes')} ({low} to {high})"
 
 
 def render(claims: Claims) -> str:
@@ -88,6 +98,12 @@ def _lines(claims: Claims) -> Iterator[str]:
     for curve in claims.curves:
         yield from ("", f"{curve.title} (`{curve.metric}`, one run for each point):", "")
         yield from _table(curve_rows(curve))
+        for line in curve.lines:
+            if line.slope is not None and line.slope.each is not None:
+                yield from ("", f"{_cell(clean(line.name))}: {_cell(line.slope.sentence)}.")
+    if claims.predictions:
+        yield from ("", "The count at which the limit kills, by the line through the peaks, and really:", "")
+        yield from (f"- row {item.row}, {_cell(clean(item.sentence))}" for item in claims.predictions)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from harness.scenario.placeholders import OF_THE_RUN, names_in
 from harness.scenario.problems import Problem
 from harness.scenario.steps import Failover, Restart
 
-WEBHOOK_FILES = ("dir", "cert", "key", "ca")
+WEBHOOK_FILES = ("dir", "cert", "key", "ca", "tmp")
 """What `{webhook:NAME}` may be about."""
 
 _PATTERN: Path = ("subject", "ready", "log")

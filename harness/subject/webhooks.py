@@ -23,6 +23,10 @@ from harness.kube.manifests import load_manifests
 
 KINDS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 HOST = "127.0.0.1"
+TEMPORARY = "tmp"
+"""In the private directory: what a subject may have as TMPDIR."""
+DEFAULT_DIR = Path("k8s-webhook-server", "serving-certs")
+"""Where controller-runtime looks below the temporary directory; a program without a switch of its own is bound to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,11 @@ class Certificate:
     def files(self) -> dict[str, str]:
         """What the placeholders `{webhook:…}` stand for."""
         names = {"cert": "tls.crt", "key": "tls.key", "ca": "ca.crt"}
-        return {"dir": str(self.directory), **{key: str(self.directory / name) for key, name in names.items()}}
+        return {
+            "dir": str(self.directory),
+            **{key: str(self.directory / name) for key, name in names.items()},
+            "tmp": str(self.directory / TEMPORARY),
+        }
 
 
 def certify(directory: Path) -> Certificate:
@@ -47,6 +55,9 @@ def certify(directory: Path) -> Certificate:
     write_private(directory / "tls.crt", b"".join(blob.bytes() for blob in served.cert_chain_pems))
     write_private(directory / "tls.key", served.private_key_pem.bytes())
     write_private(directory / "ca.crt", ca_pem)
+    looked_for = directory / TEMPORARY / DEFAULT_DIR
+    looked_for.parent.mkdir(mode=0o700, parents=True)
+    looked_for.symlink_to(directory.absolute())
     return Certificate(directory, ca_pem)
 
 
@@ -68,6 +79,19 @@ def load(paths: Sequence[Path]) -> list[dict[str, Any]]:
                 _path(webhook, name, path)
             manifests.append(manifest)
     return manifests
+
+
+def about_pods(paths: Sequence[Path]) -> bool:
+    """Whether one of these configurations has the subject called when a Pod is created."""
+    rules = [
+        rule for manifest in load(paths) for webhook in manifest["webhooks"] for rule in webhook.get("rules") or ()
+    ]
+    return any(
+        {"", "*"} & set(rule.get("apiGroups") or ())
+        and {"pods", "*", "*/*"} & set(rule.get("resources") or ())
+        and {"CREATE", "*"} & set(rule.get("operations") or ())
+        for rule in rules
+    )
 
 
 def directed(manifest: dict[str, Any], port: int, ca_pem: bytes) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from memray import FileReader
 
 from harness.collectors import procfs
 from harness.collectors.attach import container, entry
+from harness.collectors.attach.record import Recording, record
 from harness.collectors.attach.target import inspect
 from harness.core.errors import EnvironmentFault
 from harness.core.handles import Launch, SharedFolder
@@ -54,20 +55,22 @@ class Contained(NamedTuple):
 
 
 @pytest.fixture
-def contained(tmp_path: Path) -> Iterator[Contained]:
-    """A Python process that finds memray and writes captures at paths where there is nothing for us."""
+def contained(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Contained]:
+    """A Python process that finds memray (False: does not) and writes captures at paths where there is nothing for us."""
     plan = launch([sys.executable], ListSink(), tmp_path / "run")
     plan.shared = SharedFolder(tmp_path / "shared", str(tmp_path / "inside" / "shared"))
     assert plan.python is not None
     side = asyncio.run(inject.ensure(plan.python, Printed()))
-    for name in ("shared", "inside/shared", "inside/side", "run"):
+    for name in ("shared", "tools", "inside/shared", "inside/tools", "inside/side", "run"):
         (tmp_path / name).mkdir(parents=True, exist_ok=True)
     script = (
         f"mount --bind {side} {tmp_path}/inside/side && mount --bind {tmp_path}/shared {tmp_path}/inside/shared && "
-        'ip link set lo up && exec "$@"'
+        f'mount --bind {tmp_path}/tools {tmp_path}/inside/tools && ip link set lo up && exec "$@"'
     )
     command = [*_ISOLATED, "sh", "-c", script, "sh", sys.executable, "-c", _PROGRAM]
-    env = {"PYTHONPATH": str(tmp_path / "inside" / "side"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    if getattr(request, "param", True):
+        env["PYTHONPATH"] = str(tmp_path / "inside" / "side")
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
@@ -118,6 +121,28 @@ def test_a_kill_leaves_a_capture_that_can_be_read(contained: Contained) -> None:
         return attachment.capture
 
     assert "holds_on" in _names(asyncio.run(cycle()), left=True)
+
+
+@pytest.mark.parametrize("contained", [False], indirect=True)
+def test_by_hand_memray_is_put_where_a_container_without_it_finds_it(contained: Contained, tmp_path: Path) -> None:
+    """Twice: what is there the second time is used as it is."""
+    shared = container.Shared(
+        SharedFolder(tmp_path / "shared", str(tmp_path / "inside" / "shared")),
+        SharedFolder(tmp_path / "tools", str(tmp_path / "inside" / "tools")),
+    )
+
+    async def look(name: str) -> Recording:
+        return await record(contained.pid, 0.5, tmp_path / "run", Printed(), asyncio.Event(), name=name, pod=shared)
+
+    with pytest.raises(EnvironmentFault, match="memray is not in its container"):
+        asyncio.run(container.examine(contained.pid))
+    for name in ("first", "second"):
+        found = asyncio.run(look(name))
+        assert not found.ended, "it lives on"
+        assert found.event["capture"] == f"profiles/{name}.bin"
+        assert "holds_on" in _names(tmp_path / "run" / "profiles" / f"{name}.bin", left=False)
+        assert (tmp_path / "run" / found.event["flamegraph"]).is_file()
+    assert [path.name[:8] for path in (tmp_path / "tools").iterdir()] == ["by-hand-"]
 
 
 def test_without_memray_inside_it_is_said_what_to_do(contained: Contained, tmp_path: Path) -> None:

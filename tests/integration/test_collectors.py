@@ -28,6 +28,7 @@ pytestmark = pytest.mark.cluster
 SECRET = kinds.find("Secret")
 BUNDLE = kinds.find("Bundle")
 DEPLOYMENT = kinds.find("BundleDeployment")
+ROLE = kinds.Kind("rbac.authorization.k8s.io", "v1", "Role", "roles", namespaced=True)
 NAMESPACE_KIND = kinds.find("Namespace")
 
 
@@ -181,6 +182,14 @@ def test_audit_counts_writes_that_change_nothing_conflicts_and_reads(embedded: E
                 await api.get(BUNDLE, "one", namespace)
                 await api.create(SECRET, _object(SECRET, "hidden", {}), namespace)
                 await api.delete(BUNDLE, "one", namespace)
+                await api.create(ROLE, _object(ROLE, "other", {}, rules=[]), namespace)
+                for _ in range(2):  # the second changes nothing, of a kind that is neither the scenario's nor ours
+                    await api.merge_patch(ROLE, "other", {"metadata": {"labels": {"a": "b"}}}, namespace)
+                held = _object(BUNDLE, "held", {}, spec={})
+                held["metadata"] = {"name": "held", "finalizers": ["example.com/held"]}
+                await api.create(BUNDLE, held, namespace)
+                await api.delete(BUNDLE, "held", namespace)  # has only begun
+                await api.merge_patch(BUNDLE, "held", {"metadata": {"finalizers": None}}, namespace)
                 await collector.detach()
                 await collector.detach()
         return sink
@@ -188,13 +197,15 @@ def test_audit_counts_writes_that_change_nothing_conflicts_and_reads(embedded: E
     sink = asyncio.run(scenario())
     patch = {"kind": "Bundle", "verb": "patch"}
     status = {**patch, "subresource": "status"}
-    assert sink.last("writes.total", **patch) == 2
+    assert sink.last("writes.total", **patch) == 2 + 1  # the last one removes the finalizer
     assert sink.last("writes.noop", **patch) == 1
     assert sink.last("writes.total", **status) == 2
     assert sink.last("writes.noop", **status) == 1
-    assert sink.last("writes.total", kind="Bundle", verb="create") == 1
+    assert sink.last("writes.total", kind="Bundle", verb="create") == 2
     assert sink.last("writes.total", kind="Secret", verb="create") == 1
-    assert sink.last("writes.total", kind="Bundle", verb="delete") == 1
+    assert sink.last("writes.total", kind="Bundle", verb="delete") == 2
+    other = {"kind": "roles.rbac.authorization.k8s.io", "verb": "patch"}
+    assert (sink.last("writes.total", **other), sink.last("writes.noop", **other)) == (2, 1)
     assert sink.last("writes.conflict", kind="Bundle", verb="update") == 1
     assert sink.last("api.requests", kind="Bundle", verb="list") == 1
     assert sink.last("api.requests", kind="Bundle", verb="get") == 1

@@ -21,8 +21,9 @@ SERVED = "127.0.0.1:{port:metrics}"
 
 def test_bundles_and_registered_clusters_of_the_load_are_what_a_foreign_controller_works_on(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "harness.controllers.fleet", "--kubeconfig", "{kubeconfig}"]
-    command += ["--metrics-bind-address", SERVED, "--status_patch=changed"]
-    sets = ("bundles_from=load", "flip_kind=Cluster.fleet.cattle.io", "deployed=false", "registered=true", "matching=2")
+    command += ["--metrics-bind-address", SERVED, "--status_patch=always"]
+    sets = ["bundles_from=load", "flip_kind=Cluster.fleet.cattle.io", "deployed=false", "registered=true"]
+    sets += ["matching=2", "edits=100"]
     code, shown, record = harness_run.run(
         tmp_path, "label-flip", "--profile", "quick", *(word for each in sets for word in ("--set", each)),
         "--subject", shlex.join(command), "--subject-env", "PYTHONHASHSEED=0", "--subject-env", "API_TOKEN=hidden",
@@ -37,6 +38,11 @@ def test_bundles_and_registered_clusters_of_the_load_are_what_a_foreign_controll
     assert results["reconciles.total"]["value"] >= 100
     assert shown["subject"]["environment"] == {"PYTHONHASHSEED": "0", "API_TOKEN": "REDACTED"}
     assert {item["kind"] for item in shown["expected"]} == {"Cluster.fleet.cattle.io", "Bundle", "BundleDeployment"}
+    # The load annotates each Bundle while the controller writes their statuses.
+    assert record.sql("SELECT count(*) FROM requests WHERE kind = 'Bundle' AND verb = 'patch'") == [(100,)]
+    conflicts, reconciles = results["writes.conflict"]["value"], results["reconciles.total"]["value"]
+    assert conflicts > 0
+    assert results["conflicts.per_reconcile"]["value"] == pytest.approx(conflicts / reconciles)
     # Created, registered, flipped. The reference controller registers Clusters too; where the effects are, is one of the two.
     verbs = record.sql("SELECT verb, count(*) FROM requests WHERE kind = 'Cluster.fleet.cattle.io' GROUP BY verb")
     assert dict(verbs) == {"create": 1, "patch": 2}

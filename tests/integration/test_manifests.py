@@ -221,7 +221,7 @@ def test_each_namespace_denies_all_that_is_not_named(documents: list[dict[str, A
 
 
 def test_subjects_are_pods_of_the_image_that_the_harness_is() -> None:
-    for name in ("local", "observability", "workers"):
+    for name in ("local", "local-workers", "observability", "workers"):
         (job,) = making_pods([each for each in kustomized.overlay(name) if each["metadata"]["name"] == "harness"])
         (container,) = template(job)["spec"]["containers"]
         (named,) = [each["value"] for each in container["env"] if each["name"] == "HARNESS_CONTROLLERS_IMAGE"]

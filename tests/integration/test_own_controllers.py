@@ -105,19 +105,45 @@ WEBHOOK = {
         }
     ],
 }
+# Makes a Deployment and waits until somebody has made a Pod of it.
+DEPLOYMENT = """
+import json, os, ssl, sys, time, urllib.request
+config = json.loads(os.environ["CLIENT"])
+client = ssl.create_default_context(cafile=config["ca"])
+client.load_cert_chain(config["cert"], config["key"])
+
+def ask(method, path, body=None):
+    request = urllib.request.Request(config["server"] + path, method=method, headers={"Content-Type": "application/json"},
+                                     data=None if body is None else json.dumps(body).encode())
+    with urllib.request.urlopen(request, context=client, timeout=10) as answer:
+        return json.load(answer)
+
+labels = {"app": "a"}
+template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "none"}]}}
+spec = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
+ask("POST", "/apis/apps/v1/namespaces/default/deployments", {"metadata": {"name": "a"}, "spec": spec})
+until = time.monotonic() + 60
+while len(ask("GET", "/api/v1/namespaces/default/pods")["items"]) < 2:
+    if time.monotonic() > until:
+        sys.exit("nobody makes Pods")
+    time.sleep(0.2)
+"""
 CREATE = {"create": {"kind": "Secret", "count": 100, "size": "200B", "rate": "max"}}
 SETTLE = {"settle": {"quiet_for": "500ms", "timeout": "30s"}}
 
 
-def run(tmp_path: Path, *, hungry: str = "modest", **parts: Any) -> tuple[int, dict[str, Any], RunRecord]:
+def run(
+    tmp_path: Path, *, hungry: str = "modest", about: str = "secrets", certificates: str = "{webhook:dir}", **parts: Any
+) -> tuple[int, dict[str, Any], RunRecord]:
     """Exit code, what `--json` shows and the record of one run; nothing of it may be left."""
     (tmp_path / "subject.py").write_text(SUBJECT)
     (tmp_path / "starter.py").write_text(STARTER)
-    (tmp_path / "webhook.yaml").write_text(yaml.safe_dump(WEBHOOK))
+    (tmp_path / "deployment.py").write_text(DEPLOYMENT)
+    (tmp_path / "webhook.yaml").write_text(yaml.safe_dump(WEBHOOK).replace("- secrets", f"- {about}"))
     subject = {
         "command": [
             *(sys.executable, str(tmp_path / "starter.py"), str(tmp_path / "subject.py")),
-            *("{port:webhook}", "{port:metrics}", "{webhook:dir}", "{namespace}", hungry),
+            *("{port:webhook}", "{port:metrics}", certificates, "{namespace}", hungry),
         ],
         "metrics": "http://127.0.0.1:{port:metrics}/metrics",
         "ready_timeout": "20s",
@@ -185,3 +211,17 @@ def test_a_hook_that_fails_makes_the_run_invalid_with_its_last_words(tmp_path: P
     assert shown["reasons"][0] == "hook: sh failed with exit code 7; its last words: the disk is full"
     assert [phase["name"] for phase in shown["phases"]] == ["start", "idle", "hook", "end"]
     assert record.run.ending is None
+
+
+def test_a_cluster_without_nodes_makes_the_pods_that_a_webhook_of_the_subject_admits(tmp_path: Path) -> None:
+    deploy = [sys.executable, str(tmp_path / "starter.py"), str(tmp_path / "deployment.py")]
+    code, shown, _ = run(
+        tmp_path,
+        about="pods",
+        certificates="{webhook:tmp}/k8s-webhook-server/serving-certs",  # where controller-runtime looks without a switch
+        load=[{"hook": {"command": deploy, "timeout": "90s"}}, CREATE, SETTLE],
+        expect=["oom.kills == 0"],
+        engaged=[{"metric": "reconciles.total", "min": 2}],
+    )
+    assert (code, shown["verdict"]) == (0, "passed"), shown["reasons"]
+    assert shown["results"]["reconciles.total"]["value"] == 2  # the two Pods, and none of the Secrets

@@ -6,11 +6,12 @@ Here the subject is a pod, too, so that the audit log tells whether the role of 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import yaml
@@ -29,6 +30,7 @@ from tests.kind.clusters import docker
 from tests.kind.conftest import Kept
 
 pytestmark = pytest.mark.timeout(900)
+T = TypeVar("T")
 
 FOLDER = "/var/local/harness-runs"
 TAG = "controller-harness/harness:local"
@@ -120,6 +122,78 @@ def test_a_job_runs_smoke_in_its_own_cluster(kept: Kept, applied: list[dict[str,
     assert refused == set()
     own = set(rights_of(ROLES["harness"]))
     assert used >= OF_PODS & own - NOT_SEEN, "the others: tests/integration/test_in_cluster_rights.py"
+
+
+SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "load-workers", "namespace": "harness"}}
+LOAD = ["--set", "secrets=200", "--set", "secret_rate=10/s"]
+
+
+def test_load_workers_are_pods_and_without_one_of_them_the_run_is_invalid(
+    kept: Kept, applied: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """The same Job, its load sent by two pods of a Deployment, one of which somebody deletes in the middle."""
+    assert applied, "the image is on the node"
+    documents = [*kustomized.overlay("local-workers"), SECRET | {"stringData": {"secret": secrets.token_hex(32)}}]
+    (job,) = [each for each in documents if each["kind"] == "Job"]
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    container["env"].append({"name": "HARNESS_ON_BUSY", "value": "warn"})
+    container["args"] += LOAD
+
+    async def load() -> tuple[str, dict[str, Any], str]:
+        async with await Api.connect(kept.kubeconfig) as api:
+            kind = await api.discovery.kind("batch/v1", "Job")
+            await api.delete(kind, "harness", "harness")
+            await within("the pod's end", lambda: pods(api, "job-name=harness"), lambda found: not found)
+            for document in documents:
+                await api.apply(document)
+            begun = await within("the load", lambda: secrets_of_runs(api), lambda found: len({*found}) == 2)
+            assert begun == {0, 1}, "both workers send"
+            (lost, *_) = await pods(api, "app.kubernetes.io/name=load-worker")
+            await api.delete(POD, lost["metadata"]["name"], "harness")
+            pod = await ended(api, "harness")
+            return lost["metadata"]["name"], pod, await log_of(api, pod["metadata"]["name"])
+
+    lost, pod, log = asyncio.run(load())
+    (status,) = pod["status"]["containerStatuses"]
+    assert status["state"]["terminated"]["exitCode"] == 3, log
+    docker("cp", f"{kept.name}-control-plane:{FOLDER}/.", str(tmp_path))
+    record = RunRecord(max((tmp_path / "runs").glob("2*")))
+    joined = {event["host"]: event for event in record.events("load_worker")}
+    assert len(joined) == 2
+    assert lost in joined
+    for event in joined.values():
+        assert event["shared_clock"], "a pod of the same machine"
+        assert abs(event["offset_ns"]) <= event["uncertainty_ns"] < 10**9
+    rows = record.sql("SELECT worker % 2, count(DISTINCT name) FROM requests WHERE phase = 'create-Secret' GROUP BY 1")
+    sent = dict(rows)
+    assert sent[1 - joined[lost]["worker"]] == 100, "the other one did its share, and no more"
+    assert 0 < sent[joined[lost]["worker"]] < 100
+    assert record.verdict is not None
+    assert record.verdict.verdict == "invalid"
+    assert f"on {lost}) was told to end, and not by us: its requests are missing" in record.verdict.reasons[0]
+    assert of_runs(kept) == [], "nothing of the run is left in the cluster, nor the right of the workers"
+
+
+async def within(what: str, look: Callable[[], Awaitable[T]], enough: Callable[[T], bool]) -> T:
+    """What is found, once it is enough."""
+    deadline = time.monotonic() + JOB_S
+    while not enough(found := await look()):
+        assert time.monotonic() < deadline, f"{what} did not come: {found!r:.2000}"
+        await asyncio.sleep(0.5)
+    return found
+
+
+async def pods(api: Api, selector: str) -> list[dict[str, Any]]:
+    """Those of the harness's namespace."""
+    return list((await api.list(POD, "harness", label_selector=selector)).items)
+
+
+async def secrets_of_runs(api: Api) -> set[int]:
+    """Which workers have created something: they take every other number."""
+    kind = await api.discovery.kind("v1", "Secret")
+    found = (await api.list(kind, None, label_selector=RUN_LABEL)).items
+    numbers = [each["metadata"]["name"].rpartition("-")[2] for each in found]
+    return {int(number) % 2 for number in numbers if number.isdecimal()}
 
 
 NOT_SEEN = BY_APPLY | {("", "pods/portforward", "create")}

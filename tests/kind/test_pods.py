@@ -11,9 +11,11 @@ import pytest
 from harness.cluster import kind_tools
 from harness.collectors.memory import MemoryCollector
 from harness.collectors.oom import OomCollector
+from harness.record.reader import RunRecord
+from harness.record.windows import windows
 from harness.toolchain import image
 from tests.collecting import context
-from tests.kind.clusters import harness, shown
+from tests.kind.clusters import Running, harness, shown
 from tests.kind.conftest import Kept
 from tests.kind.pods import LIMIT, Quiet, pod, until
 
@@ -75,6 +77,50 @@ def test_memray_attached_to_a_pod_keeps_a_capture_of_its_kill(kept: Kept, tmp_pa
     assert (record / capture["capture"]).stat().st_size == capture["capture_bytes"] > 10_000
     assert any("/opt/harness/" in place for entry in capture["left"] for place in entry["stack"])
     assert (record / capture["flamegraph_at_kill"]).is_file()
+
+
+WINDOWS = """
+name: windows
+summary: A window of a phase, one that somebody opens by hand, and rests in between.
+subject: {controller: fleet, memory_limit: 256Mi}
+load:
+  - create: {kind: Secret, count: 30, rate: 10/s}
+  - create: {kind: Secret, count: 1500, rate: 10/s}
+profile: {windows: [create-Secret]}
+expect: [memory.rss.peak < 2Gi, memory.rss.idle < 2Gi]
+"""
+
+
+def test_windows_by_phase_and_by_hand_look_into_a_pod(kept: Kept, tmp_path: Path) -> None:
+    """The load goes on until the look by hand is over, however long that takes; then it is interrupted."""
+    scenario = tmp_path / "windows.yaml"
+    scenario.write_text(WINDOWS)
+    named = ("--cluster", "kind", "--kind-name", kept.name, "--no-history")
+    with Running(tmp_path / "runs", str(scenario), *named) as running:
+        running.until_phase("create-Secret-2")
+        looked = harness("profile", "--run", running.record.name, "--for", "1s", "--out", str(running.runs), "--json")
+        code = running.interrupt()
+    if "does not see its process" in looked.stderr:
+        pytest.skip("this machine does not see the node's cgroups")
+    assert looked.returncode == 0, looked.stderr
+    assert code == 130, running.output
+    shown = json.loads(looked.stdout)
+    record = RunRecord(running.record)
+    by_phase, by_hand = windows(record)
+    assert (by_phase.why, by_phase.ended_why, by_phase.by_hand) == ("phase create-Secret", "the phase is over", False)
+    assert (by_hand.phase, by_hand.by_hand, by_hand.ended_ns is not None) == ("create-Secret-2", True, True)
+    captured = {event["window"]: event for event in record.events("memray")}
+    assert set(captured) == {by_phase.number, by_hand.number}
+    for event in captured.values():
+        assert (record.path / event["capture"]).stat().st_size == event["capture_bytes"] > 1000
+        assert any("/opt/harness/" in place for entry in event["top"] for place in entry["stack"])
+        assert (record.path / event["flamegraph"]).is_file()
+    assert captured[by_hand.number]["capture"] == shown["capture"]
+    assert record.verdict is not None
+    assert record.verdict.warnings[0].startswith("profiled by memray in 2 windows only")
+    judged = {item.expr: item.ok for item in record.verdict.expectations}
+    assert judged == {"memory.rss.peak < 2Gi": None, "memory.rss.idle < 2Gi": True}
+    assert "Profiled only in these windows" in (record.path / "report.html").read_text()
 
 
 def test_a_child_killed_while_the_container_lives(kept: Kept, tmp_path: Path) -> None:

@@ -8,14 +8,20 @@ namespace; and what is brought in lies in a folder that the harness shares with 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
+import shutil
 import socket
+import tempfile
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.collectors.attach.target import Target, inspect
 from harness.core.errors import EnvironmentFault, RunFault, UsageError
+from harness.core.handles import Progress, SharedFolder
+from harness.toolchain import inject
 
 _PROC = Path("/proc")
 _CLONE_NEWNET = 0x40000000
@@ -24,12 +30,59 @@ _WAIT_S = 5.0
 _BACKLOG = 8
 
 
-async def examine(pid: int, proc: Path = _PROC) -> Target:
-    """Check a process in a container as `target.examine` does one of our own. Raises UsageError, EnvironmentFault."""
-    return await asyncio.to_thread(_examine, pid, proc)
+class MemrayLacking(EnvironmentFault):
+    """Nothing of what a process can import there is memray."""
 
 
-def _examine(pid: int, proc: Path) -> Target:
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What a pod that runs already shares with us: where it may write captures, and where it finds what we put for it."""
+
+    captures: SharedFolder
+    tools: SharedFolder
+
+
+async def examine(pid: int, proc: Path = _PROC, more: Path | None = None) -> Target:
+    """Check a process in a container as `target.examine` does one of our own. Raises UsageError, EnvironmentFault.
+
+    memray is looked for where its PYTHONPATH leads, and in `more`, a folder as the container sees it.
+    """
+    return await asyncio.to_thread(_examine, pid, proc, more)
+
+
+async def supplied(pid: int, tools: SharedFolder, progress: Progress) -> Target:
+    """The same of a process that may have been started without memray: it is put where its container sees it, then."""
+    try:
+        return await examine(pid)
+    except MemrayLacking:
+        return await examine(pid, more=await _supply(pid, tools, progress))
+
+
+async def _supply(pid: int, tools: SharedFolder, progress: Progress) -> Path:
+    """Where memray for the interpreter of a process is, as its container sees it."""
+    python = await asyncio.to_thread(inspect, pid, contained=True)
+    side = await inject.ensure(python, progress)
+    name = f"by-hand-{side.name}"
+    await asyncio.to_thread(_copy, side, tools.here / name)
+    return Path(tools.there) / name
+
+
+def _copy(side: Path, target: Path) -> None:
+    """A directory, whole or not at all: another profile by hand may be doing the same."""
+    if target.exists():
+        return
+    scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
+    try:
+        shutil.copytree(side, scratch / target.name, ignore=shutil.ignore_patterns("__pycache__"))
+        with contextlib.suppress(OSError):  # the other one was quicker
+            (scratch / target.name).rename(target)
+    except OSError as error:
+        raise RunFault(f"memray cannot be put there: {error.strerror or error}", place=str(target)) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _examine(pid: int, proc: Path, more: Path | None = None) -> Target:
     place = f"process {pid}"
     python = inspect(pid, contained=True)
     fields = dict(line.split(":", 1) for line in (proc / "self" / "status").read_text().splitlines() if ":" in line)
@@ -43,13 +96,13 @@ def _examine(pid: int, proc: Path) -> Target:
         environ = (proc / str(pid) / "environ").read_bytes().decode(errors="surrogateescape").split("\0")
         paths = dict(item.partition("=")[::2] for item in environ).get("PYTHONPATH", "").split(":")
         found = [
-            (Path(path), library) for path in paths if path.startswith("/")
+            (Path(path), library) for path in [*paths, *([str(more)] if more else [])] if path.startswith("/")
             for library in sorted(Path(f"{root}{path}", "memray").glob("_inject.*.so"))
         ]  # fmt: skip
     except OSError as error:
         raise UsageError("has ended already", place=place) from error
     if not found:
-        raise EnvironmentFault(
+        raise MemrayLacking(
             "memray is not in its container", place=place,
             remedy="PYTHONPATH must have reached it: a wrapper with -I or -E, or an environment of its own, hides it",
         )  # fmt: skip

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.collectors.attach import threads
+from harness.collectors.attach import container, threads
+from harness.collectors.attach.entry import into_record
 from harness.collectors.attach.session import DEADLINE_S, Attachment
 from harness.collectors.attach.target import examine
 from harness.collectors.memray_report import captures_folder, publish
@@ -62,20 +63,30 @@ async def record(
     deadline_s: float = DEADLINE_S,
     notes: Notes | None = None,
     name: str | None = None,
+    pod: container.Shared | None = None,
 ) -> Recording:
     """Track process `pid` for `seconds`, or until `stop` is set or it ends, and write what is found to `folder`.
 
-    `notes` are told `attach`, `detach` and `memray` as they come. `name` is that of the capture, without its suffix.
+    `notes` are told `attach`, `detach` and `memray` as they come. `name` is that of the capture, without its suffix. `pod`: the
+    process is in one, which shares this with us.
     Raises HarnessErrors: of `examine` and `Attachment.attach`, and where the capture cannot be read.
     """
     notes = notes or Notes()
     began = time.monotonic()
     progress.step(f"looking at process {pid}")
-    profiles = captures_folder(folder / "profiles", notes).absolute()
-    target = await examine(pid, profiles, progress)
+    folder = await asyncio.to_thread(folder.absolute)
+    file = f"{name or f'memray-{pid}'}.bin"
+    if pod is None:
+        profiles = captures_folder(folder / "profiles", notes)
+        target, inside = await examine(pid, profiles, progress), ""
+    else:
+        profiles = captures_folder(pod.captures.here / "profiles", notes)
+        profiles.chmod(0o777)  # as `Launch.folder`: the folder above is closed to everybody else
+        target = await container.supplied(pid, pod.tools, progress)
+        inside = f"{pod.captures.there}/profiles/{file}"
     progress.step("attaching memray")
-    capture = profiles / f"{name or f'memray-{pid}'}.bin"
-    attachment = await Attachment.attach(target, capture, deadline_s=deadline_s)
+    capture = profiles / file
+    attachment = await Attachment.attach(target, capture, deadline_s=deadline_s, inside=inside)
     attached = time.monotonic()
     notes.event("attach", pid=pid, how=attachment.how, stopped_s=attachment.stopped_s, took_s=attached - began)
     ended = False
@@ -97,9 +108,10 @@ async def record(
         finally:
             notes.event("detach", pid=pid, seconds=tracked)
     progress.step("reading the capture")
-    event = await publish(capture, profiles.parent, notes, killed=ended, pid=pid)
+    capture = await asyncio.to_thread(into_record, capture, folder)
+    event = await publish(capture, folder, notes, killed=ended, pid=pid)
     proof = attachment.proof
     return Recording(
-        pid=pid, folder=profiles.parent, how=attachment.how, stopped_s=attachment.stopped_s, attached_s=attached - began,
+        pid=pid, folder=folder, how=attachment.how, stopped_s=attachment.stopped_s, attached_s=attached - began,
         tracked_s=tracked, main=proof.main if proof else None, ended=ended, event=event, warnings=notes.warnings,
     )  # fmt: skip

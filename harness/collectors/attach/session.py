@@ -159,6 +159,7 @@ class Attachment:
                     return
                 continue
             if await self._said_hello(min(_PAUSE_S, max(0.0, deadline - time.monotonic()))):
+                self.how = self.how or "not told: it was in before the injector could say so"
                 self._forget_pages()
                 return
 

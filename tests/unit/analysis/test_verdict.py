@@ -197,6 +197,27 @@ def test_a_subject_that_did_not_work_is_invalid(case: Case) -> None:
     )
 
 
+def test_who_read_another_kind_has_not_read_this_one(case: Case) -> None:
+    case.engaged = [{"metric": "startup.first_object.Secret", "min": 0}]
+    case.builder.samples("audit", "startup.first_read", [(4, 3.5)], {"kind": "Cluster.management.cattle.io"})
+    verdict = case.judge()
+    assert verdict.results["startup.first_object"].value == 3.5
+    assert verdict.verdict == "invalid"
+    wanted = (
+        "not engaged: startup.first_object.Secret must be at least 0 s, but is unknown (the subject read no Secret)"
+    )
+    assert verdict.reasons == [wanted]
+
+
+def test_when_a_kind_was_read_first_is_told_where_the_scenario_asks(case: Case) -> None:
+    case.engaged = [{"metric": "startup.first_object.Secret", "min": 0}]
+    for at, kind in ((2, "Cluster.management.cattle.io"), (5, "Secret")):
+        case.builder.samples("audit", "startup.first_read", [(at, at)], {"kind": kind})
+    results = case.judge().results
+    assert (results["startup.first_object"].value, results["startup.first_object.Secret"].value) == (2, 5)
+    assert "startup.first_object.Cluster.management.cattle.io" not in results
+
+
 def test_an_unexpected_kill_fails_even_where_the_load_fell_short(case: Case) -> None:
     case.kill_at, case.overrides["ending"] = 12.0, _KILL
     case.load |= {"done": 60}

@@ -108,7 +108,7 @@ def test_conflicts_failures_and_unjudged() -> None:
         line("patch", level="Metadata"),
         line("patch", code=500),
         line("delete", version=20),
-        line("create", version=21, reference={"name": "one"}),
+        line("create", version=21, reference={"name": "another"}),
         b"not json at all, but with " + f'"username":"{USER}"'.encode(),
     ):
         ledger.feed(item)
@@ -131,6 +131,55 @@ def test_an_object_made_again_is_another_object() -> None:
         "writes.total.Bundle.create": 2,
         "writes.total.Bundle.delete": 1,
     }
+
+
+def test_a_write_that_is_logged_before_the_creation_of_its_object_is_judged_when_that_comes() -> None:
+    """The API server tells watchers of an object before it answers, and logs, its creation."""
+    for user in (USER, "load"):
+        for before, noops in ((11, 1), (10, 0)):
+            ledger = AuditLedger(USER)
+            ledger.feed(line("patch", version=11, reference={"subresource": "status"}))
+            assert (ledger.unjudged, next(iter(ledger.changed()))[1]) == (1, 1)
+            ledger.feed(line("create", user=user, version=before))
+            assert ledger.unjudged == 0
+            told = {(s.metric, s.verb): n for s, n in ledger.changed() if s.metric == "writes.noop"}
+            assert told == ({("writes.noop", "patch"): 1} if noops else {}), (user, before)
+    ledger = AuditLedger(USER)
+    for version in (11, 12, 12):  # its creation never comes: only the first stays unjudged
+        ledger.feed(line("patch", version=version))
+    assert ledger.unjudged == 1
+    assert sum(n for s, n in ledger.counts.items() if s.metric == "writes.noop") == 1
+
+
+def test_a_deletion_that_has_only_begun_leaves_the_object_known() -> None:
+    """It answers with the object where finalizers hold it; the write that removes them is a change, and can be judged."""
+    going = {"deletionTimestamp": "2026-01-01T00:00:06Z", "deletionGracePeriodSeconds": 0, "finalizers": ["a/b"]}
+    steps = [("create", 5, {}), ("delete", 6, going), ("patch", 6, going)]  # the last one changes nothing
+    for last, noops in (
+        ({**going, "finalizers": None}, 1),
+        (going, 2),
+        ({**going, "deletionGracePeriodSeconds": 30}, 2),
+    ):
+        ledger = AuditLedger(USER)
+        for verb, version, metadata in (
+            *steps,
+            ("patch", 6, last),
+        ):  # what ends an object answers with its last version
+            event = json.loads(line(verb, version=version))
+            event["responseObject"]["metadata"] |= metadata
+            ledger.feed(json.dumps(event, separators=(",", ":")).encode())
+        assert ledger.unjudged == 0
+        assert [n for s, n in ledger.counts.items() if s.metric == "writes.noop"] == [noops]
+    ledger = AuditLedger(USER)
+    for item in (
+        line("create", version=5),
+        line("delete", version=6),
+        line("patch", version=6),
+        line("patch", version=7),
+    ):
+        ledger.feed(item)
+    assert ledger.unjudged == 0
+    assert [(s.verb, n) for s, n in ledger.counts.items() if s.metric == "writes.noop"] == [("patch", 1)]
 
 
 def test_reads_and_the_first_of_each_kind() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
 import pytest
 
 from harness.core.errors import ExitCode, UsageError
-from harness.experiment import claiming, pairs, preflight
+from harness.experiment import claiming, claims_kept, pairs, preflight
 from harness.experiment.options import RunOptions
 from harness.gate import published
 from harness.gate.pairing import Side
@@ -86,8 +87,10 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claiming, "SWITCH_PAIRS", 1)
 
 
-def measure(runs: Runs, *rows: int, profile: Any = "quick", fresh: bool = False) -> Claims:
-    return claiming.run_claims(list(rows), profile, RunOptions(out=runs.directory), Quiet(), fresh=fresh)  # a fake
+def measure(runs: Runs, *rows: int, profile: Any = "quick", fresh: bool = False, **more: float) -> Claims:
+    return claiming.run_claims(
+        list(rows), profile, RunOptions(out=runs.directory), Quiet(), fresh=fresh, **more
+    )  # a fake
 
 
 def test_quick_measures_one_pair_of_each_headline_and_tells_a_direction(runs: Runs) -> None:
@@ -103,9 +106,12 @@ def test_full_measures_eight_pairs_three_for_a_switch_and_the_curves(runs: Runs)
     assert [(claim.id, claim.verdict, claim.pairs) for claim in found.claims] == [
         (f"1-all/{RSS}", "reproduced", 8), (f"1-one/{RSS}", "reproduced", 3), (f"2-all/{RSS}", "reproduced", 8),
     ]  # fmt: skip
-    assert [(point.x, point.value) for point in found.curves[0].lines[0].points] == [(1.0, 100.0), (2.0, 100.0)]
+    (line,) = found.curves[0].lines
+    assert [(point.x, point.value) for point in line.points] == [(1.0, 100.0), (2.0, 100.0)]
+    assert line.slope is not None
+    assert (line.slope.each, line.slope.points) == (None, 2), "two points have a line, but no noise"
     assert found.exit_code == ExitCode.PASSED
-    stored = json.loads((claiming.directory(runs.directory, "full") / "claims.json").read_text())
+    stored = json.loads((claims_kept.directory(runs.directory, "full") / "claims.json").read_text())
     jsonschema.validate(stored, json.loads((schemas.DIRECTORY / "claims.v1.json").read_text()))
     assert stored["schema"] == "harness.claims/v1"
 
@@ -131,6 +137,47 @@ def test_what_was_interrupted_goes_on_and_measures_nothing_twice(runs: Runs, int
     assert len(runs.names) == whole + 2 + 1 + half
 
 
+@pytest.fixture
+def a_second_each(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run takes a second of the clock, and nothing else does."""
+    monkeypatch.setattr(claiming, "time", SimpleNamespace(monotonic=lambda: float(len(runs.names))))
+
+
+@pytest.mark.usefixtures("a_second_each")
+@pytest.mark.parametrize(("budget_s", "measured"), [(0.0, 0), (1.0, 1), (2.0, 1), (3.0, 2)])
+def test_what_is_not_begun_in_time_is_told_and_each_row_has_a_verdict(
+    runs: Runs, budget_s: float, measured: int
+) -> None:
+    found = measure(runs, budget_s=budget_s)
+    told = [(claim.row, claim.verdict, claim.reason) for claim in found.claims]
+    assert told == [
+        (row, "direction", None) if row <= measured else (row, "not comparable", "interrupted") for row in (1, 2)
+    ]
+    assert len(runs.names) == 2 * measured, "a pair that was begun is measured to its end"
+    assert found.exit_code == ExitCode.PASSED, "every row has a verdict"
+    assert found.state == ("complete" if measured == 2 else "interrupted")
+    if measured < 2:
+        assert found.claims[-1].sentence == "0 of 1 pair measured when the time was over"
+        assert [claim.verdict for claim in measure(runs).claims] == ["direction"] * 2  # the same command goes on
+        assert len(runs.names) == 4
+
+
+@pytest.mark.usefixtures("few", "a_second_each")
+def test_the_time_may_be_over_amid_pairs_and_curves(runs: Runs) -> None:
+    amid = measure(runs, profile="full", budget_s=2.0)
+    assert [(claim.reason, claim.sentence) for claim in amid.claims] == [
+        ("interrupted", "1 of 2 pairs measured when the time was over"),
+        ("interrupted", "0 of 1 pair measured when the time was over"),
+        ("interrupted", "0 of 2 pairs measured when the time was over"),
+    ]
+    at_a_point = measure(runs, profile="full", budget_s=9.0)
+    assert [claim.pairs for claim in at_a_point.claims] == [2, 1, 2]
+    assert [len(line.points) for line in at_a_point.curves[0].lines] == [1]
+    assert (at_a_point.state, at_a_point.exit_code) == ("interrupted", ExitCode.PASSED)
+    whole = measure(runs, profile="full")
+    assert (whole.state, len(whole.curves[0].lines[0].points), len(runs.names)) == ("complete", 2, 12)
+
+
 def test_other_rows_or_other_sources_begin_anew(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     runs.interrupt = 3
     first = measure(runs)
@@ -139,7 +186,7 @@ def test_other_rows_or_other_sources_begin_anew(runs: Runs, monkeypatch: pytest.
     assert other.started_at > first.started_at
     runs.interrupt = len(runs.names) + 3
     first = measure(runs)
-    monkeypatch.setattr(claiming, "_fingerprint", lambda: "changed")
+    monkeypatch.setattr(claims_kept, "fingerprint", lambda: "changed")
     second = measure(runs)
     assert (second.started_at > first.started_at, second.fingerprint) == (True, "changed")
     assert measure(runs).started_at > second.started_at  # what is complete is no half of anything

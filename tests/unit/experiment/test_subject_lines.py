@@ -12,9 +12,9 @@ from harness.cli import subject_options
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.experiment import preflight
 from harness.experiment.options import RunOptions
-from harness.experiment.subjects import of
+from harness.experiment.subjects import of, webhooks
 from harness.scenario.load import load
-from harness.scenario.model import Subject
+from harness.scenario.model import Subject, Webhooks
 from harness.scenario.resolve import resolve
 
 FLEET = Subject(controller="fleet")
@@ -66,6 +66,7 @@ def test_who_runs_already_has_addresses_but_no_environment() -> None:
     for changes, words in (
         ({"subject_env": {"A": "1"}}, "--subject-env is for who starts the process"),
         ({"subject_ready": "http://127.0.0.1:1/x"}, "--subject-ready is for who starts the process"),
+        ({"subject_webhooks": (Path("x.yaml"),)}, "--subject-webhooks is for who starts the process"),
         ({"subject_metrics": "http://127.0.0.1:{port:m}/x"}, "cannot have a port of the run's"),
     ):
         with pytest.raises(UsageError, match=words):
@@ -104,3 +105,27 @@ def test_somebody_else_is_not_measured_for_the_subject(tmp_path: Path) -> None:
                 preflight.check([made], chosen, tmp_path)
     for free in (f"http://127.0.0.1:{taken}/x", "http://127.0.0.1:{port:metrics}/x", "http://elsewhere.invalid:1/x"):
         preflight._addresses(of(FLEET, options(subject="true", subject_metrics=free)), "x")
+
+
+def test_webhooks_of_the_command_line_go_over_those_of_the_scenario() -> None:
+    given = options(subject=LINE, subject_webhooks=(Path("mine.yaml"),))
+    mine = str(Path("mine.yaml").absolute())
+    assert webhooks(FLEET, given) == Webhooks(port="webhook", configurations=[mine])
+    own = Subject(command=["x"], webhooks=Webhooks(port="hook", configurations=["own.yaml"]))
+    assert webhooks(own, given) == Webhooks(port="hook", configurations=[mine])
+    assert webhooks(own, options()) == own.webhooks
+    with pytest.raises(UsageError, match="--subject-webhooks is known for the reference controller fleet"):
+        of(FLEET, options(subject_webhooks=(Path("mine.yaml"),)))
+    two = Subject(controller="fleet", replicas=2)
+    with pytest.raises(UsageError, match="at one address, not at two replicas"):
+        of(two, given)
+
+
+def test_its_webhooks_and_their_placeholders_are_looked_at_before_anything_starts(tmp_path: Path) -> None:
+    made = resolve(load("secrets-8k"))
+    file = tmp_path / "webhooks.yaml"
+    file.write_text("apiVersion: v1\nkind: Service\nmetadata: {name: none}\n")
+    with pytest.raises(UsageError, match="Service/none is no webhook configuration"):
+        preflight.check([made], options(subject="true {webhook:tmp}", subject_webhooks=(file,)), tmp_path)
+    with pytest.raises(UsageError, match=r"unknown placeholder \{webhook:tmp\}; set subject.webhooks"):
+        preflight.check([made], options(subject="true {webhook:tmp}"), tmp_path)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from tests.unit.loadgen.loadgen_fake_api import FakeAPI, Reply, serve
 from tests.unit.loadgen.loadgen_plans import phase, plan
 from tests.unit.loadgen.loadgen_process import DEADLINE_S, Process
 
-NAME = 8
+WORKER, SENT, DONE, NAME, ERROR = 1, 4, 5, 8, 10
+DAY_NS = 86400 * 10**9
 SECRET = "a-secret-of-tests-that-is-long-enough"
 WORKERS = 2
 REFUSED = 4
@@ -57,21 +59,33 @@ def document(api: FakeAPI, port: int, tmp_path: Path, *phases: dict[str, object]
     return plan(*phases, server=api.url, workers=WORKERS, external=gate)
 
 
+ANOTHER_CLOCK = ["unshare", "--time", "--monotonic", "86400", "--fork", "--kill-child"]
+"""A container with a time namespace of its own: the same machine, and a monotonic clock that is a day ahead."""
+
+
+def _unshared() -> bool:
+    return (
+        bool(shutil.which("unshare")) and subprocess.run([*ANOTHER_CLOCK, "true"], capture_output=True).returncode == 0
+    )
+
+
 @contextmanager
-def worker(port: int, tmp_path: Path, name: str, known: str = SECRET) -> Iterator[subprocess.Popen[bytes]]:
+def worker(
+    port: int, tmp_path: Path, name: str, known: str = SECRET, within: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
     """As a container of the Deployment starts it."""
     file = tmp_path / f"{name}.secret"
     file.write_text(known)
     with (tmp_path / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "loadgen", "--serve", f"127.0.0.1:{port}"],
+            [*within, sys.executable, "-P", "-m", "loadgen", "--serve", f"127.0.0.1:{port}"],
             env={**os.environ, secret.FILE_ENV: str(file)}, stderr=log, stdout=log,
         )  # fmt: skip
     try:
         yield process
     finally:
-        children = psutil.Process(process.pid).children() if process.poll() is None else []
-        process.terminate()
+        children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        (children[0] if within and children else process).terminate()
         try:
             assert process.wait(DEADLINE_S) in (0, REFUSED)
         finally:
@@ -123,6 +137,68 @@ def test_a_worker_that_is_lost_is_told_and_its_successor_is_no_replacement(
         assert process.finish() == 0
     assert process.ended("slow")["done"] == len(process.rows("slow")) < 200
     assert len([line for line in process.lines if line["type"] == "worker"]) == WORKERS
+
+
+def test_a_worker_that_is_told_to_end_is_lost_at_once(api: FakeAPI, port: int, tmp_path: Path) -> None:
+    """As a pod is that somebody deletes: it ends in order, and what it leaves undone must not pass for done."""
+    slow = phase("slow", count=200, concurrency=2, timeout_s=40)
+    with (
+        worker(port, tmp_path, "one"),
+        worker(port, tmp_path, "two"),
+        Process(document(api, port, tmp_path, slow), tmp_path) as process,
+    ):
+        process.ready()
+        process.command('{"run": "slow"}')
+        process.until(lambda line: line["type"] == "requests")
+        victim = next(line for line in process.lines if line["type"] == "worker")
+        os.kill(victim["pid"], signal.SIGTERM)
+        lost = process.until(lambda line: line["type"] == "lost")
+        assert lost["worker"] == victim["worker"]
+        assert f"(pid {victim['pid']} on {socket.gethostname()}) was told to end, and not by us" in lost["message"]
+        process.until(lambda line: line.get("state") == "ended")
+        process.command('{"stop": true}')
+        assert process.finish() == 0
+    assert 0 < process.ended("slow")["done"] == len([row for row in process.rows("slow") if row[ERROR] is None]) < 200
+    assert [line["worker"] for line in process.lines if line["type"] == "lost"] == [victim["worker"]]
+
+
+def test_workers_of_a_master_that_was_killed_serve_the_next(api: FakeAPI, port: int, tmp_path: Path) -> None:
+    """Nothing tells them: not a pipe that ends, as one machine's workers have, and not Locust, which ends its own part alone."""
+    with worker(port, tmp_path, "one") as one, worker(port, tmp_path, "two") as two:
+        for number in range(2):
+            directory = tmp_path / str(number)
+            directory.mkdir()
+            name = f"fast{number}"
+            with Process(document(api, port, tmp_path, phase(name, count=20, concurrency=4)), directory) as process:
+                process.ready()
+                process.run(name)  # leaving the `with` kills it
+            assert process.ended(name)["done"] == 20
+        assert (one.poll(), two.poll()) == (None, None)
+
+
+@pytest.mark.skipif(not _unshared(), reason="no time namespace can be made here")
+def test_clocks_are_compared_and_one_that_differs_is_set(api: FakeAPI, port: int, tmp_path: Path) -> None:
+    with (
+        worker(port, tmp_path, "one"),
+        worker(port, tmp_path, "ahead", within=ANOTHER_CLOCK),
+        Process(document(api, port, tmp_path, phase("fast", count=60, rate=60.0)), tmp_path) as process,
+    ):
+        process.ready()
+        process.run("fast")
+        process.command('{"stop": true}')
+        assert process.finish() == 0
+    here, ahead = sorted(
+        (line for line in process.lines if line["type"] == "worker"), key=lambda line: -line["offset_ns"]
+    )
+    assert here["shared_clock"]
+    assert abs(here["offset_ns"]) <= here["uncertainty_ns"]
+    assert not ahead["shared_clock"]
+    assert abs(ahead["offset_ns"] + DAY_NS) <= ahead["uncertainty_ns"]
+    started, ended = (line["t_ns"] for line in process.lines if line.get("phase") == "fast" and line["type"] == "phase")
+    assert Counter(row[WORKER] % 2 for row in process.rows("fast")) == {0: 30, 1: 30}
+    for row in process.rows("fast"):
+        assert started <= row[SENT] + ahead["uncertainty_ns"]
+        assert row[DONE] - ahead["uncertainty_ns"] <= ended
 
 
 def test_who_does_not_know_the_secret_is_sent_away_and_says_so(api: FakeAPI, port: int, tmp_path: Path) -> None:

@@ -73,6 +73,32 @@ def test_the_newest_incarnation_is_the_subject_and_events_have_run_time_and_phas
     assert not run.over
 
 
+def _container(record: RunRecord, **fields: object) -> None:
+    with (record.path / "events.jsonl").open("a") as events:
+        events.write(json.dumps({"t_ns": 2, "type": "container_started", **fields}) + "\n")
+
+
+def test_of_a_pod_the_container_that_runs_now_is_the_subject(tmp_path: Path) -> None:
+    record = _written(tmp_path, state="running")
+    _container(record, pid=7)
+    _started(record, 1, pid=7, monotonic_ns=1, in_pod=True, folder="/somewhere")
+    assert LivingRun.open(record).subject["pid"] == 7
+    _container(record, pid=9)  # the kubelet has started it again
+    assert LivingRun.open(record).subject["pid"] == 9
+    _container(record, pid=None)
+    with pytest.raises(UsageError, match="does not see its process"):
+        LivingRun.open(record)
+
+
+def test_a_go_program_is_asked_by_its_url_wherever_it_is(tmp_path: Path) -> None:
+    record = _written(tmp_path, state="running")
+    _started(record, 1, pid=None, monotonic_ns=1, in_pod=True, runtime="go", pprof="http://127.0.0.1:1/debug/pprof")
+    assert LivingRun.open(record).subject["pprof"] == "http://127.0.0.1:1/debug/pprof"
+    _started(record, 2, pid=None, monotonic_ns=1, in_pod=True, runtime="go", pprof=None)
+    with pytest.raises(UsageError, match="does not see its process"):
+        LivingRun.open(record)
+
+
 def test_lines_of_two_writers_do_not_tear(tmp_path: Path) -> None:
     writer = RecordWriter(tmp_path / "run", RunClock())
     (writer.directory / "run.json").write_text(

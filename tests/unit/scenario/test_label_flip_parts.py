@@ -45,6 +45,15 @@ def plan(made: Scenario) -> dict[str, object]:
     return built
 
 
+def test_a_second_writer_edits_bundles_of_the_load_while_the_flip_is_worked_on() -> None:
+    edited = flip(bundles_from="load", edits="30")
+    alone, beside = (plan(each)["phases"] for each in (flip(bundles_from="load"), edited))
+    assert isinstance(alone, list)
+    assert isinstance(beside, list)
+    assert [phase["name"] for phase in beside if phase not in alone and phase["action"] == "patch"] == ["patch-Bundle"]
+    assert counts(edited) == counts(flip(bundles_from="load"))
+
+
 def test_by_default_all_of_it_is_the_controllers() -> None:
     made = flip(matching="2")
     assert counts(made) == {MANAGEMENT: 1, FLEET: 1, "GitRepo": 20, "Bundle": 100, "BundleDeployment": 10}

@@ -135,7 +135,10 @@ def test_the_listing_tells_names_arms_profiles_and_parameters(app: typer.Typer) 
         in result.output
     )
     assert "  profiles: quick (repos=20, bundles_per_repo=5), gate (repos=30)\n" in result.output
-    assert "  parameters: secrets=8000, size=[2KB,5KB], memory_limit=512Mi, cache.Secret=full\n" in result.output
+    assert (
+        "  parameters: secrets=8000, size=[2KB,5KB], memory_limit=512Mi, cache.Secret=full, services=0\n"
+        in result.output
+    )
 
 
 def test_the_listing_as_json(app: typer.Typer) -> None:

@@ -78,5 +78,25 @@ def test_the_certificate_is_what_controller_runtime_looks_for(tmp_path: Path) ->
     fill.webhook.update(certificate.files)
     text = fill.fill("{webhook:cert} {webhook:key} {webhook:ca} {webhook:dir}")
     assert text == f"{tmp_path}/tls.crt {tmp_path}/tls.key {tmp_path}/ca.crt {tmp_path}"
+    # What has no switch for the folder looks below TMPDIR.
+    below = Path(fill.fill("{webhook:tmp}"), "k8s-webhook-server/serving-certs")
+    assert (below / "tls.crt").read_bytes() == (tmp_path / "tls.crt").read_bytes()
     with pytest.raises(UsageError, match=r"\{webhook:pem\}; there are \{webhook:dir\}, \{webhook:cert\}"):
         fill.fill("{webhook:pem}")
+
+
+@pytest.mark.parametrize(
+    ("rule", "about"),
+    [
+        ('{apiGroups: [""], operations: [CREATE], resources: [pods]}', True),
+        ('{apiGroups: ["*"], operations: ["*"], resources: ["*"]}', True),
+        ('{apiGroups: [""], operations: [UPDATE], resources: [pods]}', False),
+        ('{apiGroups: [""], operations: [CREATE], resources: [secrets, pods/status]}', False),
+        ("{apiGroups: [metrics.k8s.io], operations: [CREATE], resources: [pods]}", False),
+    ],
+)
+def test_whether_pods_are_admitted(tmp_path: Path, rule: str, about: bool) -> None:
+    one = TWO.replace("name: b.example.com, ", f"name: b.example.com, rules: [{rule}], ")
+    assert one != TWO
+    assert webhooks.about_pods([write(tmp_path, one)]) is about
+    assert not webhooks.about_pods([write(tmp_path, TWO)])
