@@ -53,7 +53,7 @@ class Plan:
     """Measure also what an earlier night found good."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Names of the scenarios by what was asked for, where that is a file."""
-    program: Sequence[str] = (sys.executable, "-m", "harness.cli.main")
+    program: Sequence[str] = (sys.executable, "-P", "-m", "harness.cli.main")
     """What is called with `gate …`."""
 
 

@@ -127,7 +127,7 @@ async def _run(plan: Plan, arm: OverheadArm, place: Path) -> Reading:
     """One run. Raises RunFault where it did not do the work, or a collector that it is about did not work."""
     file = place / f"{arm.name}.yaml"
     file.write_text(scenario(arm, plan.repos, plan.bundles))
-    command = [sys.executable, "-m", "harness.experiment.overhead_child", str(file), str(place / "runs")]
+    command = [sys.executable, "-P", "-m", "harness.experiment.overhead_child", str(file), str(place / "runs")]
     command += [",".join(arm.collectors), arm.memray, arm.pyroscope]
     log = place / f"{arm.name}.log"
     began = asyncio.get_running_loop().time()

@@ -69,7 +69,7 @@ async def run_shards(module: str, arguments: Sequence[str], shards: int, address
                 # Its end of the pipe is all that a shard needs to know of us: it closes however we end.
                 children.append(
                     await asyncio.create_subprocess_exec(
-                        sys.executable, "-m", module, *arguments, *more, stdin=asyncio.subprocess.PIPE
+                        sys.executable, "-P", "-m", module, *arguments, *more, stdin=asyncio.subprocess.PIPE
                     )
                 )
             await _until_ended(children, stop)

@@ -304,3 +304,11 @@ class _Ran:
         self.run = self
         self.started_at = ci_gates.STARTED
         self.ended_at = ci_gates.STARTED + length
+
+
+def test_the_gates_are_those_of_this_harness_though_the_tree_has_a_folder_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / "harness").mkdir()
+    (tmp_path / "harness" / "__init__.py").write_text("raise SystemExit('the one of the tree')")
+    program = Plan(tmp_path, (), "gate", "last-good", "HEAD^", tmp_path, tmp_path, budget_s=1.0).program
+    done = subprocess.run([*program, "--version"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
