@@ -172,9 +172,8 @@ class Master:
         with gevent.Timeout(LEAVE_S, False):
             for child in self._children:
                 child.wait()
-        if (
-            self._gate is not None
-        ):  # we must not be gone before the word is: nothing else tells workers of another machine
+        if self._gate is not None:
+            # We must not be gone before the word is: nothing else tells workers of another machine.
             with gevent.Timeout(LEAVE_S, False):
                 while self._alive:
                     self._changed.wait()
