@@ -27,6 +27,8 @@ from harness.subject.runtime import detect
 UNLIMITED_BYTES = 2**60
 """A cgroup without a limit names a number like this or higher."""
 POLL_S = 0.1
+EXEC_S = 2.0
+"""How long a process may take from becoming another program to telling its words."""
 _KTHREADD = 2
 
 
@@ -141,7 +143,7 @@ async def find(
     except OSError as error:
         raise UsageError("there is no such process any more", place=f"pid {pid}") from error
     try:
-        command = command_line(pid)
+        command = await _words(pid)
         program = os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115 # as the kernel tells it
         runtime, python = await detect([program], dict(os.environ))
         version = None if python is None else ".".join(map(str, python.version))
@@ -163,13 +165,21 @@ async def find(
         raise
 
 
-def command_line(pid: int) -> list[str]:
-    """The words it was started with; empty where it is gone."""
+def command_line(pid: int, proc: Path = Path("/proc")) -> list[str]:
+    """The words it was started with; empty where it is gone, or has them no more or not yet (see `_words`)."""
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        words = (proc / str(pid) / "cmdline").read_bytes().rstrip(b"\0")
     except OSError:
         return []
-    return [word.decode(errors="replace") for word in words]
+    return [word.decode(errors="replace") for word in words.split(b"\0")] if words else []
+
+
+async def _words(pid: int, proc: Path = Path("/proc")) -> list[str]:
+    """`command_line`, waited for: the kernel has none for a moment within exec, when who started it goes on already."""
+    deadline = asyncio.get_running_loop().time() + EXEC_S
+    while not (words := command_line(pid, proc)) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 # a file
+        await asyncio.sleep(0.01)
+    return words
 
 
 def cgroup_of(pid: int, kernel: Kernel | None = None) -> MemoryCgroup | None:

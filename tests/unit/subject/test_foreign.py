@@ -39,6 +39,24 @@ def test_it_is_found_and_lives_on_and_its_end_is_seen() -> None:
             process.kill()
 
 
+def test_a_process_that_is_just_becoming_another_program_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = tmp_path / "77" / "cmdline"
+    words.parent.mkdir()
+    words.write_bytes(b"")  # as the kernel shows it within exec
+
+    async def told() -> list[str]:
+        asyncio.get_running_loop().call_later(0.1, words.write_bytes, b"sleep\0\x36\0")
+        return await foreign._words(77, tmp_path)
+
+    assert foreign.command_line(77, tmp_path) == []
+    assert asyncio.run(told()) == ["sleep", "6"]
+    words.write_bytes(b"")
+    monkeypatch.setattr(foreign, "EXEC_S", 0.05)
+    assert asyncio.run(foreign._words(77, tmp_path)) == []  # it has none, and never will
+
+
 def test_a_zombie_has_ended_although_its_number_is_still_taken() -> None:
     async def check(process: subprocess.Popen[bytes]) -> None:
         subject = await foreign.find(process.pid, RunClock())
