@@ -15,7 +15,6 @@ SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 PROFILES = model.DataSourceRef(type_val="grafana-pyroscope-datasource", uid=PYROSCOPE_UID)
 GRAFANA = model.DataSourceRef(type_val="grafana", uid="-- Grafana --")
 TAG = "controller-harness"
-WIDTH = 24
 
 Panel: TypeAlias = dashboard.Panel | timeseries.Panel | stat.Panel | table.Panel
 Steps: TypeAlias = Sequence[tuple[float | None, str]]
@@ -80,7 +79,7 @@ def figure(
 
 def rows_of(
     title: str, description: str, unit: str, queries: Iterable[tuple[str, str]], steps: Steps = NEUTRAL, *,
-    width: int = 12, height: int = 9, hide: Sequence[str] = (), names: dict[str, str] | None = None,
+    width: int = 12, height: int = 9, names: dict[str, str] | None = None,
 ) -> table.Panel:  # fmt: skip
     """A table of instant values, a column for each query; labels that say nothing are left out."""
     panel = (
@@ -89,16 +88,16 @@ def rows_of(
     )  # fmt: skip
     for number, (expr, _) in enumerate(queries):
         panel = panel.with_target(query(expr, "", chr(ord("A") + number), instant=True))
-    left_out = {"Time": True, **dict.fromkeys(("__name__", "job", "instance", *hide), True)}
+    left_out = {"Time": True, **dict.fromkeys(("__name__", "job", "instance"), True)}
     return panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={})).with_transformation(
         model.DataTransformerConfig(id_val="organize", options={"excludeByName": left_out, "renameByName": names or {}})
     )
 
 
-def flames(title: str, description: str, profile_type: str, selector: str, *, width: int = 12) -> dashboard.Panel:
+def flames(title: str, description: str, profile_type: str, selector: str) -> dashboard.Panel:
     """A flame graph from Pyroscope."""
     return (
-        dashboard.Panel().type("flamegraph").title(title).description(description).datasource(PROFILES).span(width)
+        dashboard.Panel().type("flamegraph").title(title).description(description).datasource(PROFILES).span(12)
         .height(14).unit("short").thresholds(thresholds(NEUTRAL))
         .with_target(grafanapyroscope.Dataquery().profile_type_id(profile_type).label_selector(selector)
                      .query_type("profile").group_by([]).ref_id("A").datasource(PROFILES))

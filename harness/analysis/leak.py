@@ -31,11 +31,10 @@ _MISSING = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One series, judged. `tail` is the trend of its last half."""
+    """One series, judged."""
 
     behaviour: Behaviour
     whole: Trend | None = None
-    tail: Trend | None = None
     why: str = ""
 
     @property
@@ -60,12 +59,12 @@ def judge(points: Sequence[float | None], bound: float, warm_up: int) -> Judged:
         return Judged("filled" if _filled(points, bound) else "steady", whole)
     tail = trend(values[-max(FEWEST, math.ceil(len(values) / 2)) :], growth=GROWTH, clearing=CLEARING)
     if tail.high < bound:
-        return Judged("filled" if _filled(points, bound) else "steady", whole, tail)
+        return Judged("filled" if _filled(points, bound) else "steady", whole)
     if whole.low > bound and whole.p < 1 - GROWTH:
         if tail.slope < _SLOWING * whole.slope:
-            return Judged("unclear", whole, tail, "it slows down, and may be about to stop")
-        return Judged("grows", whole, tail)
-    return Judged("unclear", whole, tail, "its growth is neither certainly above the bound nor certainly below it")
+            return Judged("unclear", whole, "it slows down, and may be about to stop")
+        return Judged("grows", whole)
+    return Judged("unclear", whole, "its growth is neither certainly above the bound nor certainly below it")
 
 
 def _filled(points: Sequence[float | None], bound: float) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from harness.analysis.facts import Facts
 from harness.analysis.leak import Judged, judge
@@ -76,11 +75,6 @@ def result(
         reasons=reasons,
         notes=list(notes),
     )
-
-
-def path_of(record: RunRecord, name: str) -> Path:
-    """A file of the result beside the record."""
-    return record.path / name
 
 
 def _series(

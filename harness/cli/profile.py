@@ -26,8 +26,6 @@ from harness.core.stacks import StackProfile
 from harness.record import profile_files
 from harness.report import profile_diff as page
 
-_TOP = 10
-
 app = typer.Typer(name="profile")
 
 

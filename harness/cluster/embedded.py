@@ -63,8 +63,6 @@ class EmbeddedCluster:
     provider: str = PROVIDER
     audit_reason: str | None = None
     throwaway: bool = True
-    pods: bool = False
-    calls_host: bool = True
     clock: ClockOffset | None = None
     _restarting: bool = False
     _identities: dict[str, Path] = field(default_factory=dict)

@@ -53,8 +53,6 @@ class KindCluster:
     owned: Owned | None = None
     """Set where this run made the cluster and deletes it."""
     provider: str = KIND
-    pods: bool = True
-    calls_host: bool = False
     clock: ClockOffset | None = None
     """Nodes are containers of this machine: one clock."""
     _identities: dict[str, Path] = field(default_factory=dict)

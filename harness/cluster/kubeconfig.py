@@ -60,8 +60,6 @@ class KubeconfigCluster:
     audit_log: Path | None = None
     audit_reason: str | None = "the audit log of a cluster that is not the run's own cannot be read"
     throwaway: bool = False
-    pods: bool = True
-    calls_host: bool = False
     _stopped: bool = False
 
     @property

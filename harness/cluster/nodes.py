@@ -42,11 +42,6 @@ class Nodes:
         server = pids.get(APISERVER)
         return cls(tuple(names), first, pids, None if server is None else ProcessId.of(server))
 
-    @property
-    def visible(self) -> bool:
-        """Whether all of them are processes of this machine."""
-        return len(self.first) == len(self.names) > 0
-
     def failure(self) -> str | None:
         """One sentence if a node, or the API server in it, is not what it was; None while all live."""
         for node, process in self.first.items():

@@ -19,7 +19,6 @@ _TEXT = (b"heap profile:", b"goroutine profile:")
 _READ_S = 600.0
 _HEAD = 512
 _GO_MOMENTS = {"inuse": ("inuse_space", "inuse_objects"), "alloc": ("alloc_space", "alloc_objects")}
-SUFFIXES = (stacks.SUFFIX, ".bin", ".pprof", ".pb.gz")
 
 
 async def read(path: Path) -> StackProfile:

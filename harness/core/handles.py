@@ -49,13 +49,9 @@ class Cluster(Protocol):
     kubeconfig: Path
     """Of an administrator, mode 0600; its one context is this cluster's, so that nothing else can be meant by it."""
     audit_log: Path | None
-    """The API server's audit log where it can be read (JSON lines, policy of DESIGN.md)."""
+    """The API server's audit log where it can be read (JSON lines, policy of `cluster.audit_policy`)."""
     audit_reason: str | None
     """Why there is no audit log; None where there is one."""
-    pods: bool
-    """Whether it has nodes that run pods."""
-    calls_host: bool
-    """Whether its API server can call a webhook that a process of this machine serves on loopback."""
     clock: ClockOffset | None
     """How far the clock of its API server is from this machine's; None where they are the same clock."""
 

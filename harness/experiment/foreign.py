@@ -42,8 +42,6 @@ class _NoCluster:
     kubeconfig: Path = field(default_factory=Path)
     audit_log: Path | None = None
     audit_reason: str | None = _NO_CLUSTER
-    pods: bool = False
-    calls_host: bool = False
     clock: ClockOffset | None = None
 
     @property

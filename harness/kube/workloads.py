@@ -6,5 +6,3 @@ from harness.core.kinds import Kind
 
 POD = Kind("", "v1", "Pod", "pods", namespaced=True)
 SERVICE = Kind("", "v1", "Service", "services", namespaced=True)
-SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", namespaced=True)
-CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps", namespaced=True)

@@ -37,7 +37,6 @@ _LOG_END_S = 5.0
 _TICK_S = 1.0
 _POLL_S = 0.05
 _NOT_FOUND = 404
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class PodSubject:

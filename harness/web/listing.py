@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 PAGE_SIZE = 100
-_EARLIEST = datetime.min.replace(tzinfo=UTC)
 _Row = TypeVar("_Row")
 
 

@@ -131,7 +131,6 @@ class Symbols:
 
     def __init__(self, pid: int, root: str) -> None:
         """`root` is in front of the target's paths for us."""
-        self._pid = pid
         self._root = root
         self._images = elf.images(pid)
         self._executable = str(Path(f"/proc/{pid}/exe").readlink())

@@ -1,6 +1,6 @@
 """Controller `bundle`: a Bundle meets the Clusters that its targets select and becomes BundleDeployments.
 
-Shaped as published (SEEDS.md row 2): each reconcile writes the status when it begins and again when it ends; and with
+Shaped as published (docs/claims.md row 2): each reconcile writes the status when it begins and again when it ends; and with
 `event_mapping=all` each change of a Cluster queues every Bundle of its namespace. With `queue=fair` those for which the change
 makes a difference do not stand behind those for which it makes none, nor behind those of one large GitRepo.
 """

@@ -1,4 +1,4 @@
-"""What the Helm component of a controller keeps of releases, and the published leak in it (SEEDS.md row 1).
+"""What the Helm component of a controller keeps of releases, and the published leak in it (docs/claims.md row 1).
 
 To deploy a Bundle it is rendered: its resources are read and joined to a manifest, whose digest is the release's identity. A
 rendered release is kept, for the next reconcile of the same content needs it again. With `leaking` nothing is ever taken out:

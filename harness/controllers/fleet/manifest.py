@@ -1,4 +1,4 @@
-"""Where the manifest of a Bundle is kept for whoever deploys it (SEEDS.md row 1: "manifest annotations moved to a Secret").
+"""Where the manifest of a Bundle is kept for whoever deploys it (docs/claims.md row 1: "manifest annotations moved to a Secret").
 
 With `annotation` each BundleDeployment carries it, and so does every cached copy and every watch event of it. With `secret` a
 Secret of the BundleDeployment's name holds it, which nobody caches, and which is read by name when it is to be deployed.

@@ -26,7 +26,7 @@ CONTROLLERS = (
     "management", "cluster", "clustergroup", "gitrepo", "imagescan", "bundle", "bundledeployment", "agent",
 )  # fmt: skip
 DEFAULT_WORKERS = 50
-"""What Fleet's own chart sets for each of its reconcilers; SEEDS.md row 2 speaks of these 50."""
+"""What Fleet's own chart sets for each of its reconcilers; docs/claims.md row 2 speaks of these 50."""
 CACHED_KINDS = ("Secret", "GitRepo", "Bundle", "BundleDeployment", "Cluster.management.cattle.io")
 """Of which `cache.KIND` says what is kept."""
 DEFAULT_CACHE_SIZE = 100

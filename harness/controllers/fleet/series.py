@@ -1,4 +1,4 @@
-"""Metrics about Bundles, and how a controller's own metrics become a leak (SEEDS.md row 1).
+"""Metrics about Bundles, and how a controller's own metrics become a leak (docs/claims.md row 1).
 
 With `unbounded` each Bundle has series of its own, by name, and they stay when it is gone: a process that lives long serves, and
 holds, a series for every Bundle there ever was. With `bounded` there is one for each namespace: the sum over its Bundles.

@@ -1,6 +1,6 @@
 """Writing status: JSON merge patches, always or only where something changes.
 
-The optimisation of SEEDS.md row 2: with `always` each write is sent, though it be empty, as controllers do that patch
+The optimisation of docs/claims.md row 2: with `always` each write is sent, though it be empty, as controllers do that patch
 without comparing; with `changed` it is compared first, and one that would change nothing is not sent.
 """
 

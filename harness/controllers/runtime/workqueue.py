@@ -101,11 +101,6 @@ class WorkQueue:
         """Keys that workers are at."""
         return len(self._processing)
 
-    @property
-    def shutting_down(self) -> bool:
-        """Whether `shut_down` was called."""
-        return self._shutting_down
-
     def keep_to(self, accepts: Callable[[str], bool]) -> None:
         """Take in no other keys than those that `accepts`: the others are another process's."""
         self._accepts = accepts

@@ -169,7 +169,6 @@ def test_shut_down_takes_nothing_in_hands_out_the_rest_and_ends_the_workers() ->
         queue.shut_down()
         queue.add("b")
         queue.add_after("c", SHORT_S)
-        assert queue.shutting_down
         assert await queue.get() == "a"
         queue.done("a")
         assert await queue.get() is None
