@@ -12,7 +12,7 @@ from harness.record.reader import RunRecord
 
 
 def blame_runs(before: Sequence[RunRecord], after: Sequence[RunRecord], *, most: int = 10) -> list[Row]:
-    """`profile_diff.blame` over the stacks that the runs keep; empty where a side has none: nobody is blamed unseen.
+    """`profile_diff.blamed` over the stacks that the runs keep; empty where a side has none: nobody is blamed unseen.
 
     Raises ValueError or OSError where a file of a record is broken.
     """

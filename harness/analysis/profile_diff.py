@@ -98,15 +98,8 @@ def diff(before: Sequence[StackProfile], after: Sequence[StackProfile], *, momen
     )
 
 
-def blame(
-    before: Sequence[StackProfile], after: Sequence[StackProfile], *, moment: str | None = None, most: int = 10
-) -> list[Row]:
-    """Functions that grew, those to blame first: what is certain before what may be noise, then by bytes."""
-    return blamed(diff(before, after, moment=moment), most=most)
-
-
 def blamed(found: Diff, *, most: int = 10) -> list[Row]:
-    """The same, of sides that are compared already."""
+    """Functions that grew, those to blame first: what is certain before what may be noise, then by bytes."""
     grown = [row for row in found.rows["function"] if row.bytes.difference > 0]
     return sorted(grown, key=lambda row: (row.bytes.certain is not True, -row.bytes.difference))[:most]
 

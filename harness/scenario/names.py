@@ -85,11 +85,6 @@ def groups(scenario: Scenario) -> list[list[Phase[AnyStep]]]:
     return [list(members) for _, members in groupby(phases(scenario), key=lambda phase: phase.group)]
 
 
-def steps(scenario: Scenario) -> list[tuple[str, AnyStep]]:
-    """Phase names and steps, in order: what a run goes through between `idle` and `settled`."""
-    return [(phase.name, phase.step) for phase in phases(scenario)]
-
-
 def creates(scenario: Scenario, *kinds: Kind) -> list[Phase[Create]]:
     """The create steps of the given kinds; of all kinds where none is given."""
     return [

@@ -9,15 +9,13 @@ from harness.core.handles import JSON
 from harness.core.ids import RUN_LABEL
 from harness.scenario import registered, relations
 from harness.scenario.model import Scenario
-from harness.scenario.names import AnyStep, Phase, phases, spread_namespaces, steps, template
+from harness.scenario.names import AnyStep, Phase, phases, spread_namespaces, template
 from harness.scenario.population import Taking, churn_share, takings
 from harness.scenario.rates import planned
 from harness.scenario.selection import Selection, selections
 from harness.scenario.sizes import Distribution
 from harness.scenario.steps import BUNDLE, DEPLOYMENT, SMALLEST_BUNDLE, Create, Flip
 from harness.scenario.traffic import Churn, List, Patch, Read, Traffic, Watch
-
-__all__ = ["SCHEMA", "build_plan", "steps"]
 
 SCHEMA = "harness.plan/v1"
 
@@ -36,7 +34,7 @@ def build_plan(
     workers: int = 1,
     external: Mapping[str, JSON] | None = None,
 ) -> dict[str, JSON]:
-    """`plan.json` for one run: the steps that send requests under the names that `steps` gives them.
+    """`plan.json` for one run: the steps that send requests under the names that `phases` gives them.
 
     `workers` processes share each of them; `external` says where those of other machines come in.
     """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.analysis.profile_diff import blame
+from harness.analysis.profile_diff import blamed, diff
 from harness.collectors import captures
 from harness.core.errors import UsageError
 from harness.core.stacks import StackProfile
@@ -100,7 +100,7 @@ def test_a_leak_of_a_kilobyte_per_object_in_a_go_program_is_named_first(program:
     profile: StackProfile = after[0]
     assert profile.kind == "go-heap"
     assert profile.total("alloc") >= profile.total("inuse") > COUNT * 1024
-    first = blame(before, after)[0]
+    first = blamed(diff(before, after))[0]
     assert (first.function, first.package) == ("main.remember", "main")
     assert first.line == _PROGRAM.splitlines().index("\tkept = append(kept, make([]byte, 1024))") + 1
     assert first.bytes.difference == pytest.approx(

@@ -1,7 +1,7 @@
 """Which Clusters a Bundle is meant for: Kubernetes label selectors, and Fleet's targets made of them.
 
 A target names criteria that must all hold; one without any matches nothing. To be matched a selector is parsed first: checked,
-and made into requirements. The optimisation of docs/claims.md row 2: with `selector_cache=on` that is done once for each generation
+and made into requirements. Row 2 of docs/claims.md: with `selector_cache=on` that is done once for each generation
 of a Bundle, and Bundles with equal targets share the result; with `off` it is done again for every Cluster that is looked at.
 """
 

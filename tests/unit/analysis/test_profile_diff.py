@@ -11,7 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from harness.analysis.profile_diff import BY, blame, diff
+from harness.analysis.profile_diff import BY, blamed, diff
 from harness.analysis.profile_places import aligned, package, short
 from harness.collectors import captures
 from harness.core import stacks
@@ -84,9 +84,9 @@ def test_repeats_give_an_interval_and_noise_is_not_blamed_first() -> None:
     assert decode.difference == 1000
     assert decode.low == pytest.approx(1000 - 4.3027 / 3**0.5, abs=1e-3)
     assert decode.certain is True
-    assert [row.function for row in blame(noisy, grown)] == ["decode", "store"]
+    assert [row.function for row in blamed(diff(noisy, grown))] == ["decode", "store"]
     assert [row.function for row in diff(noisy, grown).rows["function"]] == ["store", "decode"]
-    assert blame(grown, noisy) == []
+    assert blamed(diff(grown, noisy)) == []
 
 
 def test_equal_captures_have_no_growth() -> None:
@@ -94,7 +94,7 @@ def test_equal_captures_have_no_growth() -> None:
     found = diff(same, same)
     assert found.bytes.certain is False
     assert found.rows["function"][0].share is None
-    assert blame(same, same) == []
+    assert blamed(found) == []
     assert page.headline(found) == "1000 B before, 1000 B after: 0 B. No function holds more than before."
     assert [chart.missing for chart in page.charts(found)] == ["Nothing.", ""]
 
@@ -191,7 +191,7 @@ def test_an_injected_leak_of_a_kilobyte_per_object_is_named_first(tmp_path: Path
                 check=True, timeout=120,
             )  # fmt: skip
             sides[-1].append(asyncio.run(captures.read(capture)))
-    first = blame(*sides)[0]
+    first = blamed(diff(*sides))[0]
     assert first.function == "remember"
     assert first.bytes.difference == pytest.approx(1000 * 1024, rel=0.1)
     assert first.allocations.difference == pytest.approx(1000, rel=0.1)

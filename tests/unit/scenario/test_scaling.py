@@ -10,7 +10,7 @@ from harness.core.errors import UsageError
 from harness.scenario import scaling
 from harness.scenario.load import load
 from harness.scenario.model import Scenario
-from harness.scenario.names import creates, steps
+from harness.scenario.names import creates, phases
 from harness.scenario.resolve import resolve
 from harness.scenario.sizes import Distribution
 
@@ -78,9 +78,9 @@ def test_a_rung_has_another_limit_a_restart_and_no_expectations(tmp_path: Path) 
     scenario = resolve(load(_file(tmp_path)))
     changed = scaling.unjudged(scenario, limit=2**30, restart=True)
     assert (changed.subject.memory_limit, changed.expect) == (2**30, [])
-    assert [name for name, _ in steps(changed)][-3:] == ["settle-1", "restart", "settle-2"]
-    assert [name for name, _ in steps(scaling.unjudged(scenario, limit=1, restart=False))] == [
-        name for name, _ in steps(scenario)
+    assert [phase.name for phase in phases(changed)][-3:] == ["settle-1", "restart", "settle-2"]
+    assert [phase.name for phase in phases(scaling.unjudged(scenario, limit=1, restart=False))] == [
+        phase.name for phase in phases(scenario)
     ]
     kept = Scenario.model_validate(changed.model_dump(mode="json"))  # as a record keeps it
     assert kept == changed

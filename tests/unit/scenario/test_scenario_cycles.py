@@ -12,7 +12,7 @@ from harness.scenario.cold import Cold, cold
 from harness.scenario.cycles import Cycled, cycled
 from harness.scenario.load import load
 from harness.scenario.model import Restart, Settle
-from harness.scenario.names import phases, steps
+from harness.scenario.names import phases
 from harness.scenario.resolve import resolve
 from harness.scenario.steps import Create
 
@@ -22,7 +22,7 @@ def of(name: str, cycles: int = 3, naming: int = 2, **sets: str) -> Cycled:
 
 
 def actions(found: Cycled | Cold) -> list[str]:
-    return [step.action for _, step in steps(found.scenario)]
+    return [phase.step.action for phase in phases(found.scenario)]
 
 
 def test_a_point_before_the_first_cycle_and_after_each() -> None:

@@ -12,7 +12,7 @@ from harness.scenario.checks import check
 from harness.scenario.fanout import deployments
 from harness.scenario.load import load
 from harness.scenario.model import Scenario
-from harness.scenario.names import steps
+from harness.scenario.names import phases
 from harness.scenario.resolve import resolve
 from harness.scenario.selection import selections
 from tests.unit.scenario.scenario_files import RUN_ID, scenario
@@ -218,12 +218,12 @@ def test_the_phases_have_stable_names_and_end_quiet() -> None:
             flip(name="b"),
         ]
     )
-    assert [name for name, _ in steps(made)] == [
+    assert [phase.name for phase in phases(made)] == [
         *("create-Cluster.management.cattle.io", "create-Secret", "settle-1", "create-Secret-2"),
         *("flip", "settle-2", "flip-2", "settle-3"),
     ]
     assert len(made.load) == 7
-    assert steps(scenario(load=[])) == []
+    assert phases(scenario(load=[])) == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from harness.core.ids import namespace_of
 from harness.scenario import fanout
 from harness.scenario.load import load, shipped
 from harness.scenario.model import Scenario
-from harness.scenario.plan import build_plan, steps
+from harness.scenario.names import phases
+from harness.scenario.plan import build_plan
 from harness.scenario.resolve import resolve
 from loadgen.plan import parse
 from tests.unit.scenario.scenario_files import RUN_ID, scenario
@@ -152,5 +153,5 @@ def test_the_load_generator_takes_the_plan_of_every_shipped_scenario(name: str) 
         made = resolve(file, arm=arm)
         taken = parse(plan_of(made))
         assert list(taken.phases) == [
-            n for n, step in steps(made) if step.action not in ("settle", "failover", "restart")
+            phase.name for phase in phases(made) if phase.step.action not in ("settle", "failover", "restart")
         ]

@@ -8,7 +8,7 @@ import pytest
 
 from harness.experiment import subjects
 from harness.scenario.model import Scenario
-from harness.scenario.names import steps
+from harness.scenario.names import phases
 from harness.subject.readiness import Ready
 from tests.unit.scenario.scenario_files import error_of, scenario
 
@@ -67,7 +67,14 @@ def test_steps_by_their_names() -> None:
             {"hook": {"command": ["true"], "timeout": "5s"}},
         ]
     )
-    assert [name for name, _ in steps(read)] == ["create-Secret", "restart", "hook", "restart-2", "hook-2", "settle-1"]
+    assert [phase.name for phase in phases(read)] == [
+        "create-Secret",
+        "restart",
+        "hook",
+        "restart-2",
+        "hook-2",
+        "settle-1",
+    ]
     dumped = read.model_dump(mode="json")
     assert dumped["load"][1:] == [
         {"restart": {"of": "subject", "signal": "TERM", "wait": "ready"}},
