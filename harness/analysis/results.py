@@ -9,7 +9,6 @@ from functools import partial
 from harness.analysis import agents
 from harness.analysis.census import census
 from harness.analysis.facts import Facts
-from harness.analysis.quantiles import QUANTILES
 from harness.analysis.selfaudit import PhaseAudit, SelfAudit
 from harness.analysis.trust import SHORTEST_S
 from harness.core import metrics
@@ -208,13 +207,13 @@ def _latency(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     # An effect that never came counts as later than any other: a quantile that falls on one is never, not left out.
     rows = facts.record.sql(
         f"SELECT probe, count(*), count(*) FILTER (seen_ns IS NULL), "
-        f"quantile_disc(coalesce((seen_ns - intended_ns) / 1e9, 'inf'::DOUBLE), {list(QUANTILES.values())}) "
+        f"quantile_disc(coalesce((seen_ns - intended_ns) / 1e9, 'inf'::DOUBLE), {list(metrics.QUANTILES.values())}) "
         "FROM propagation GROUP BY probe ORDER BY probe"
     )
     by_probe = {probe: (count, missing, values) for probe, count, missing, values in rows}
     for probe in dict.fromkeys([*facts.probes, *by_probe]):
         count, missing, values = by_probe.get(probe, (0, 0, []))
-        for index, name in enumerate(QUANTILES):
+        for index, name in enumerate(metrics.QUANTILES):
             metric = f"latency.{probe}.{name}"
             if not count:
                 yield metric, (None, facts.cut_short or facts.unwitnessed("latency") or "no cause was sent")
@@ -293,7 +292,7 @@ def _load(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     yield from _sustained(facts)
     asked = ("p50", "p99")
     rows = facts.record.sql(
-        f"SELECT verb, kind, quantile_disc((done_ns - intended_ns) / 1e9, {[QUANTILES[name] for name in asked]}) "
+        f"SELECT verb, kind, quantile_disc((done_ns - intended_ns) / 1e9, {[metrics.QUANTILES[name] for name in asked]}) "
         "FROM requests WHERE error IS NULL GROUP BY 1, 2 ORDER BY 1, 2"
     )
     for verb, kind, values in rows:

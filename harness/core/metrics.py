@@ -19,6 +19,9 @@ from harness.core.units import Dimension
 Direction = Literal["lower", "higher", "none"]
 Runtime = Literal["any", "python", "go"]
 
+QUANTILES: dict[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
+"""Of the latencies of a probe, by the last part of the metric's name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -77,7 +80,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("cpu.total", "seconds", "CPU time of the subject from load start to settled", "lower", "memory"),
     Metric("cpu.throttled", "seconds", "time in which the CPU limit held the subject's processes back, summed over CPUs",
            "lower", "memory"),
-    *_quantiles("latency.PROBE", ("p50", "p95", "p99", "max"), "from the intended time of a cause to its effect on each "
+    *_quantiles("latency.PROBE", QUANTILES, "from the intended time of a cause to its effect on each "
                 "object it concerns", "latency"),
     Metric("completeness.KIND", "ratio", "objects of KIND seen over objects that must exist", "higher", "latency"),
     Metric("startup.first_object", "seconds", "from start to the subject's first read of a scenario kind", "lower", "audit"),

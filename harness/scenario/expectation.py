@@ -14,7 +14,8 @@ from harness.core.units import Dimension, parse
 Operator = Literal["==", "!=", "<", "<=", ">", ">="]
 OPERATORS: tuple[Operator, ...] = ("==", "!=", "<=", ">=", "<", ">")
 
-_FORM = re.compile(r"\s*(?P<metric>[^\s=!<>]+)\s*(?P<op>[=!<>]+)\s*(?P<value>[^\s=!<>].*?)\s*")
+FORM = re.compile(r"\s*(?P<metric>[^\s=!<>]+)\s*(?P<op>[=!<>]+)\s*(?P<value>[^\s=!<>].*?)\s*")
+"""A comparison as it is written, of a trigger too."""
 _UNITS: dict[Dimension, str] = {"bytes": "B", "seconds": "s", "per_second": "/s", "ratio": "", "count": ""}
 
 
@@ -43,7 +44,7 @@ def canonical(name: MetricName) -> str:
 
 def parse_expectation(text: str) -> Expectation:
     """Raises ValueError for a wrong form, an unknown metric or a value without its unit."""
-    match = _FORM.fullmatch(text)
+    match = FORM.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not METRIC OPERATOR VALUE; write it as oom.kills == 0")
     operator = match["op"]

@@ -13,7 +13,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, mod
 
 from harness.core import metrics
 from harness.core.units import Dimension, parse
-from harness.scenario.expectation import quantity
+from harness.scenario.expectation import FORM, quantity
 from harness.scenario.fields import Model, Seconds, Text, fault
 from harness.scenario.hints import shown, suggest
 
@@ -36,9 +36,7 @@ LIVE: dict[str, tuple[Dimension, str]] = {
 }
 """What is known while a run goes on, by the name of its series: its dimension and the collector that samples it."""
 
-_LATENCY = re.compile(r"latency\.(?P<probe>[^\s.]+)\.(?P<quantile>p50|p95|p99|max)")
-_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-_FORM = re.compile(r"\s*(?P<metric>[^\s=!<>]+)\s*(?P<op>[=!<>]+)\s*(?P<value>[^\s=!<>].*?)\s*")
+_LATENCY = re.compile(rf"latency\.(?P<probe>[^\s.]+)\.(?P<quantile>{'|'.join(metrics.QUANTILES)})")
 _OF_LIMIT = re.compile(r"(?P<share>.+?%)\s*of\s+limit")
 
 
@@ -68,7 +66,7 @@ class Trigger:
 
 def parse_trigger(text: str) -> Trigger:
     """Raises ValueError for a wrong form, something that is not known while a run goes on, or a value without its unit."""
-    match = _FORM.fullmatch(text)
+    match = FORM.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not METRIC > VALUE; write it as memory.rss > 80% of limit")
     metric, operator, written = match["metric"], match["op"], match["value"]
@@ -90,9 +88,8 @@ def parse_trigger(text: str) -> Trigger:
         raise ValueError(f"{written!r} is not {bounds}")
     if probe is None:
         return Trigger(canonical, metric, operator == ">=", value, dimension, share is not None)
-    return Trigger(
-        canonical, metric, operator == ">=", value, dimension, False, probe["probe"], _QUANTILES[probe["quantile"]]
-    )
+    quantile = metrics.QUANTILES[probe["quantile"]]
+    return Trigger(canonical, metric, operator == ">=", value, dimension, probe=probe["probe"], quantile=quantile)
 
 
 def _near(metric: str) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-from harness.analysis.quantiles import nearest_rank
 from harness.controllers.calibrated.truth import Doses
 from tests.accuracy import runs
+from tests.accuracy.quantiles import nearest_rank
 from tests.accuracy.sheet import Row
 
 ITEMS = 500

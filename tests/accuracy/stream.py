@@ -10,7 +10,6 @@ from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.analysis.quantiles import nearest_rank
 from harness.cluster.pki import Authority
 from harness.collectors.host import HostCollector
 from harness.collectors.latency import LatencyCollector
@@ -21,6 +20,7 @@ from harness.process import PIPE, spawn
 from harness.record.reader import RunRecord
 from harness.record.writer import RecordWriter
 from tests.accuracy import replay
+from tests.accuracy.quantiles import nearest_rank
 from tests.accuracy.sheet import Row
 from tests.collecting import NAMESPACE, RUN_ID, ProcessSubject
 

@@ -1,4 +1,4 @@
-"""Quantiles of latencies in which some effects never came."""
+"""Quantiles of what was measured, by no code of the harness."""
 
 from __future__ import annotations
 
@@ -16,6 +16,3 @@ def nearest_rank(values: Sequence[float], q: float) -> float:
         raise ValueError("no values")
     ordered = sorted(values)
     return ordered[max(0, math.ceil(q * len(ordered)) - 1)]
-
-
-QUANTILES: dict[str, float] = {"p50": 0.50, "p95": 0.95, "p99": 0.99, "max": 1.0}

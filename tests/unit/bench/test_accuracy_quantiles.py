@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from harness.analysis.quantiles import nearest_rank
+from tests.accuracy.quantiles import nearest_rank
 
 
 @pytest.mark.parametrize(
