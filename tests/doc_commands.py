@@ -17,7 +17,7 @@ import typer
 from typer.exceptions import TyperException
 
 from harness.cli.main import VERBS, root
-from harness.cli.run import parse_sets
+from harness.cli.run_options import parse_sets
 from harness.core import metrics
 from harness.experiment import specs
 from harness.scenario.load import load

@@ -10,7 +10,6 @@ import typer
 
 from harness.cli import completing, run_options
 from harness.cli.console import CliConsole
-from harness.cli.run import parse_sets
 from harness.cli.series_progress import SeriesObserver
 from harness.core import paths, units
 from harness.core.errors import UsageError
@@ -76,7 +75,7 @@ def capacity(
     Example: harness capacity secrets-8k --limit 128Mi --profile quick
     """
     options = RunOptions(
-        out=out or paths.runs_dir(), profile=profile, sets=parse_sets(sets or []),
+        out=out or paths.runs_dir(), profile=profile, sets=run_options.parse_sets(sets),
         subject=subject,
     )  # fmt: skip
     console = CliConsole(stderr=json)

@@ -16,7 +16,6 @@ from harness.cli.console import CliConsole
 from harness.cli.gate_progress import GateObserver
 from harness.core import paths
 from harness.core.errors import UsageError
-from harness.core.units import parse
 from harness.experiment import claiming, claims_kept
 from harness.experiment.options import RunOptions
 from harness.gate.published import Case, CurveSpec
@@ -25,9 +24,6 @@ from harness.record.models import OnBusy
 from harness.record.writer import write_atomically
 from harness.report import claims_page, claims_terminal, claims_text
 from harness.subject import scope
-
-_SHORTEST_S = 60.0
-"""Of a budget: no pair takes less."""
 
 
 class ClaimsObserver(GateObserver):
@@ -89,7 +85,7 @@ def claims(
     """
     if profile not in ("quick", "full"):
         raise UsageError(f"harness claims has no profile {profile!r}", remedy="write --profile quick or --profile full")
-    given = _seconds(budget)
+    given = math.inf if budget is None else run_options.budget_seconds(budget, "9m")
     # A direction may be told by a busy machine; a figure may not.
     options = RunOptions(out=out or paths.runs_dir(), on_busy=on_busy if profile == "quick" else "invalid")
     scope.enter_if_needed()
@@ -103,18 +99,6 @@ def claims(
         console.print()
         claims_terminal.render(result, console)
     raise typer.Exit(result.exit_code)
-
-
-def _seconds(text: str | None) -> float:
-    if text is None:
-        return math.inf
-    try:
-        seconds = parse(text, "seconds")
-    except ValueError as error:
-        raise UsageError(f"--budget: {error}", remedy="write it as --budget 9m") from None
-    if not seconds >= _SHORTEST_S:
-        raise UsageError(f"--budget {text} is less than a minute", remedy="write it as --budget 9m")
-    return seconds
 
 
 def _write(result: Claims, out: Path, html: Path | None, markdown: Path | None, console: Console) -> None:

@@ -9,9 +9,7 @@ import typer
 
 from harness.cli import completing, run_options
 from harness.cli.console import CliConsole
-from harness.cli.leak import quiet_seconds
 from harness.cli.progress import TerminalObserver
-from harness.cli.run import parse_sets
 from harness.cluster.choice import ClusterChoice
 from harness.core import paths
 from harness.core.errors import UsageError
@@ -35,9 +33,7 @@ def coldstart(
     storms: Annotated[
         int, typer.Option("--storms", min=0, max=MOST_STARTS, help="Relist storms: the API server is killed under it.")
     ] = 1,
-    quiet_for: Annotated[
-        str, typer.Option("--quiet-for", help="How long nothing may move before it is at rest.")
-    ] = "2s",
+    quiet_for: run_options.QuietFor = "2s",
     sets: run_options.Sets = None,
     profile: run_options.Profile = None,
     arm: run_options.Arm = None,
@@ -55,10 +51,10 @@ def coldstart(
     if file.arms and arm is None:
         raise UsageError(f"scenario {file.name} has arms", remedy=f"choose one: --arm {next(iter(file.arms))}")
     options = RunOptions(
-        out=out or paths.runs_dir(), cluster=ClusterChoice("embedded"), profile=profile, sets=parse_sets(sets or []),
+        out=out or paths.runs_dir(), cluster=ClusterChoice("embedded"), profile=profile, sets=run_options.parse_sets(sets),
         subject=subject,
     )  # fmt: skip
-    quiet = quiet_seconds(quiet_for)
+    quiet = run_options.quiet_seconds(quiet_for)
     scope.enter_if_needed()
     console = CliConsole(stderr=json)
     with TerminalObserver(console) as observer:

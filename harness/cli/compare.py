@@ -11,7 +11,6 @@ import typer
 from harness.cli import completing, outputs, run_options
 from harness.cli.console import CliConsole
 from harness.cli.gate_progress import GateObserver
-from harness.cli.run import parse_sets
 from harness.core import paths
 from harness.core.errors import UsageError
 from harness.experiment import comparing, gating, specs
@@ -73,7 +72,7 @@ def compare(
             )
         found = _stored(a, b, directory, across_machines=across_machines)
     else:
-        options = RunOptions(out=directory, profile=profile, sets=parse_sets(sets or []))
+        options = RunOptions(out=directory, profile=profile, sets=run_options.parse_sets(sets))
         request = gating.Request(baseline=a, candidate=b, build=build, subject=subject, pairs=pairs, seed=seed)
         file = load(scenario)
         scope.enter_if_needed()

@@ -13,7 +13,6 @@ from rich.console import Console
 from harness.cli import cluster_options, completing, night, outputs, run_options
 from harness.cli.console import CliConsole
 from harness.cli.gate_progress import GateObserver
-from harness.cli.run import parse_sets
 from harness.cluster.choice import ClusterChoice
 from harness.core import paths
 from harness.core.errors import UsageError
@@ -130,7 +129,7 @@ def gate(
     if (rejudge is not None or self_test) and (nightly or acks is not None or wanted.wanted):
         raise UsageError("--rejudge and --self-test write no outputs", remedy="harness report EXPERIMENT writes them")
     options = RunOptions(
-        out=out or paths.runs_dir(), profile=profile, sets=parse_sets(sets or []), subject_role=subject_role,
+        out=out or paths.runs_dir(), profile=profile, sets=run_options.parse_sets(sets), subject_role=subject_role,
         cluster=ClusterChoice(cluster, kind_name, kind_image, kind_config, context, kubeconfig, certain),
     )  # fmt: skip
     if rejudge is not None:

@@ -11,9 +11,8 @@ import typer
 from harness.cli import completing, run_options
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
-from harness.cli.run import parse_sets
 from harness.cluster.choice import ClusterChoice
-from harness.core import paths, units
+from harness.core import paths
 from harness.core.errors import UsageError
 from harness.core.units import format_value
 from harness.experiment.leaking import LeakRequest, judge_record, parse_bounds, run_leak
@@ -23,9 +22,6 @@ from harness.record.reader import RunRecord
 from harness.report import leak as terminal
 from harness.scenario.load import load
 from harness.subject import scope
-
-_LEAST_QUIET_S = 0.1
-_MOST_QUIET_S = 60.0
 
 
 class CycleObserver(TerminalObserver):
@@ -89,9 +85,7 @@ def leak(
     warm_up: Annotated[
         int | None, typer.Option("--warm-up", min=0, help="Cycles before the trend; default a quarter, 2 at least.")
     ] = None,
-    quiet_for: Annotated[
-        str, typer.Option("--quiet-for", help="How long nothing may move before it is at rest.")
-    ] = "1s",
+    quiet_for: run_options.QuietFor = "1s",
     sets: run_options.Sets = None,
     profile: run_options.Profile = None,
     arm: run_options.Arm = None,
@@ -114,7 +108,7 @@ def leak(
 
     Example: harness leak leak --set helm_cache=leaking
     """
-    request = LeakRequest(cycles, sites, quiet_seconds(quiet_for), warm_up, parse_bounds(bound or []))
+    request = LeakRequest(cycles, sites, run_options.quiet_seconds(quiet_for), warm_up, parse_bounds(bound or []))
     directory = out or paths.runs_dir()
     console = CliConsole(stderr=json)
     if record is not None:
@@ -131,7 +125,7 @@ def leak(
             out=directory,
             cluster=ClusterChoice("embedded"),
             profile=profile,
-            sets=parse_sets(sets or []),
+            sets=run_options.parse_sets(sets),
             subject=subject,
         )
         file = load(scenario)
@@ -147,14 +141,3 @@ def leak(
         for name in (FILE, PAGE):
             console.print(f"  {stored.path / name}", soft_wrap=True, markup=False)
     raise typer.Exit(found.exit_code)
-
-
-def quiet_seconds(text: str) -> float:
-    """`--quiet-for` in seconds. Raises UsageError."""
-    try:
-        seconds = units.parse(text, "seconds")
-    except ValueError as error:
-        raise UsageError(f"--quiet-for: {error}", remedy="write it as --quiet-for 500ms") from None
-    if not _LEAST_QUIET_S <= seconds <= _MOST_QUIET_S:
-        raise UsageError(f"--quiet-for {text} is not from 100ms to 1m", remedy="write it as --quiet-for 500ms")
-    return seconds

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,12 +12,13 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import cluster_options, completing, outputs
+from harness.cli import cluster_options, completing, outputs, run_options
 from harness.cli.console import CliConsole
+from harness.cli.interrupting import until_signal
 from harness.cli.progress import TerminalObserver
 from harness.cluster import kind_kept, provider
 from harness.cluster.choice import KIND, ClusterChoice
-from harness.core import paths, units
+from harness.core import paths
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.experiment import nightly as nights
 from harness.experiment import worktree
@@ -78,7 +78,7 @@ def nightly(
     Example: harness nightly --cluster kind --kind-name nightly --github
     """
     chosen = gates or list(GATES)
-    seconds = _seconds(budget)
+    seconds = run_options.budget_seconds(budget, "43m")
     names: dict[str, str] = {}
     for name in chosen:
         named = load(name)
@@ -132,15 +132,11 @@ def _measured(plan: nights.Plan, kind_name: str | None, kind_image: str | None, 
                 stack.callback(kind_kept.down, kind_kept.up(name, choice, progress))
             kind_name = kind_kept.kind_name(name)
         options = _options(cluster=plan.cluster, kind_name=kind_name, kind_image=kind_image, **given)
-        return asyncio.run(_until_signal(replace(plan, options=options)))
-
-
-async def _until_signal(plan: nights.Plan) -> nights.Result:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    return await nights.run(plan, lambda text: typer.echo(text, err=True), stop)
+        return asyncio.run(
+            until_signal(
+                lambda stop: nights.run(replace(plan, options=options), lambda text: typer.echo(text, err=True), stop)
+            )
+        )
 
 
 def _write(folder: Path, night: Night, found: Checks, text: str) -> None:
@@ -175,13 +171,3 @@ def _options(**given: object) -> list[str]:
         if value is not None
         for word in (f"--{name.replace('_', '-')}", str(value))
     ]
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = units.parse(text, "seconds")
-    except ValueError as error:
-        raise UsageError(f"--budget: {error}", remedy="write it as --budget 43m") from None
-    if seconds < 60:
-        raise UsageError(f"--budget {text} is less than a minute", remedy="write it as --budget 43m")
-    return seconds

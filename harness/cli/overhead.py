@@ -10,7 +10,7 @@ import typer
 
 from harness.cli import completing
 from harness.cli.console import CliConsole
-from harness.cli.profile_show import until_signal
+from harness.cli.interrupting import until_signal
 from harness.cli.progress import TerminalObserver
 from harness.core.errors import EnvironmentFault, ExitCode, UsageError
 from harness.experiment.overhead import Plan, measure

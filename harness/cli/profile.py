@@ -17,10 +17,10 @@ from rich.text import Text
 from harness.analysis import profile_diff
 from harness.cli import completing, profile_run, profile_show, run_options
 from harness.cli.console import CliConsole
+from harness.cli.interrupting import until_signal
 from harness.cli.progress import TerminalObserver
 from harness.collectors import captures
 from harness.collectors.attach.record import record
-from harness.core import units
 from harness.core.errors import HarnessError, UsageError
 from harness.core.stacks import StackProfile
 from harness.record import profile_files
@@ -68,10 +68,7 @@ def profile(
         )
     if pid is not None and pid <= 0:
         raise UsageError(f"--pid {pid} is no process id")
-    try:
-        seconds = units.parse(for_, "seconds")
-    except ValueError as error:
-        raise UsageError(f"--for: {error}") from error
+    seconds = run_options.seconds("--for", for_, "30s")
     if seconds <= 0:
         raise UsageError("--for must be longer than 0 s")
     if run is not None:
@@ -84,9 +81,7 @@ def profile(
     console = CliConsole(stderr=json)
     try:
         with TerminalObserver(console) as progress:
-            recording = asyncio.run(
-                profile_show.until_signal(lambda stop: record(pid, seconds, folder, progress, stop))
-            )
+            recording = asyncio.run(until_signal(lambda stop: record(pid, seconds, folder, progress, stop)))
     except HarnessError:
         for path in new:
             with contextlib.suppress(OSError):  # there is something in it

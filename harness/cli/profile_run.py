@@ -12,6 +12,7 @@ from rich.text import Text
 
 from harness.cli import profile_show
 from harness.cli.console import CliConsole
+from harness.cli.interrupting import until_signal
 from harness.cli.progress import TerminalObserver
 from harness.collectors.attach.container import Shared
 from harness.collectors.attach.record import Notes, record
@@ -37,7 +38,7 @@ def of_run(name: str, seconds: float, runs_dir: Path | None, *, json: bool) -> N
     notes = _Told(run)
     with TerminalObserver(console) as progress:
         recording = asyncio.run(
-            profile_show.until_signal(
+            until_signal(
                 lambda stop: record(
                     int(run.subject["pid"]), seconds, run.record.path, progress, stop, notes=notes,
                     name=f"memray-{notes.window}", pod=pod,
@@ -79,9 +80,7 @@ def _go(run: LivingRun, seconds: float, console: Console, *, json: bool) -> None
     try:
         with TerminalObserver(console) as progress:
             progress.step(f"reading {url} for {seconds:g} s; Ctrl-C ends it earlier")
-            pulled = asyncio.run(
-                profile_show.until_signal(lambda stop: pull(str(url), seconds, run.record.path, window, stop))
-            )
+            pulled = asyncio.run(until_signal(lambda stop: pull(str(url), seconds, run.record.path, window, stop)))
     finally:
         lasted = (run.now_ns() - began) / 1e9
         run.event("detach", collector=_BY_HAND, window=window, tool="pprof", why="its time is over", seconds=lasted)

@@ -1,11 +1,8 @@
-"""What a profile by hand found, in a terminal or as JSON; and how Ctrl-C ends its window early."""
+"""What a profile by hand found, in a terminal or as JSON."""
 
 from __future__ import annotations
 
-import asyncio
-import signal
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -17,15 +14,6 @@ from harness.record.profile_models import Profiled
 from harness.report.results import clean
 
 _TOP = 10
-_T = TypeVar("_T")
-
-
-async def until_signal(work: Callable[[asyncio.Event], Awaitable[_T]]) -> _T:
-    """A first Ctrl-C sets the event: it ends the tracking, not the work. Detaching and reading come after it."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
-    return await work(stop)
 
 
 def document(recording: Recording) -> Profiled:

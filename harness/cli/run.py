@@ -15,7 +15,7 @@ from harness.cli import cluster_options, completing, outputs, run_options, show,
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.cluster.choice import ClusterChoice
-from harness.core import paths, units
+from harness.core import paths
 from harness.core.errors import UsageError
 from harness.experiment import arms
 from harness.experiment.observe import SHORTEST_S, Observation
@@ -173,7 +173,7 @@ def run(
         commit=commit,
         history=outputs.history_of(history, no_history, out or paths.runs_dir()),
         profile=profile,
-        sets=parse_sets(sets or []) | _windows(on_demand or []),
+        sets=run_options.parse_sets(sets) | _windows(on_demand or []),
         subject=subject,
         subject_env=subject_options.environment(subject_env or []),
         subject_metrics=subject_options.address(subject_metrics, "--subject-metrics"),
@@ -237,10 +237,7 @@ def _observation(observe: bool, for_: str | None) -> Observation | None:
         if for_ is not None:
             raise UsageError("--for is how long to observe", remedy="add --observe")
         return None
-    try:
-        seconds = None if for_ is None else units.parse(for_, "seconds")
-    except ValueError as error:
-        raise UsageError(f"--for: {error}", remedy="write it as --for 5m") from None
+    seconds = None if for_ is None else run_options.seconds("--for", for_, "5m")
     if seconds is not None and seconds < SHORTEST_S:
         raise UsageError(f"--for {for_} is less than {SHORTEST_S:g} s", remedy="write it as --for 5m")
     return Observation(seconds)
@@ -255,14 +252,3 @@ def _windows(wanted: list[str]) -> dict[str, str]:
         "triggers": [each for each in wanted if any(sign in each for sign in "<>=")],
     }
     return {"profile": dumps({key: value for key, value in parts.items() if value})}
-
-
-def parse_sets(pairs: list[str]) -> dict[str, str]:
-    """`--set KEY=VALUE`, repeated, as a mapping. Raises UsageError."""
-    sets: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--set {pair!r} is not KEY=VALUE", remedy="write it as --set secrets=500")
-        sets[key] = value
-    return sets

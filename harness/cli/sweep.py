@@ -11,7 +11,6 @@ import typer
 from harness.analysis.sweep_runs import THROUGHPUT
 from harness.cli import completing, run_options
 from harness.cli.console import CliConsole
-from harness.cli.run import parse_sets
 from harness.cli.series_progress import SeriesObserver
 from harness.core import paths
 from harness.core.errors import UsageError
@@ -82,7 +81,7 @@ def sweep(
     Example: harness sweep label-flip --profile quick --vary workers=1,10,50,100,200,500
     """
     options = RunOptions(
-        out=out or paths.runs_dir(), profile=profile, sets=parse_sets(sets or []), subject=subject, on_busy=on_busy
+        out=out or paths.runs_dir(), profile=profile, sets=run_options.parse_sets(sets), subject=subject, on_busy=on_busy
     )  # fmt: skip
     console = CliConsole(stderr=json)
     with SeriesObserver(console) as watcher:

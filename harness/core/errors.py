@@ -7,6 +7,7 @@ line prints it without a traceback and exits with its code. Anything else that e
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -20,6 +21,17 @@ class ExitCode(IntEnum):
     ENVIRONMENT = 4
     BUG = 70
     INTERRUPTED = 130
+
+
+_SEVERITY = (
+    ExitCode.PASSED, ExitCode.INVALID, ExitCode.FAILED, ExitCode.USAGE, ExitCode.ENVIRONMENT, ExitCode.BUG, ExitCode.INTERRUPTED,
+)  # fmt: skip
+"""From best to worst: a failure found is worse than a run that could not judge."""
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The worst of the exit codes of parts; of no parts, 0."""
+    return int(max(map(ExitCode, codes), key=_SEVERITY.index, default=ExitCode.PASSED))
 
 
 MEANINGS: dict[ExitCode, tuple[str, str]] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core import ids, paths
-from harness.core.errors import ExitCode, HarnessError, UsageError
+from harness.core.errors import HarnessError, UsageError, worst
 from harness.experiment import preflight
 from harness.experiment.observe import Observation
 from harness.experiment.options import Observer, RunOptions
@@ -22,17 +22,6 @@ from harness.record.reader import RunRecord
 from harness.record.writer import write_atomically
 from harness.scenario.load import ScenarioFile
 from harness.scenario.resolve import resolve
-
-_SEVERITY = (
-    ExitCode.PASSED,
-    ExitCode.INVALID,
-    ExitCode.FAILED,
-    ExitCode.USAGE,
-    ExitCode.ENVIRONMENT,
-    ExitCode.BUG,
-    ExitCode.INTERRUPTED,
-)
-"""From best to worst: a failure found is worse than a run that could not judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +62,16 @@ def run_scenario(
                 run_id=verdict.run_id, arm=arm, order=order, verdict=verdict.verdict, exit_code=verdict.exit_code
             )
         )
-        worst = max((item.exit_code for item in runs), key=lambda code: _SEVERITY.index(ExitCode(code)))
+        code = worst(item.exit_code for item in runs)
         if experiment_id is not None:
             experiment = Experiment(
-                experiment_id=experiment_id, scenario=file.name, started_at=started, runs=runs, exit_code=worst
+                experiment_id=experiment_id, scenario=file.name, started_at=started, runs=runs, exit_code=code
             )
             directory = paths.experiments_dir(options.out) / experiment_id
             _save(directory, experiment)
         if verdict.verdict == "interrupted":
             break
-    return ScenarioOutcome(records, worst, directory)
+    return ScenarioOutcome(records, code, directory)
 
 
 def remember(record: RunRecord, directory: Path, observer: Observer) -> None:

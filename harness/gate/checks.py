@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from harness.core import metrics
-from harness.core.errors import ExitCode
+from harness.core.errors import ExitCode, worst
 from harness.core.units import format_value
 from harness.gate.acks import Acks
 from harness.record.checks import Check, Checks, CheckState, CheckSuite
@@ -14,16 +14,12 @@ from harness.record.gate import Blamed, Effect, Gate, Primary
 from harness.record.models import ExpectationResult, Run, Verdict
 
 WHOLE = "verdict"
-_WORST = (
-    ExitCode.PASSED, ExitCode.INVALID, ExitCode.FAILED, ExitCode.USAGE, ExitCode.ENVIRONMENT, ExitCode.BUG, ExitCode.INTERRUPTED,
-)  # fmt: skip
 
 
 def together(suites: Sequence[CheckSuite], acks: Acks) -> Checks:
     """All suites of one command, with the worst of their exit codes."""
-    worst = max((suite.exit_code for suite in suites), key=lambda code: _WORST.index(ExitCode(code)), default=0)
     warnings = acks.warnings({suite.scenario for suite in suites})
-    return Checks(exit_code=int(worst), suites=list(suites), warnings=warnings)
+    return Checks(exit_code=worst(suite.exit_code for suite in suites), suites=list(suites), warnings=warnings)
 
 
 def of_run(run: Run, verdict: Verdict, acks: Acks) -> CheckSuite:

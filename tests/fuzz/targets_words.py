@@ -7,7 +7,8 @@ import functools
 from hypothesis import strategies as st
 
 from harness.cli.history import _moment
-from harness.cli.run import _observation, _windows, parse_sets
+from harness.cli.run import _observation, _windows
+from harness.cli.run_options import parse_sets
 from harness.core import jsonpath, metrics, units
 from harness.core.errors import UsageError
 from harness.experiment import specs
