@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from harness.cli import completing, run_options
-from harness.cli.console import CliConsole
+from harness.cli.console import CliConsole, tell
 from harness.cli.series_progress import SeriesObserver
 from harness.core import paths, units
 from harness.core.errors import UsageError
@@ -114,13 +113,8 @@ def capacity(
         )
         result = experiment.run_capacity(going, counted, request)
     page = capacity_page.write(result, html or going.record.path / "capacity.html")
-    if json:
-        sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
-    else:
-        console.print()
-        capacity_terminal.render(result, console)
-        console.print(f"\n  {page}", soft_wrap=True, markup=False)
-        console.print(f"  {going.record.path / experiment.FILE}", soft_wrap=True, markup=False)
+    files = (page, going.record.path / experiment.FILE)
+    tell(result, lambda: capacity_terminal.render(result, console), files, console, json=json)
     raise typer.Exit(result.exit_code)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from harness.cli import completing, run_options
-from harness.cli.console import CliConsole
+from harness.cli.console import CliConsole, tell
 from harness.cli.progress import TerminalObserver
 from harness.cluster.choice import ClusterChoice
 from harness.core import paths
@@ -61,12 +60,6 @@ def coldstart(
         record, found = run_coldstart(
             file, options, observer, restarts=restarts, storms=storms, quiet_for=quiet, arm=arm
         )
-    if json:
-        sys.stdout.write(found.model_dump_json(by_alias=True) + "\n")
-    else:
-        console.print()
-        terminal.render(found, console)
-        console.print()
-        for name in (FILE, "report.html"):
-            console.print(f"  {record.path / name}", soft_wrap=True, markup=False)
+    files = [record.path / name for name in (FILE, "report.html")]
+    tell(found, lambda: terminal.render(found, console), files, console, json=json)
     raise typer.Exit(found.exit_code)

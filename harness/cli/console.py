@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 _WIDTH_OF_A_LOG = 140
 
@@ -23,3 +30,17 @@ class CliConsole(Console):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.file.fileno())
         os.close(nowhere)
+
+
+def tell(
+    found: BaseModel, render: Callable[[], None], files: Iterable[Path | None], console: Console, *, json: bool
+) -> None:
+    """A result as JSON on stdout; or for people, as `render` prints it, and the files that hold it."""
+    if json:
+        sys.stdout.write(found.model_dump_json(by_alias=True) + "\n")
+        return
+    console.print()
+    render()
+    console.print()
+    for file in filter(None, files):
+        console.print(f"  {file}", soft_wrap=True, markup=False)

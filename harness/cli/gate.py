@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import functools
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from harness.cli import cluster_options, completing, night, outputs, run_options
-from harness.cli.console import CliConsole
+from harness.cli.console import CliConsole, tell
 from harness.cli.gate_progress import GateObserver
 from harness.cluster.choice import ClusterChoice
 from harness.core import paths
@@ -175,12 +172,8 @@ def gate(
             result, nights = night.judge(measure, store, nightly=nightly, within=within)
     written = ExperimentRecord.open(result.experiment_id if resume is None else record.path, options.out)
     page = outputs.write_page(written)
-    if json:
-        sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
-    else:
-        console.print()
-        gate_terminal.render(result, console, every=every)
-        _files(console, written.path / GATE_FILE, page)
+    files = (written.path / GATE_FILE, page)
+    tell(result, lambda: gate_terminal.render(result, console, every=every), files, console, json=json)
     found = nights_policy.apply(wanted.together([of_gate(result, wanted.known)]), nights)
     wanted.emit(found, to_stderr=json)
     raise typer.Exit(found.exit_code)
@@ -199,12 +192,8 @@ def _self_test(options: RunOptions, profile: str, seed: int | None, resume: str 
             written = ExperimentRecord.open(resume, options.out)
             result = selftest_resume.resume_self_test(written, options, watcher)
     page = outputs.write_page(written)
-    if json:
-        sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
-    else:
-        console.print()
-        selftest_terminal.render(result, console)
-        _files(console, written.path / SELF_TEST_FILE, page)
+    files = (written.path / SELF_TEST_FILE, page)
+    tell(result, lambda: selftest_terminal.render(result, console), files, console, json=json)
     return result.exit_code
 
 
@@ -212,20 +201,10 @@ def _rejudge(record: ExperimentRecord, *, json: bool, every: bool) -> int:
     result = again.judge_again(record)
     record.save_gate(result)
     page = outputs.write_page(record)
-    if json:
-        sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
-    else:
-        console = CliConsole()
-        gate_terminal.render(result, console, every=every)
-        _files(console, record.path / GATE_FILE, page)
+    console = CliConsole(stderr=json)
+    files = (record.path / GATE_FILE, page)
+    tell(result, lambda: gate_terminal.render(result, console, every=every), files, console, json=json)
     return result.exit_code
-
-
-def _files(console: Console, *files: Path | None) -> None:
-    """Where the result is, as a document and as a page."""
-    console.print()
-    for file in filter(None, files):
-        console.print(f"  {file}", soft_wrap=True, markup=False)
 
 
 def _refuse_beside(cause: str, *given: object) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Annotated
 
 import typer
 
 from harness.cli import completing, run_options
-from harness.cli.console import CliConsole
+from harness.cli.console import CliConsole, tell
 from harness.cli.progress import TerminalObserver
 from harness.cluster.choice import ClusterChoice
 from harness.core import paths
@@ -132,12 +131,6 @@ def leak(
         scope.enter_if_needed()
         with CycleObserver(console, cycles) as observer:
             stored, found = run_leak(file, options, request, observer, arm=arm)
-    if json:
-        sys.stdout.write(found.model_dump_json(by_alias=True) + "\n")
-    else:
-        console.print()
-        terminal.render(found, console)
-        console.print()
-        for name in (FILE, PAGE):
-            console.print(f"  {stored.path / name}", soft_wrap=True, markup=False)
+    files = [stored.path / name for name in (FILE, PAGE)]
+    tell(found, lambda: terminal.render(found, console), files, console, json=json)
     raise typer.Exit(found.exit_code)

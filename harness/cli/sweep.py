@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from harness.analysis.sweep_runs import THROUGHPUT
 from harness.cli import completing, run_options
-from harness.cli.console import CliConsole
+from harness.cli.console import CliConsole, tell
 from harness.cli.series_progress import SeriesObserver
 from harness.core import paths
 from harness.core.errors import UsageError
@@ -111,13 +110,8 @@ def sweep(
         )  # fmt: skip
         result = experiment.run_sweep(going, request)
     page = sweep_page.write(result, html or going.record.path / "sweep.html")
-    if json:
-        sys.stdout.write(result.model_dump_json(by_alias=True) + "\n")
-    else:
-        console.print()
-        sweep_terminal.render(result, console)
-        console.print(f"\n  {page}", soft_wrap=True, markup=False)
-        console.print(f"  {going.record.path / experiment.FILE}", soft_wrap=True, markup=False)
+    files = (page, going.record.path / experiment.FILE)
+    tell(result, lambda: sweep_terminal.render(result, console), files, console, json=json)
     raise typer.Exit(result.exit_code)
 
 
