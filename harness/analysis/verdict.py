@@ -67,6 +67,11 @@ def judge(record: RunRecord) -> Verdict:
     )
 
 
+def stored_or_judged(record: RunRecord) -> Verdict:
+    """The verdict on disk; of a run that has none yet, one made from what is there, not stored."""
+    return record.verdict or judge(record)
+
+
 def _verdict(
     facts: Facts, results: Mapping[str, Result], expectations: list[ExpectationResult], distrust: Sequence[str]
 ) -> tuple[VerdictName, list[str]]:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from harness.analysis.verdict import stored_or_judged
 from harness.cli import completing, run_options
-from harness.cli.show import stored_or_judged
 from harness.core.errors import UsageError
 from harness.record.reader import RunRecord
 from harness.report import annotations as marks

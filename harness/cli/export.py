@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from harness.analysis.verdict import stored_or_judged
 from harness.cli import completing, run_options
 from harness.cli.files import write_text
-from harness.cli.show import stored_or_judged
 from harness.record.claims import Claims
 from harness.record.reader import RunRecord, parse_model
 from harness.report import openmetrics, openmetrics_claims

@@ -261,11 +261,11 @@ def _of_gate(path: Path) -> Entry:
 
 
 def _of_record(record: RunRecord) -> Entry:
-    from harness.analysis.verdict import judge  # a question to the history need not carry it
+    from harness.analysis.verdict import stored_or_judged  # a question to the history need not carry it
 
     if record.run.state == "running" and not record.interrupted:
         raise UsageError("the run is still going on", place=str(record.path))
-    return store.of_run(record.run, record.verdict or judge(record))
+    return store.of_run(record.run, stored_or_judged(record))
 
 
 def _told(read: Callable[[], _T]) -> _T | None:

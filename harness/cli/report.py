@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.analysis.verdict import judge
+from harness.analysis.verdict import judge, stored_or_judged
 from harness.cli import completing, outputs, run_options
 from harness.core.errors import UsageError
 from harness.gate.checks import of_gate, of_run
@@ -97,7 +97,7 @@ def _suites(experiment: ExperimentRecord, wanted: outputs.Outputs) -> list[Check
         return [of_gate(gate, wanted.known)]
     if experiment.experiment.kind == "gate":
         raise UsageError("the gate has no result yet", place=str(experiment.path))
-    return [of_run(record.run, record.verdict or judge(record), wanted.known) for record in experiment.runs()]
+    return [of_run(record.run, stored_or_judged(record), wanted.known) for record in experiment.runs()]
 
 
 def _page(experiment: ExperimentRecord, output: Path | None) -> Path:

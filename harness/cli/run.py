@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import cluster_options, completing, outputs, run_options, show, subject_options, worker_options
+from harness.analysis.verdict import stored_or_judged
+from harness.cli import cluster_options, completing, outputs, run_options, subject_options, worker_options
 from harness.cli.console import CliConsole
 from harness.cli.progress import TerminalObserver
 from harness.cluster.choice import ClusterChoice
@@ -203,14 +204,14 @@ def run(
             sys.stdout.write(record.show().model_dump_json(by_alias=True) + "\n")
         else:
             console.print()
-            terminal.render(record, show.stored_or_judged(record), console)
+            terminal.render(record, stored_or_judged(record), console)
     page = None if outcome.experiment is None else outputs.write_page(ExperimentRecord(outcome.experiment))
     if len(outcome.records) > 1 and not json:
         console.print()
-        terminal.summary([(record, show.stored_or_judged(record)) for record in outcome.records], console)
+        terminal.summary([(record, stored_or_judged(record)) for record in outcome.records], console)
     if page is not None:
         console.print(f"\n  {page}", soft_wrap=True, markup=False)
-    verdicts = [(record.run, show.stored_or_judged(record)) for record in outcome.records]
+    verdicts = [(record.run, stored_or_judged(record)) for record in outcome.records]
     found = wanted.together([of_run(run, verdict, wanted.known) for run, verdict in verdicts])
     wanted.emit(found, to_stderr=json)
     raise typer.Exit(found.exit_code if found.suites else outcome.exit_code)

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from harness.analysis.verdict import judge
+from harness.analysis.verdict import judge, stored_or_judged
 from harness.cli import completing, run_options
 from harness.cli.console import CliConsole
-from harness.record.models import Verdict
 from harness.record.reader import RunRecord
 from harness.report import terminal
 
@@ -38,8 +37,3 @@ def show(
         sys.stdout.write(shown.model_dump_json(by_alias=True, indent=1) + "\n")
         return
     terminal.render(record, stored_or_judged(record), CliConsole())
-
-
-def stored_or_judged(record: RunRecord) -> Verdict:
-    """The verdict on disk; of a run that has none yet, one made from what is there, not stored."""
-    return record.verdict or judge(record)

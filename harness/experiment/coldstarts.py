@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.analysis.coldstart import result
-from harness.analysis.verdict import judge
+from harness.analysis.verdict import stored_or_judged
 from harness.core.errors import UsageError
 from harness.experiment import preflight
 from harness.experiment.arms import run_until_signal
@@ -34,6 +34,6 @@ def run_coldstart(
     planned = cold(scenario, restarts, storms, quiet_for=quiet_for)
     preflight.check([planned.scenario], options, file.path.parent)
     record = run_until_signal(run_one(file, planned.scenario, arm=arm, options=options, observer=observer))
-    found = result(record, record.verdict or judge(record), planned.notes)
+    found = result(record, stored_or_judged(record), planned.notes)
     write_atomically(record.path / FILE, found.model_dump_json(by_alias=True, indent=1) + "\n")
     return record, found

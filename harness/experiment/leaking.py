@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.analysis.leak_points import QUANTITIES
 from harness.analysis.leak_result import result
+from harness.analysis.verdict import stored_or_judged
 from harness.core import units
 from harness.core.errors import UsageError
 from harness.experiment import preflight
@@ -98,9 +99,7 @@ def judge_record(record: RunRecord, request: LeakRequest, *, notes: tuple[str, .
             raise UsageError(
                 "has no measuring points", place=record.run.run_id, remedy="make it with harness leak SCENARIO"
             )
-    from harness.analysis.verdict import judge
-
-    found = result(record, record.verdict or judge(record), bounds=request.bounds, warm_up=request.warm_up, notes=notes)
+    found = result(record, stored_or_judged(record), bounds=request.bounds, warm_up=request.warm_up, notes=notes)
     write_atomically(record.path / FILE, found.model_dump_json(by_alias=True, indent=1) + "\n")
     if page:
         leak_page.write(found, record.path / PAGE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.analysis.verdict import judge
+from harness.analysis.verdict import stored_or_judged
 from harness.core.errors import UsageError
 from harness.gate.compare import Compared
 from harness.gate.environment import subject_words
@@ -83,4 +83,4 @@ def _of_experiment(name: str, record: ExperimentRecord, arm: str | None) -> Stor
 
 def side_of(run: RunRecord) -> Side:
     """A run of an experiment, judged if it is not yet."""
-    return Side(run, run.verdict or judge(run))
+    return Side(run, stored_or_judged(run))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from harness.analysis.verdict import judge
+from harness.analysis.verdict import stored_or_judged
 from harness.core.errors import UsageError
 from harness.record.experiments import ExperimentRecord
 from harness.record.models import ExperimentRun, Result, Verdict
@@ -45,7 +45,7 @@ def render(record: ExperimentRecord, path: Path, links: Mapping[str, str] | None
         return gate_page.render(gate, links)
     facts = record.experiment
     runs = [(item, _opened(record, item)) for item in facts.runs]
-    found = [(item, None if run is None else run.verdict or judge(run)) for item, run in runs]
+    found = [(item, None if run is None else stored_or_judged(run)) for item, run in runs]
     columns = _columns([verdict for _, verdict in found if verdict is not None])
     self_test = record.self_test
     return html.plain(

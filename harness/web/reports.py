@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote
 
-from harness.analysis.verdict import judge
+from harness.analysis.verdict import stored_or_judged
 from harness.core.errors import HarnessError, UsageError
 from harness.record.capacity import Capacity
 from harness.record.claims import Claims
@@ -48,7 +48,7 @@ def run_page(folder: Path, experiment_id: str | None) -> str:
     if (folder / "leak.html").is_file():
         links["What stays over cycles"] = "leak.html"
     try:
-        page = html.render(record, record.verdict or judge(record), folder / "report.html")
+        page = html.render(record, stored_or_judged(record), folder / "report.html")
     except HarnessError:
         raise
     except Exception as error:  # a record that others wrote, or an older version, may hold anything
