@@ -19,7 +19,7 @@ from harness.record.parts import merge
 from harness.record.reader import RunRecord, parse_model
 from harness.record.sweep import Sweep
 from harness.record.tables import TABLES
-from harness.report import capacity_page, experiment_page, html, oom, sweep_page
+from harness.report import capacity_page, experiment_page, oom, run_page, sweep_page
 
 
 def report(
@@ -79,7 +79,7 @@ def report(
     if wanted.wanted:
         wanted.emit(wanted.together([of_run(record.run, verdict, wanted.known)]), to_stderr=False)
     beside = oom.write(record) if output is None else []  # first: the report links to it
-    for path in (html.write(record, verdict, output or record.path / "report.html"), *beside):
+    for path in (run_page.write(record, verdict, output or record.path / "report.html"), *beside):
         typer.echo(path)
 
 

@@ -28,7 +28,7 @@ from harness.record.downsampling import downsample
 from harness.record.models import ExpectedObjects, Outcome, Run, ScenarioFacts, SubjectFacts, Verdict
 from harness.record.reader import RunRecord
 from harness.record.writer import RecordWriter
-from harness.report import html, oom
+from harness.report import oom, run_page
 from harness.scenario import fanout
 from harness.scenario.load import ScenarioFile
 from harness.scenario.model import Scenario
@@ -159,7 +159,7 @@ async def _pages(record: RunRecord, verdict: Verdict, observer: Observer) -> Non
     observer.step("writing the report")
     try:
         await asyncio.to_thread(oom.write, record)  # first: the report links to it
-        await asyncio.to_thread(html.write, record, verdict, record.path / "report.html")
+        await asyncio.to_thread(run_page.write, record, verdict, record.path / "report.html")
     except (OSError, EnvironmentFault) as error:
         words = error if isinstance(error, EnvironmentFault) else of_the_disk(error)
         if words is None:

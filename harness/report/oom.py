@@ -6,19 +6,16 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
-
 from harness.analysis.blackbox import BlackBox, read
 from harness.core.units import format_value
 from harness.record.reader import RunRecord
 from harness.record.writer import write_atomically
 from harness.report import profiles
+from harness.report.html import plain
 from harness.report.profiles import Link
 from harness.report.results import NONE, clean, title_of
 from harness.report.tables import Facts, Table
 
-_TEMPLATES = Path(__file__).parent / "templates"
 PAGE, TEXT = profiles.BLACK_BOX, "oom.md"
 _SITES = 15
 
@@ -36,14 +33,9 @@ def write(record: RunRecord) -> list[Path]:
 
 def html(record: RunRecord, box: BlackBox) -> str:
     """The page as text. It has no script, and asks for nothing."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    return environment.get_template("oom.html.j2").render(
-        title=title_of(record.run), run_id=clean(record.run.run_id), sentence=clean(box.sentence), key=key_facts(record, box),
-        tables=tables(box), missing=_missing(box), links=links(record),
-        style=Markup((_TEMPLATES / "report.css").read_text()),  # noqa: S704 # our own file, not text of a run
+    return plain(
+        "oom.html.j2", title=title_of(record.run), run_id=clean(record.run.run_id), sentence=clean(box.sentence),
+        key=key_facts(record, box), tables=tables(box), missing=_missing(box), links=links(record),
     )  # fmt: skip
 
 

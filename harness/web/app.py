@@ -98,7 +98,7 @@ class Site:
             return guard.page(pages.render("live.html.j2", here="runs", row=row))
         folder = self.library.run_path(name)
         try:
-            make = functools.partial(reports.run_page, folder, row.experiment or None)
+            make = functools.partial(reports.run_page_of, folder, row.experiment or None)
             return await self._kept(request, ("run", name), reports.run_stamp(folder), make)
         except HarnessError as error:
             left = [each for each in _LEFT if (folder / each).is_file()]

@@ -12,7 +12,7 @@ from harness.record.claims import Claims
 from harness.record.experiments import ExperimentRecord
 from harness.record.reader import RunRecord, parse_model
 from harness.record.sweep import Sweep
-from harness.report import capacity_page, claims_page, experiment_page, html, sweep_page
+from harness.report import capacity_page, claims_page, experiment_page, run_page, sweep_page
 from harness.web import pages
 from harness.web.library import CLAIMS_FILE, Library, Stamp, is_name, stamp_of
 
@@ -39,7 +39,7 @@ def experiment_stamp(folder: Path, library: Library) -> Stamp:
     return stamp_of(*(folder / name for name in _MADE_FROM_EXPERIMENT), library.root)
 
 
-def run_page(folder: Path, experiment_id: str | None) -> str:
+def run_page_of(folder: Path, experiment_id: str | None) -> str:
     """The report of a run; one without a verdict is judged, and nothing is stored. Raises UsageError where that fails."""
     record = RunRecord.open(folder)
     links = {"← Runs": "/", "Compare with …": f"/compare?a={quote(folder.name, safe='')}"}
@@ -48,7 +48,7 @@ def run_page(folder: Path, experiment_id: str | None) -> str:
     if (folder / "leak.html").is_file():
         links["What stays over cycles"] = "leak.html"
     try:
-        page = html.render(record, stored_or_judged(record), folder / "report.html")
+        page = run_page.render(record, stored_or_judged(record), folder / "report.html")
     except HarnessError:
         raise
     except Exception as error:  # a record that others wrote, or an older version, may hold anything

@@ -19,7 +19,7 @@ from harness.record.experiments import ExperimentRecord
 from harness.record.profile_files import kept_stacks
 from harness.record.reader import RunRecord
 from harness.record.windows import windows
-from harness.report import data, html, oom, openmetrics, tables, terminal
+from harness.report import data, oom, openmetrics, run_page, tables, terminal
 from harness.report.profiles import read_all_stacks
 from tests import records
 from tests.fuzz.folder import folder
@@ -118,7 +118,7 @@ def _read_all(path: Path, *, page: bool = False) -> None:
     if page:
         openmetrics.render(record, verdict)
         oom.write(record)
-        html.write(record, verdict, path / "report.html")
+        run_page.write(record, verdict, path / "report.html")
 
 
 def _facts(content: bytes) -> None:

@@ -14,7 +14,7 @@ from harness.core.errors import UsageError
 from harness.record.downsampling import INTERVALS_S, downsample, interval_s
 from harness.record.models import Run
 from harness.record.reader import RunRecord
-from harness.report import html
+from harness.report import run_page
 from tests.records import RecordBuilder, passing
 
 _HOUR = 3600
@@ -111,4 +111,4 @@ def test_results_stay_those_of_all_samples_and_a_page_can_be_made_again(tmp_path
     assert isinstance(refused.exception, UsageError)
     assert "4,600,000 of its 5,000,000 samples are gone" in str(refused.exception)
     assert CliRunner().invoke(app, ["report", str(record.path)]).exit_code == 0
-    assert "30 s" in html.render(RunRecord(record.path), verdict, tmp_path / "page.html")
+    assert "30 s" in run_page.render(RunRecord(record.path), verdict, tmp_path / "page.html")

@@ -18,7 +18,7 @@ import pytest
 from harness.core.errors import EnvironmentFault
 from harness.record.models import Verdict
 from harness.record.reader import RunRecord
-from harness.report import html as page
+from harness.report import run_page as page
 from tests import records, report_hostile
 
 LOADS = {"src", "srcset", "poster", "data", "background", "action", "formaction"}

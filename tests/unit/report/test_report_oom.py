@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.analysis.blackbox import read
 from harness.record.models import EndingFacts
 from harness.record.reader import RunRecord
-from harness.report import html, oom, profiles
+from harness.report import oom, profiles, run_page
 from tests.records import MIB, SUBJECT, RecordBuilder, ns, oom_killed, passing
 
 _NASTY = 'x|y`<script>alert(1)</script>[a](javascript:b)"'
@@ -30,9 +30,9 @@ class _Tags(HTMLParser):
 def test_the_page_tells_what_was_held_when_the_kill_came(tmp_path: Path) -> None:
     record, verdict = oom_killed(tmp_path / "run")
     page = tmp_path / "run" / "report.html"
-    assert "oom.html" not in _Tags(html.render(record, verdict, page)).links
+    assert "oom.html" not in _Tags(run_page.render(record, verdict, page)).links
     assert [path.name for path in oom.write(record)] == ["oom.html", "oom.md"]
-    assert "oom.html" in _Tags(html.render(record, verdict, page)).links
+    assert "oom.html" in _Tags(run_page.render(record, verdict, page)).links
     text = (tmp_path / "run" / "oom.md").read_text()
     box = read(RunRecord(tmp_path / "run"))
     assert box is not None
