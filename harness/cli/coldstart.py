@@ -15,7 +15,7 @@ from harness.core.errors import UsageError
 from harness.experiment.coldstarts import run_coldstart
 from harness.experiment.options import RunOptions
 from harness.record.coldstart import FILE
-from harness.report import coldstart as terminal
+from harness.report import coldstart_terminal as terminal
 from harness.scenario.cold import MOST_STARTS
 from harness.scenario.load import load
 from harness.subject import scope

@@ -24,7 +24,7 @@ from harness.record.gate import Gate
 from harness.record.history import Entry, History
 from harness.record.models import Experiment
 from harness.record.reader import RunRecord, parse_model
-from harness.report import history as terminal
+from harness.report import history_terminal as terminal
 from harness.scenario.hints import suggest
 
 if TYPE_CHECKING:

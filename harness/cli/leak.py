@@ -18,7 +18,7 @@ from harness.experiment.leaking import LeakRequest, judge_record, parse_bounds, 
 from harness.experiment.options import RunOptions, Status
 from harness.record.leak import FILE, PAGE
 from harness.record.reader import RunRecord
-from harness.report import leak as terminal
+from harness.report import leak_terminal as terminal
 from harness.scenario.load import load
 from harness.subject import scope
 

@@ -6,10 +6,8 @@ from pathlib import Path
 
 from harness.record.claims import Claims, Curve
 from harness.report import claims_text, html
-from harness.report.figures import PALETTE, Chart, Timeline, byte_scale, label, line, nothing
+from harness.report.figures import PALETTE, Chart, Timeline, label, line, nothing, scale_of
 from harness.report.results import clean
-
-_SUFFIX = {"s": "s", "1/s": "/s"}
 
 
 def write(claims: Claims, path: Path) -> Path:
@@ -38,7 +36,7 @@ def chart(curve: Curve) -> Chart:
     values = [p.value for each in curve.lines for p in each.points if p.value is not None]
     if not values:
         return nothing(f"curve-{curve.id}", curve.title, "No point of it has a value.")
-    scale, unit = byte_scale(max(values)) if curve.unit == "B" else (1.0, _SUFFIX.get(curve.unit, ""))
+    scale, unit = scale_of(max(values), curve.unit)
     traces = []
     for number, each in enumerate(curve.lines):
         points = sorted(each.points, key=lambda point: point.x)

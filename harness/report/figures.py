@@ -123,6 +123,11 @@ def byte_scale(peak: float) -> tuple[float, str]:
     return 1.0, "B"
 
 
+def scale_of(peak: float, unit: str) -> tuple[float, str]:
+    """The same of values in a unit as records name it; of a count or a share there is nothing to say."""
+    return byte_scale(peak) if unit == "B" else (1.0, {"s": "s", "1/s": "/s"}.get(unit, ""))
+
+
 def nothing(id_: str, title: str, why: str) -> Chart:
     """A chart that cannot be drawn, and why."""
     return Chart(id_, title, missing=why)

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.record.history_models import HistoryDocument, HistorySeries
-from harness.report import history as terminal
+from harness.report import history_terminal as terminal
 from harness.report import html
-from harness.report.figures import Chart, Timeline, Trace, byte_scale, label, nothing, rounded
+from harness.report.figures import Chart, Timeline, Trace, label, nothing, rounded, scale_of
 from harness.report.results import clean, value_text
-
-_SUFFIX = {"s": "s", "1/s": "/s"}
 
 
 def write(document: HistoryDocument, path: Path) -> Path:
@@ -47,7 +45,7 @@ def chart(series: HistorySeries, id_: str) -> Chart:
     if not points:
         return nothing(id_, title, "None of these runs has a value.")
     values = [point.value or 0.0 for point in points]
-    scale, unit = byte_scale(max(values)) if series.unit == "B" else (1.0, _SUFFIX.get(series.unit or "", ""))
+    scale, unit = scale_of(max(values), series.unit or "")
     at = {point.id: number for number, point in enumerate(points)}
     texts = [
         label(f"{(point.commit or 'no commit')[:10]} · {point.at:%Y-%m-%d %H:%M} · {point.id} · {point.verdict}")

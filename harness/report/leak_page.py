@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.record.leak import Leak, LeakSeries
 from harness.report import html
-from harness.report import leak as terminal
+from harness.report import leak_terminal as terminal
 from harness.report.figures import Chart, Timeline, Trace, byte_scale, line, nothing, rounded
 from harness.report.results import clean
 from harness.report.tables import Table

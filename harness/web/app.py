@@ -20,7 +20,7 @@ from harness.record.comparison import Comparison
 from harness.record.history import History
 from harness.record.reader import RunRecord
 from harness.report import compare_page, history_page, html
-from harness.report import history as history_words
+from harness.report import history_terminal as history_words
 from harness.report.figures import Chart, Timeline
 from harness.web import guard, listing, pages, reports
 from harness.web.cache import PageCache, tag
