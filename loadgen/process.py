@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import gevent
@@ -23,7 +24,6 @@ log = logging.getLogger("loadgen")
 
 def run(plan_file: Path) -> int:
     """Carry out the plan of `plan_file`. Returns the exit code."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(levelname)s: %(message)s")
     # Locust warns of starting many users at once, meant for users that log in; ours share a pool.
     logging.getLogger("locust.runners").setLevel(logging.ERROR)
     sessions: list[Session] = []
@@ -32,10 +32,7 @@ def run(plan_file: Path) -> int:
         for session in sessions:
             session.stop()
 
-    # The stream has stdout for itself: whatever a library prints goes to stderr.
-    facts = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    stream = Stream(facts, on_broken=stop)
+    stream = facts(on_broken=stop)
     try:
         sessions.append(Session(load(plan_file), stream))
         # What is loaded now lives as long as the process: collections need not look at it, and pause less.
@@ -46,15 +43,29 @@ def run(plan_file: Path) -> int:
         sessions[0].serve(sys.stdin.fileno())
         code = STOPPED
     except PlanError as fault:
-        code = _fail(stream, str(fault), WRONG_PLAN)
+        code = fail(stream, str(fault), WRONG_PLAN)
     except BrokenWorker as fault:
-        code = _fail(stream, f"bug in the load generator: {fault}", BUG)
-    if not stream.close(LAST_WORDS_S):
-        log.warning("the last facts could not be written: nobody reads them")
+        code = fail(stream, f"bug in the load generator: {fault}", BUG)
+    finish(stream)
     return code
 
 
-def _fail(stream: Stream, message: str, code: int) -> int:
+def facts(on_broken: Callable[[], None]) -> Stream:
+    """The stream to the harness. It has stdout for itself: what a library prints goes to stderr, and so do logs."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(levelname)s: %(message)s")
+    descriptor = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return Stream(descriptor, on_broken=on_broken)
+
+
+def finish(stream: Stream) -> None:
+    """Write what the harness has not been told yet."""
+    if not stream.close(LAST_WORDS_S):
+        log.warning("the last facts could not be written: nobody reads them")
+
+
+def fail(stream: Stream, message: str, code: int) -> int:
+    """Tell the harness why it ends with `code`."""
     line = " ".join(message.split())
     stream.emit({"type": "error", "message": line, "fatal": True})
     log.error("%s", line)

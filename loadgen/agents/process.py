@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import signal
 import sys
 import time
@@ -17,25 +15,19 @@ from loadgen.agents.fleet import Fleet
 from loadgen.agents.following import Lost
 from loadgen.control import Control
 from loadgen.fields import PlanError
-from loadgen.process import BUG, STOPPED, WRONG_PLAN
+from loadgen.process import BUG, STOPPED, WRONG_PLAN, facts, fail, finish
 from loadgen.selfwatch import SelfWatch
-from loadgen.session import LAST_WORDS_S
 from loadgen.stream import Stream
 from loadgen.transport import Transport
 
 REPORT_S = 0.1
 """Between two looks at whether there is news: what waits must be known before the run is taken for settled."""
 
-log = logging.getLogger("loadgen.agents")
-
 
 def run(path: Path) -> int:
     """Play the agents that `path` asks for until told to stop. Returns the exit code."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(levelname)s: %(message)s")
     stopping = Event()
-    facts = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    stream = Stream(facts, on_broken=stopping.set)
+    stream = facts(on_broken=stopping.set)
     try:
         asked = load(path)
         transport = Transport(asked.plan, size=asked.concurrency + 1, watchers=2)
@@ -43,9 +35,8 @@ def run(path: Path) -> int:
             gevent.signal_handler(number, stopping.set)
         code = _play(asked, transport, stream, stopping)
     except PlanError as fault:
-        code = _fail(stream, str(fault), WRONG_PLAN)
-    if not stream.close(LAST_WORDS_S):
-        log.warning("the last facts could not be written: nobody reads them")
+        code = fail(stream, str(fault), WRONG_PLAN)
+    finish(stream)
     return code
 
 
@@ -95,11 +86,4 @@ def _play(asked: Asked, transport: Transport, stream: Stream, stopping: Event) -
         return STOPPED
     fault = faults[0]
     words = str(fault) if isinstance(fault, Lost) else f"bug in the agents: {type(fault).__name__}: {fault}"
-    return _fail(stream, words, BUG)
-
-
-def _fail(stream: Stream, message: str, code: int) -> int:
-    line = " ".join(message.split())
-    stream.emit({"type": "error", "message": line, "fatal": True})
-    log.error("%s", line)
-    return code
+    return fail(stream, words, BUG)
