@@ -55,7 +55,7 @@ class KubeletSeries:
         if found is None:
             return
         self._times.append(found.at)
-        t_ns = self._context.clock.from_wall(found.at)
+        t_ns = self._context.clock.from_wall(found.at, self._context.cluster.clock)
         values: dict[str, float | None] = {"memory.working_set": found.working_set_bytes}
         if not self._seen():
             values |= {"memory.rss": found.rss_bytes, "memory.cgroup": found.usage_bytes, "cpu.seconds": found.cpu_s}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness.collectors.kubelet import KubeletSeries
+from harness.core.clock import ClockOffset
 from harness.core.handles import ContainerStats
 from tests.collecting import FakeCgroup, ListSink, ProcessSubject, context
 
@@ -26,9 +28,9 @@ class Kubelet:
         return self._samples.pop(0) if self._samples else None
 
 
-def asked(sink: ListSink, subject: Any, times: int) -> None:
+def asked(sink: ListSink, subject: Any, times: int, clock: ClockOffset | None = None) -> None:
     async def use() -> None:
-        series = KubeletSeries("memory", context(sink, subject))
+        series = KubeletSeries("memory", context(sink, subject, cluster=SimpleNamespace(clock=clock)))
         for _ in range(times):
             await series.take()
         await series.stop()
@@ -49,6 +51,12 @@ def test_samples_carry_the_kubelets_time_and_the_record_says_how_far_apart_they_
     assert [s.t_ns for s in sink.samples if s.metric == "memory.rss"] == [pytest.approx(t * 1e9) for t in (1, 11, 31)]
     (told,) = sink.of("kubelet_stats")
     assert (told["samples"], told["interval_s"], told["longest_gap_s"], told["stands_in"]) == (3, 15.0, 20.0, True)
+
+
+def test_the_time_of_a_node_whose_clock_is_ahead_of_ours_is_told_by_ours() -> None:
+    sink = ListSink()
+    asked(sink, ProcessSubject(stats=Kubelet(sample(sink, 131, 20))), 1, ClockOffset(120.0, 0.01))
+    assert [s.t_ns for s in sink.samples if s.metric == "memory.rss"] == [pytest.approx(11e9)]
 
 
 def test_where_the_cgroup_is_seen_the_kubelet_only_stands_beside_it() -> None:
