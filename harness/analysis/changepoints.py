@@ -30,9 +30,7 @@ class ChangePoint:
     p: float
 
 
-def change_points(
-    values: Sequence[float], borders: Sequence[int] | None = None, *, alpha: float = ALPHA
-) -> list[ChangePoint]:
+def change_points(values: Sequence[float], borders: Sequence[int] | None = None) -> list[ChangePoint]:
     """Changes of level, in order. `borders` are the only indexes at which one may be; None: all.
 
     The same values always give the same answer: the random orders are those of a fixed seed.
@@ -47,17 +45,17 @@ def change_points(
         inside = allowed[(allowed >= start + LEAST) & (allowed <= end - LEAST)] - start
         if not len(inside):
             continue
-        split, p = _best_split(series[start:end], inside, rng, alpha)
-        if p <= alpha:
+        split, p = _best_split(series[start:end], inside, rng)
+        if p <= ALPHA:
             found.append(ChangePoint(start + split, p))
             open_ += [(start, start + split), (start + split, end)]
     return sorted(found, key=lambda change: change.index)
 
 
-def _best_split(values: np.ndarray, splits: np.ndarray, rng: np.random.Generator, alpha: float) -> tuple[int, float]:
+def _best_split(values: np.ndarray, splits: np.ndarray, rng: np.random.Generator) -> tuple[int, float]:
     """The clearest of `splits`, and the share of random orders (this one included) whose clearest is as clear.
 
-    Above `alpha` the share is only known to be above it: no more orders are tried than that takes.
+    Above `ALPHA` the share is only known to be above it: no more orders are tried than that takes.
     """
     count = len(values)
     ranks = _mid_ranks(values) - (count + 1) / 2
@@ -68,7 +66,7 @@ def _best_split(values: np.ndarray, splits: np.ndarray, rng: np.random.Generator
         return int(splits[best]), 1.0
     orders = _PERMUTATIONS if count < _FEWER_FROM else _FEWER
     as_clear, done = 0, 0
-    while done < orders and (as_clear + 1) / (orders + 1) <= alpha:
+    while done < orders and (as_clear + 1) / (orders + 1) <= ALPHA:
         batch = min(orders - done, _BATCH)
         sums = np.cumsum(rng.permuted(np.tile(ranks, (batch, 1)), axis=1), axis=1)[:, splits - 1]
         as_clear += int(((np.abs(sums) / scale).max(axis=1) >= clearness[best] - 1e-9).sum())

@@ -26,14 +26,14 @@ class Rate:
     high: float
 
 
-def clopper_pearson(hits: float, trials: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def clopper_pearson(hits: float, trials: float) -> tuple[float, float]:
     """The exact two-sided interval of a binomial share (Clopper and Pearson, Biometrika 26 (1934) 404).
 
     Numbers need not be whole: a share found by overlapping experiments counts for as many as are independent.
     """
     if trials <= 0:
         return 0.0, 1.0
-    tail = (1 - confidence) / 2
+    tail = (1 - CONFIDENCE) / 2
     low = 0.0 if hits <= 0 else float(stats.beta.ppf(tail, hits, trials - hits + 1))
     high = 1.0 if hits >= trials else float(stats.beta.ppf(1 - tail, hits + 1, trials - hits))
     return low, high

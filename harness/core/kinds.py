@@ -59,8 +59,8 @@ class Kind:
         return "/".join(parts)
 
 
-def _fleet(kind: str, plural: str, *, namespaced: bool = True, status: bool = True) -> Kind:
-    return Kind("fleet.cattle.io", "v1alpha1", kind, plural, namespaced, status)
+def _fleet(kind: str, plural: str, *, namespaced: bool = True) -> Kind:
+    return Kind("fleet.cattle.io", "v1alpha1", kind, plural, namespaced, status=True)
 
 
 KINDS: tuple[Kind, ...] = (

@@ -40,12 +40,10 @@ class Metric:
         return {"bytes": "B", "seconds": "s", "per_second": "1/s", "ratio": "ratio", "count": "count"}[self.dimension]
 
 
-def _both(prefix: str, dimension: Dimension, meaning: str, source: str, runtime: Runtime = "any") -> tuple[Metric, ...]:
+def _both(prefix: str, dimension: Dimension, meaning: str, source: str) -> tuple[Metric, ...]:
     return (
-        Metric(f"{prefix}.peak", dimension, f"{meaning}, highest sample", "lower", source, runtime),
-        Metric(
-            f"{prefix}.settled", dimension, f"{meaning}, mean of the last 2 s once settled", "lower", source, runtime
-        ),
+        Metric(f"{prefix}.peak", dimension, f"{meaning}, highest sample", "lower", source),
+        Metric(f"{prefix}.settled", dimension, f"{meaning}, mean of the last 2 s once settled", "lower", source),
     )
 
 

@@ -22,6 +22,7 @@ FIELD_MANAGER = "harness"
 _PAGE = 500
 _GONE, _NOT_FOUND, _GATEWAY_TIMEOUT = 410, 404, 504
 _POLL_S = 0.05
+_COLLECTION_S = 300.0
 
 
 class ObjectList(NamedTuple):
@@ -187,13 +188,11 @@ class Api:
             timeout_s=timeout_s,
         )
 
-    async def delete(
-        self, kind: Kind, name: str, namespace: str | None = None, *, timeout_s: float = DEFAULT_TIMEOUT_S
-    ) -> bool:
+    async def delete(self, kind: Kind, name: str, namespace: str | None = None) -> bool:
         """Ask for deletion; its dependents go in the background. False where it did not exist."""
         try:
             await self.transport.request(
-                "DELETE", kind.path(namespace, name), query={"propagationPolicy": "Background"}, timeout_s=timeout_s
+                "DELETE", kind.path(namespace, name), query={"propagationPolicy": "Background"}
             )
         except ApiError as error:
             if error.status == _NOT_FOUND:
@@ -202,13 +201,13 @@ class Api:
         return True
 
     async def delete_collection(
-        self, kind: Kind, namespace: str | None = None, *, label_selector: str | None = None, timeout_s: float = 300.0
+        self, kind: Kind, namespace: str | None = None, *, label_selector: str | None = None
     ) -> None:
         """Delete all objects that match; the server gives up after a minute on large ones, so ask until it is done."""
         query: dict[str, str | int] = {"propagationPolicy": "Background"}
         if label_selector:
             query["labelSelector"] = label_selector
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + _COLLECTION_S
         while True:
             left = deadline - time.monotonic()
             try:

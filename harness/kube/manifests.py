@@ -23,6 +23,7 @@ _KUSTOMIZE = "kustomization.yaml"
 """What kustomize makes of a folder; no manifest itself."""
 _NOT_FOUND = 404
 _POLL_S = 0.05
+_SERVED_S = 60.0
 
 
 def load_manifests(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -52,27 +53,24 @@ def load_manifests(paths: Sequence[Path]) -> list[dict[str, Any]]:
     return documents
 
 
-async def apply_files(
-    api: Api, paths: Sequence[Path], namespace: str | None = None, timeout_s: float = 60.0
-) -> list[dict[str, Any]]:
+async def apply_files(api: Api, paths: Sequence[Path], namespace: str | None = None) -> list[dict[str, Any]]:
     """Apply all manifests by server-side apply and return them as stored, CRDs and namespaces first.
 
-    CRDs are waited for until the server really serves their resources, `timeout_s` at most.
+    CRDs are waited for until the server really serves their resources, a minute at most.
     """
     documents = load_manifests(paths)
     crds = [document for document in documents if document["kind"] == CRD.kind]
     namespaces = [document for document in documents if document["kind"] == "Namespace"]
     first = crds + namespaces
     stored = list(await asyncio.gather(*(_apply(api, document) for document in first)))
-    deadline = time.monotonic() + timeout_s
-    await asyncio.gather(*(_wait_served(api, crd, deadline) for crd in crds))
+    await _wait_all_served(api, crds)
     rest = [document for document in documents if document["kind"] not in (CRD.kind, "Namespace")]
     stored.extend([await _apply(api, document, namespace) for document in rest])
     return stored
 
 
 async def add_missing(
-    api: Api, paths: Sequence[Path], labels: Mapping[str, str], namespace: str | None = None, timeout_s: float = 60.0
+    api: Api, paths: Sequence[Path], labels: Mapping[str, str], namespace: str | None = None
 ) -> list[str]:
     """Create what is not there yet, with `labels` on it; returns the names of what was there, which is left as it is.
 
@@ -82,8 +80,7 @@ async def add_missing(
     crds = [document for document in documents if document["kind"] == CRD.kind]
     rest = [document for document in documents if document["kind"] != CRD.kind]
     there = [name for crd in crds if (name := await _add(api, crd, labels)) is not None]
-    deadline = time.monotonic() + timeout_s
-    await asyncio.gather(*(_wait_served(api, crd, deadline) for crd in crds))
+    await _wait_all_served(api, crds)
     rest.sort(key=lambda document: document["kind"] != "Namespace")
     there += [name for document in rest if (name := await _add(api, document, labels, namespace)) is not None]
     return there
@@ -113,6 +110,11 @@ async def _apply(api: Api, document: dict[str, Any], namespace: str | None = Non
     except ApiError as error:
         place = f"{document['kind']} {document['metadata']['name']}"
         raise ApiError(error.status, error.reason, error.message, place=place) from error
+
+
+async def _wait_all_served(api: Api, crds: Sequence[dict[str, Any]]) -> None:
+    deadline = time.monotonic() + _SERVED_S
+    await asyncio.gather(*(_wait_served(api, crd, deadline) for crd in crds))
 
 
 async def _wait_served(api: Api, crd: dict[str, Any], deadline: float) -> None:

@@ -191,12 +191,12 @@ class Transport:
         return await SocketStream.open(host, port, tls, request, connect_s=CONNECT_TIMEOUT_S, silence_s=silence_s)
 
     async def websocket(
-        self, path: str, query: Mapping[str, str | int], protocol: str, timeout_s: float = DEFAULT_TIMEOUT_S
+        self, path: str, query: Mapping[str, str | int], protocol: str
     ) -> aiohttp.ClientWebSocketResponse:
         """An open WebSocket of a subresource (port-forward, exec); the caller closes it. Raises as `request`."""
         place = f"websocket {path}"
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(DEFAULT_TIMEOUT_S):
                 headers = {"User-Agent": "harness", **await self._client.credentials()}
                 session = await self._client.session()
                 url = f"{self.server}{path}?{urlencode(query)}"
@@ -204,7 +204,7 @@ class Transport:
         except aiohttp.WSServerHandshakeError as error:
             raise ApiError(error.status, *_handshake_words(error, path), place=place) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._unreachable(place, error, timeout_s) from error
+            raise self._unreachable(place, error, DEFAULT_TIMEOUT_S) from error
 
     async def _send(
         self,

@@ -14,6 +14,7 @@ from harness.report.data import BINS, end_s
 
 _POINTS = 2000  # propagation points kept per probe
 _CURVE = 400  # points of a distribution curve
+_FAILURES = 20  # kinds of failures that are listed
 _BIN_WIDTHS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
@@ -137,12 +138,12 @@ def request_percentiles(record: RunRecord) -> list[Percentiles]:
     ]
 
 
-def failed_requests(record: RunRecord, limit: int = 20) -> list[tuple[str, str, int, str, int]]:
+def failed_requests(record: RunRecord) -> list[tuple[str, str, int, str, int]]:
     """The commonest failures as (phase, kind, status, error, count); status 0 means that no answer came."""
     rows = record.sql(
         "SELECT phase, kind, status, error, count(*) AS n FROM requests "
         "WHERE error IS NOT NULL GROUP BY ALL ORDER BY n DESC, phase LIMIT ?",
-        [limit],
+        [_FAILURES],
     )
     return [(str(phase), str(kind), int(status), str(error), int(n)) for phase, kind, status, error, n in rows]
 

@@ -182,9 +182,9 @@ async def _words(pid: int, proc: Path = Path("/proc")) -> list[str]:
     return words
 
 
-def cgroup_of(pid: int, kernel: Kernel | None = None) -> MemoryCgroup | None:
+def cgroup_of(pid: int) -> MemoryCgroup | None:
     """The memory cgroup that it is in; None where that is the root, which is charged for the whole machine."""
-    hierarchy = find_hierarchy(kernel or Kernel(), who=str(pid))
+    hierarchy = find_hierarchy(Kernel(), who=str(pid))
     if hierarchy is None or hierarchy.own == hierarchy.mount:
         return None
     try:

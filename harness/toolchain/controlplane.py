@@ -15,7 +15,6 @@ from harness.core.handles import Progress
 from harness.core.paths import cache_dir
 from harness.toolchain import gobuild
 from harness.toolchain.cache import once
-from harness.toolchain.go import Version
 from harness.toolchain.gobuild import GoProgram
 
 OVERRIDE = "HARNESS_CONTROLPLANE"
@@ -36,11 +35,6 @@ def kubernetes_version(module: Path = MODULE) -> str:
     if match is None:
         raise EnvironmentFault("it does not require k8s.io/kubernetes", place=str(module / "go.mod"))
     return match[1]
-
-
-def go_version(module: Path = MODULE) -> Version:
-    """The oldest Go that go.mod accepts."""
-    return _program(module).go_version()
 
 
 def build_flags(version: str) -> list[str]:

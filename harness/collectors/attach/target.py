@@ -102,10 +102,10 @@ def inspect(pid: int, proc: Path = _PROC, yama: Path = _YAMA, *, contained: bool
     return _python(place, executable, maps)
 
 
-def check_machine(proc: Path = _PROC, yama: Path = _YAMA) -> None:
+def check_machine() -> None:
     """Raises EnvironmentFault where we may attach to no process of our own user on this machine."""
     _machine("this machine")
-    _yama("this machine", bool(int(_status("self", proc)["CapEff"], 16) & _CAP_SYS_PTRACE), yama)
+    _yama("this machine", bool(int(_status("self", _PROC)["CapEff"], 16) & _CAP_SYS_PTRACE), _YAMA)
 
 
 def _machine(place: str) -> None:

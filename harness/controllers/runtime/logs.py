@@ -6,7 +6,6 @@ import logging
 import sys
 import time
 import warnings
-from typing import TextIO
 
 LINES_PER_WINDOW = 5
 WINDOW_S = 10.0
@@ -52,12 +51,12 @@ class RepetitionFilter(logging.Filter):
         return allowed
 
 
-def set_up(stream: TextIO | None = None, level: int = logging.INFO) -> None:
-    """Send every log record and Python warning of the process to `stream` (stderr) as single lines."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+def set_up() -> None:
+    """Send every log record and Python warning of the process to stderr as single lines."""
+    handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter())
     handler.addFilter(RepetitionFilter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     warnings.formatwarning = _one_line
 

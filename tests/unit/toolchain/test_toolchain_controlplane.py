@@ -39,7 +39,7 @@ def test_versions_come_from_go_mod(module: Path) -> None:
     flags = " ".join(controlplane.build_flags("v1.99.7"))
     assert "-X k8s.io/component-base/version.gitVersion=v1.99.7" in flags
     assert "-X k8s.io/client-go/pkg/version.gitMinor=99" in flags
-    assert controlplane.go_version() >= (1, 26, 0)
+    assert controlplane._program().go_version() >= (1, 26, 0)
 
 
 def test_the_key_changes_with_every_input(module: Path) -> None:
