@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from harness.analysis.facts import Facts
+from harness.analysis.facts import EVER, Facts
 from harness.core.units import format_value
 from harness.record.capacity import LadderRun, Trial
-from harness.record.models import Phase
+from harness.record.models import SOUND, Phase
 from harness.record.reader import RunRecord
 
 _SETTLED_NS = 1_000_000_000
 """Of the rest before a restart so much is averaged."""
-SOUND = ("passed", "failed", "inconclusive")
-"""Verdicts of runs that are valid measurements; what they were expected to show is another matter."""
 
 
 def rung(record: RunRecord, phase: str, count: int, factor: float) -> LadderRun:
@@ -56,7 +54,7 @@ def _peak(facts: Facts, incarnation: int, until_ns: int | None, restart: Phase |
     )
     sampled = facts.scalar(
         "SELECT max(value) FROM samples WHERE metric = 'memory.cgroup' AND labels = '{}' AND t_ns >= ? AND t_ns < ?",
-        0 if restart is None else restart.started_ns, 2**62 if until_ns is None else until_ns,
+        0 if restart is None else restart.started_ns, EVER if until_ns is None else until_ns,
     )  # fmt: skip
     return marked if marked is not None else sampled
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.facts import Facts
+from harness.analysis.facts import EVER, Facts
 
 THREAD = "thread"
 """Counted and shown with the others, but not a task: pools of them are meant to stay."""
@@ -62,7 +62,7 @@ def census(facts: Facts) -> Census | str:
     if facts.cut_short:
         return facts.cut_short
     events = list(facts.record.events("census"))
-    load_start, load_end = facts.load_started_ns, max((p.ended_ns or 2**62 for p in facts.load_phases), default=0)
+    load_start, load_end = facts.load_started_ns, max((p.ended_ns or EVER for p in facts.load_phases), default=0)
     before = [event for event in events if load_start is None or event["t_ns"] < load_start]
     after = [event for event in events if load_start is not None and event["t_ns"] > load_end]
     if not before or not after:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis.facts import Facts
+from harness.analysis.facts import EVER, Facts
 from harness.core.units import format_value
 from harness.record.windows import ProfiledWindow, windows
 from harness.scenario.model import Expectation
 
 ON_DEMAND = "on-demand"
-_FOREVER = 2**62
 _SHOWN = 4
 
 
@@ -63,7 +62,7 @@ class Disturbance:
             return [window for window in self._heavy if self._overlaps(probe, window)]
         if metric.endswith(".idle"):
             idle = self._facts.run.phase("idle")
-            until = idle.ended_ns if idle is not None and idle.ended_ns is not None else _FOREVER
+            until = idle.ended_ns if idle is not None and idle.ended_ns is not None else EVER
             return [window for window in self._heavy if window.started_ns < until]
         return self._heavy
 
@@ -71,7 +70,7 @@ class Disturbance:
         """Whether an effect of the probe was under way while the window was open."""
         count = self._facts.scalar(
             "SELECT count(*) FROM propagation WHERE probe = ? AND intended_ns < ? AND coalesce(seen_ns, ?) > ?",
-            *(probe, window.ended_ns or _FOREVER, _FOREVER, window.started_ns),
+            *(probe, window.ended_ns or EVER, EVER, window.started_ns),
         )
         return bool(count)
 

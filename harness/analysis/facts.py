@@ -14,6 +14,8 @@ from harness.record.reader import RunRecord
 from harness.scenario.model import Scenario
 from harness.scenario.names import causing
 
+EVER = 2**62
+"""Later than anything in a record, in ns: the end of what has none."""
 FATAL: frozenset[EndKind] = frozenset({"oom_limit", "oom_node", "crash", "thrashing"})
 
 

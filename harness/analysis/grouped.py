@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from harness.analysis.paired import NoEffect, Scale, working
+from harness.analysis.paired import NoEffect, working
+from harness.record.gate import Scale
 
 
 class Grouped:

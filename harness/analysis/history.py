@@ -10,9 +10,8 @@ from itertools import pairwise
 from harness.analysis.changepoints import change_points
 from harness.core import metrics
 from harness.record.history import Entry, History
-from harness.record.history_models import HistoryChange, HistoryDocument, HistoryPoint, HistorySeries
+from harness.record.history_models import SERIES_KEY, HistoryChange, HistoryDocument, HistoryPoint, HistorySeries
 
-_KEY = ("kind", "scenario", "arm", "profile", "sets", "subject", "machine", "cluster", "profilers")
 _SPOILED = ("invalid", "error", "interrupted")
 _Key = tuple[str, ...]
 
@@ -24,7 +23,7 @@ def document(
     entries = history.entries(metric, since=since, scenario=scenario)
     groups: dict[_Key, list[Entry]] = {}
     for entry in entries:
-        groups.setdefault(tuple(str(getattr(entry, name)) for name in _KEY), []).append(entry)
+        groups.setdefault(tuple(str(getattr(entry, name)) for name in SERIES_KEY), []).append(entry)
     return HistoryDocument(
         store=str(history.directory),
         metric=metric,
@@ -49,7 +48,7 @@ def _series(entries: list[Entry], metric: str | None) -> HistorySeries:
     points = [_point(entry, metric) for entry in ordered]
     direction = _direction(metric)
     return HistorySeries(
-        **{name: getattr(newest, name) for name in _KEY},
+        **{name: getattr(newest, name) for name in SERIES_KEY},
         cpu_model=newest.cpu_model,
         unit=next((value.unit for value in values if value.unit), None),
         direction=direction,

@@ -14,9 +14,9 @@ from typing import Literal, Protocol
 
 from scipy import optimize, stats
 
-Scale = Literal["relative", "absolute"]
+from harness.record.gate import GateVerdict, Scale
+
 Direction = Literal["lower", "higher"]
-Verdict = Literal["pass", "regress", "improve", "inconclusive"]
 
 
 class Test(Protocol):
@@ -132,7 +132,7 @@ class Outcome:
     worse: float
     """`decision.worse`, adjusted over the family."""
     better: float
-    verdict: Verdict
+    verdict: GateVerdict
 
 
 def family(tests: Mapping[str, tuple[Test, Threshold]], alpha: float, *, silent: int = 0) -> dict[str, Outcome]:
@@ -152,7 +152,7 @@ def family(tests: Mapping[str, tuple[Test, Threshold]], alpha: float, *, silent:
     }
 
 
-def _word(worse: float, better: float, within: float, alpha: float) -> Verdict:
+def _word(worse: float, better: float, within: float, alpha: float) -> GateVerdict:
     if worse <= alpha:
         return "regress"
     if better <= alpha:

@@ -8,7 +8,7 @@ from functools import partial
 
 from harness.analysis import agents
 from harness.analysis.census import census
-from harness.analysis.facts import Facts
+from harness.analysis.facts import EVER, Facts
 from harness.analysis.selfaudit import PhaseAudit, SelfAudit
 from harness.analysis.trust import SHORTEST_S
 from harness.core import metrics
@@ -107,10 +107,10 @@ def _memory(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     idle = facts.series("memory.cgroup", "avg", phase="idle")
     headroom = (None, "no memory limit was set") if limit is None else (None if idle is None else limit - idle, None)
     yield "memory.headroom.idle", headroom
-    load_start = facts.load_started_ns or 2**62
+    load_start = facts.load_started_ns or EVER
     load_end = max((phase.ended_ns or phase.started_ns for phase in facts.loaded_phases), default=0)
     yield "memory.heap.idle", _heap(facts, 0, load_start)
-    yield "memory.heap.settled", (None, facts.cut_short) if facts.cut_short else _heap(facts, load_end, 2**62)
+    yield "memory.heap.settled", (None, facts.cut_short) if facts.cut_short else _heap(facts, load_end, EVER)
     for series, name in (("threads", "threads.peak"), ("fds", "fds.peak")):
         yield name, _witnessed(facts, "memory", partial(facts.series, series, "max", source="memory"))
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.analysis.facts import Facts
+from harness.analysis.facts import EVER, Facts
 from harness.record.models import Phase
 from harness.scenario.names import phases
 from harness.scenario.rates import Changing
 
 _LAG_WINDOW_NS = 1_000_000_000  # a lag sample is the worst of the second before it
-_EVER = 2**62
 # What a counter grew by in a stretch: from the last reading before it to the first after it, which are taken at the borders
 # of phases; without one of them from the first or to the last reading within.
 _GROWN = (
@@ -132,7 +131,7 @@ class SelfAudit:
             end_ns + _LAG_WINDOW_NS,  # the server tells of the second before
         )
 
-    def rejected(self, start_ns: int = 0, end_ns: int = _EVER) -> float | None:
+    def rejected(self, start_ns: int = 0, end_ns: int = EVER) -> float | None:
         """Requests that the API server refused with 429, in a stretch or from the first reading to the last."""
         return self._facts.scalar(
             f"SELECT {_GROWN} FROM samples WHERE metric = 'apiserver.rejected'",
@@ -140,7 +139,7 @@ class SelfAudit:
             end_ns,
         )
 
-    def durations(self, start_ns: int = 0, end_ns: int = _EVER) -> Mapping[str, float]:
+    def durations(self, start_ns: int = 0, end_ns: int = EVER) -> Mapping[str, float]:
         """p99 by verb as the API server timed it, in a stretch or over the whole load: the upper border of its bucket.
 
         Of what is slower than the last border, that border.
@@ -199,7 +198,7 @@ class SelfAudit:
             beside=tuple(
                 other.name
                 for other in self._facts.load_phases
-                if other is not phase and other.started_ns < end and (other.ended_ns or _EVER) > start
+                if other is not phase and other.started_ns < end and (other.ended_ns or EVER) > start
             ),
             failing_cores=self._failing_cores(phase, start, end),
         )

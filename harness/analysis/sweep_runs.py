@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.analysis.capacity_runs import SOUND
 from harness.analysis.facts import Facts
 from harness.core import metrics
 from harness.core.units import Dimension
+from harness.record.models import SOUND
 from harness.record.reader import RunRecord
 from harness.record.sweep import SweepRun
 

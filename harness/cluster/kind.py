@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,14 +20,13 @@ from harness.cluster.kind_owned import PREFIX, Owned
 from harness.cluster.kind_tools import Tools
 from harness.cluster.last_will import LastWill
 from harness.cluster.nodes import Nodes
-from harness.cluster.state import ProcessId
+from harness.cluster.state import NAME, ProcessId
 from harness.core.clock import ClockOffset
 from harness.core.errors import EnvironmentFault, HarnessError, UsageError
 from harness.core.handles import JSON, Progress, SharedFolder
 from harness.kube.api import Api
 from harness.kube.kubeconfig import write_private
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _LOAD_LIMIT_S = 300.0
 
 
@@ -140,7 +138,7 @@ class KindCluster:
 
 def check(choice: ClusterChoice) -> None:
     """Raises UsageError for options that cannot be meant, EnvironmentFault where Docker or kind is missing."""
-    if choice.kind_name is not None and _NAME.fullmatch(choice.kind_name) is None:
+    if choice.kind_name is not None and NAME.fullmatch(choice.kind_name) is None:
         raise UsageError(
             f"--kind-name {choice.kind_name!r} cannot name a cluster",
             remedy="use lower-case letters, digits and dashes, at most 40",

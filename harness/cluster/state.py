@@ -13,7 +13,7 @@ from harness.core.paths import state_dir
 from harness.kube.kubeconfig import write_private
 
 DEFAULT_NAME = "default"
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class ClusterState:
 
 def check_name(name: str) -> str:
     """`name`, if it can name a cluster; UsageError otherwise."""
-    if _NAME.fullmatch(name) is None:
+    if NAME.fullmatch(name) is None:
         raise UsageError(
             f"{name!r} cannot name a cluster", remedy="use lower-case letters, digits and dashes, at most 40"
         )
@@ -93,7 +93,7 @@ def load(name: str) -> ClusterState | None:
 
 def load_all() -> list[ClusterState]:
     """All detached clusters by name, also those whose holder is gone."""
-    names = sorted(file.stem for file in directory().glob("*.json") if _NAME.fullmatch(file.stem))
+    names = sorted(file.stem for file in directory().glob("*.json") if NAME.fullmatch(file.stem))
     return [state for state in map(load, names) if state is not None]
 
 

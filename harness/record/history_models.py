@@ -50,6 +50,10 @@ class HistoryChange(_Model):
     )
 
 
+SERIES_KEY = ("kind", "scenario", "arm", "profile", "sets", "subject", "machine", "cluster", "profilers")
+"""What the runs or gates of one series have in common: fields of `HistorySeries`."""
+
+
 class HistorySeries(_Model):
     """Runs or gates that compare: one scenario, arm, profile, `--set`, subject, machine, kind of cluster and profilers."""
 

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import duckdb
 
 from harness.core.errors import EnvironmentFault, UsageError
+from harness.record.parts import quoted
 
 VERSION = 1
 COLUMNS: dict[str, str] = {
@@ -51,7 +52,7 @@ def write(directory: Path, entries: Iterable[tuple[Mapping[str, object], Iterabl
     texts = ", ".join(f"'{name}': 'VARCHAR'" for name in COLUMNS if name not in RESULT)
     result = ", ".join(f"{_name(name)} VARCHAR" for name in RESULT)
     source = (
-        f"read_json({_quoted(lines)}, format='newline_delimited', columns={{{texts}, 'results': 'STRUCT({result})[]'}})"
+        f"read_json({quoted(lines)}, format='newline_delimited', columns={{{texts}, 'results': 'STRUCT({result})[]'}})"
     )
     casts = ", ".join(f"CAST({_name(name)} AS {type_}) AS {_name(name)}" for name, type_ in COLUMNS.items())
     try:
@@ -102,7 +103,7 @@ def copy_out(directory: Path, sql: str, target: Path, options: str) -> list[str]
     """Write the rows of a query over `entries` to a file, whole or not at all; what had to be left out is returned."""
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
-        _, warnings = _reading(directory, lambda c: c.execute(f"COPY ({sql}) TO {_quoted(temporary)} ({options})"))
+        _, warnings = _reading(directory, lambda c: c.execute(f"COPY ({sql}) TO {quoted(temporary)} ({options})"))
         temporary.replace(target)
     except OSError as error:
         raise EnvironmentFault(f"cannot be written: {error.strerror or error}", place=str(target)) from error
@@ -245,7 +246,7 @@ def _publish(connection: duckdb.DuckDBPyConnection, directory: Path, select: str
     temporary, part = directory / f".tmp-{name}", directory / f"part-v{VERSION}-{level}-{name}.parquet"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        connection.execute(f"COPY ({select}) TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)")
+        connection.execute(f"COPY ({select}) TO {quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)")
         for path in (temporary, directory):
             _sync(path)
         temporary.replace(part)
@@ -286,11 +287,7 @@ def _read(parts: Iterable[Path]) -> str:
 
 
 def _list(parts: Iterable[Path]) -> str:
-    return "[" + ", ".join(_quoted(part) for part in parts) + "]"
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+    return "[" + ", ".join(quoted(part) for part in parts) + "]"
 
 
 def _name(column: str) -> str:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field
 from harness.record.savable import SavableModel
 
 VerdictName = Literal["passed", "failed", "inconclusive", "invalid", "error", "interrupted"]
+SOUND: tuple[VerdictName, ...] = ("passed", "failed", "inconclusive")
+"""Verdicts of runs that are valid measurements; what they were expected to show is another matter."""
 PhaseAction = Literal[
     "start",
     "idle",

@@ -10,19 +10,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest
 
-from harness.record.history_models import HistoryDocument, HistorySeries
+from harness.record.history_models import SERIES_KEY, HistoryDocument, HistorySeries
 from harness.report.families import JOB, Family
 from harness.report.openmetrics import INSTANCE
 
-_SERIES = ("kind", "scenario", "arm", "profile", "sets", "subject", "machine", "cluster", "profilers")
 _LONGEST = 200
 """Characters of a label's value."""
 
 VALUE = Family("harness_history_value", "A metric of a run, or the effect that a gate found on it", "gauge",
-               (*_SERIES, "metric", "unit"))  # fmt: skip
+               (*SERIES_KEY, "metric", "unit"))  # fmt: skip
 CHANGE = Family("harness_history_change_ratio", "Change of level of a metric against the level before, at its first run", "gauge",
-                (*_SERIES, "metric", "judged"))  # fmt: skip
-VERDICT = Family("harness_history_verdict", "1 for each run and gate", "gauge", (*_SERIES, "verdict"))
+                (*SERIES_KEY, "metric", "judged"))  # fmt: skip
+VERDICT = Family("harness_history_verdict", "1 for each run and gate", "gauge", (*SERIES_KEY, "verdict"))
 
 
 def render(documents: Iterable[HistoryDocument]) -> str:
@@ -63,7 +62,7 @@ class _Points:
         self._found: dict[tuple[str, ...], dict[float, float]] = {}
 
     def add(self, series: HistorySeries, more: tuple[str, ...], value: float, at: float) -> None:
-        labels = (*(str(getattr(series, name) or "")[:_LONGEST] for name in _SERIES), *more)
+        labels = (*(str(getattr(series, name) or "")[:_LONGEST] for name in SERIES_KEY), *more)
         self._found.setdefault(labels, {})[round(at, 3)] = value
 
     def family(self) -> Metric:

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import RunFault, UsageError
-from harness.record.models import Show
+from harness.record.models import SOUND, Show
 from harness.record.reader import RunRecord
 from harness.scenario.hints import suggest
-
-_JUDGED = ("passed", "failed", "inconclusive")
 
 
 class Results:
@@ -77,7 +75,7 @@ class Run:
     @property
     def sound(self) -> bool:
         """Whether the figures say something about the subject: the run came to its end and its load was the one asked for."""
-        return self.show.verdict in _JUDGED
+        return self.show.verdict in SOUND
 
     def __getitem__(self, name: str) -> float:
         """A result by its full name. Raises RunFault where it is not known, UsageError where there is none of the name."""
