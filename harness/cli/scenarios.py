@@ -21,6 +21,7 @@ from harness.scenario import synthetic
 from harness.scenario.fields import ParamValue
 from harness.scenario.file import ScenarioFile
 from harness.scenario.load import load, shipped
+from harness.scenario.placeholders import written
 
 _WIDTH = 110
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -144,4 +145,4 @@ def _written(value: ParamValue) -> str:
         return f"[{','.join(_written(item) for item in value)}]"
     if value is None:
         return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return written(value)

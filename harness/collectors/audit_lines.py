@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from harness.core import etcd, kinds
+from harness.core.errors import MALFORMED
 from harness.core.kinds import Kind
 
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
@@ -24,8 +25,6 @@ _NOT_FOUND = 404
 
 _MOST_LISTS = 20_000
 """List requests that are kept one by one."""
-_NO_EVENT = (msgspec.MsgspecError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What a line brings about that is JSON of another form, or none."""
 
 
 class _User(msgspec.Struct, gc=False):
@@ -140,7 +139,7 @@ class AuditLedger:
         try:
             event = _decode(line)
             self._take(event, event.user.username == self._user)
-        except _NO_EVENT:
+        except (msgspec.MsgspecError, *MALFORMED):
             self.broken += 1
 
     def changed(self) -> Iterator[tuple[Series, int]]:

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from harness.agent import side_dir
 from harness.collectors import census, goheap, goruntime
 from harness.collectors.base import Collector
-from harness.core.errors import EnvironmentFault, RunFault
+from harness.core.errors import MALFORMED, EnvironmentFault, RunFault
 from harness.core.handles import Launch, RunContext
 
 SOCKET_ENV = "HARNESS_AGENT_SOCKET"
@@ -29,8 +29,6 @@ _TRIM_S = 10.0
 _LINE_LIMIT = 1 << 20
 _SUN_PATH = 108
 _MAX_BACKFILL = 600
-_NO_REPORT = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What a line brings about that is none of the agent's."""
 
 
 @dataclass(slots=True, eq=False)
@@ -175,7 +173,7 @@ class TasksCollector(Collector):
                 self._take(process, json.loads(line))
         except (OSError, asyncio.CancelledError):
             pass  # a process killed in the middle of a line, or the end of the run
-        except _NO_REPORT:
+        except MALFORMED:
             pass  # the same, or no agent of ours: whoever it is, it is not listened to any longer
         finally:
             self._handlers.discard(handler)

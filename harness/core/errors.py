@@ -50,6 +50,9 @@ MEANINGS: dict[ExitCode, tuple[str, str]] = {
 """What each means, and what to do then."""
 
 
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What text of others brings about beside its parser's own errors: values that are not what they should be, nesting too deep."""
+
 LONGEST = 2000
 """Characters of an error: a path may have most of them, what a file holds is not repeated whole."""
 

@@ -14,21 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from harness.core.errors import MALFORMED
+
 SCHEMA = "harness.stacks/v1"
 SUFFIX = ".stacks.json.gz"
 MOST_STACKS = 20_000
 _MOST_BYTES = 512 * 2**20
-_NO_PROFILE = (
-    gzip.BadGzipFile,
-    zlib.error,
-    EOFError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ValueError,
-    OverflowError,
-    RecursionError,
-)
+_NO_PROFILE = (gzip.BadGzipFile, zlib.error, EOFError, *MALFORMED)
 """What a file brings about that is none, or cut short, or of another form."""
 
 Kind = Literal["memray", "go-heap"]

@@ -13,6 +13,7 @@ from harness.core.errors import UsageError
 from harness.core.handles import Progress
 from harness.experiment.options import RunOptions
 from harness.scenario.model import Subject, Webhooks
+from harness.scenario.placeholders import written
 from harness.subject.foreign import command_line
 from harness.subject.readiness import Ready
 from harness.toolchain import image as controllers_image
@@ -90,7 +91,7 @@ def build(spec: Subject, override: str | None, pid: int | None = None, image: st
         )
     if override is None and image is None and spec.controller is not None:
         switches = {**(_ELECTING if spec.replicas > 1 else {}), **spec.options}
-        flags = [f"--{name}={_text(value)}" for name, value in switches.items()]
+        flags = [f"--{name}={written(value)}" for name, value in switches.items()]
         if spec.webhooks is not None:
             flags += [f"--webhook-bind-address=127.0.0.1:{{port:{spec.webhooks.port}}}"]
             flags += ["--webhook-cert-dir={webhook:dir}"]
@@ -108,8 +109,8 @@ def build(spec: Subject, override: str | None, pid: int | None = None, image: st
             options=dict(spec.options),
             replicas=spec.replicas,
             lease=(
-                _text(switches.get(_LEASE_NAMESPACE, "default")),
-                _text(switches.get(_LEASE_NAME, spec.controller)),
+                written(switches.get(_LEASE_NAMESPACE, "default")),
+                written(switches.get(_LEASE_NAME, spec.controller)),
             ),
         )
     own = [] if image is not None else list(spec.command or [])
@@ -210,7 +211,3 @@ def relevant_environment(env: Mapping[str, str]) -> dict[str, str]:
 def base_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """The environment of a subject: the user's own, with the scenario's `env` on top."""
     return {**os.environ, **extra}
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

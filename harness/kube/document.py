@@ -11,13 +11,11 @@ from typing import Any
 
 import yaml
 
-from harness.core.errors import UsageError
+from harness.core.errors import MALFORMED, UsageError
 from loadgen.depth import too_deep
 
 MOST_BYTES = 4 << 20
 """Tens of times what a kubeconfig with many contexts has."""
-NO_YAML = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What PyYAML raises beside its own errors for values that are not what their tag says, and for what is nested too deep."""
 
 
 def read_mapping(path: Path, what: str) -> dict[str, Any]:
@@ -39,7 +37,7 @@ def read_mapping(path: Path, what: str) -> dict[str, Any]:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise UsageError(f"this {what} cannot be read: it is not YAML", place=place) from None
-    except (yaml.YAMLError, *NO_YAML):
+    except (yaml.YAMLError, *MALFORMED):
         raise UsageError(f"this {what} cannot be read: it is not YAML", place=str(path)) from None
     if not isinstance(document, dict):
         raise UsageError(f"this is not a {what}", place=str(path))

@@ -10,11 +10,10 @@ from typing import Any
 
 import yaml
 
-from harness.core.errors import RunFault, UsageError
+from harness.core.errors import MALFORMED, RunFault, UsageError
 from harness.core.kinds import Kind
 from harness.kube.api import Api
 from harness.kube.discovery import CRD
-from harness.kube.document import NO_YAML
 from harness.kube.errors import ApiError
 from loadgen.depth import DEEPEST, too_deep
 
@@ -41,7 +40,7 @@ def load_manifests(paths: Sequence[Path]) -> list[dict[str, Any]]:
                 loaded = list(yaml.load_all(text, Loader=yaml.CSafeLoader))  # a safe loader
             except (OSError, UnicodeDecodeError) as error:
                 raise UsageError(f"cannot be read: {error}", place=str(file)) from error
-            except (yaml.YAMLError, *NO_YAML) as error:
+            except (yaml.YAMLError, *MALFORMED) as error:
                 mark = getattr(error, "problem_mark", None)
                 place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else str(file)
                 raise UsageError(

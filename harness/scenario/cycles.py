@@ -14,6 +14,7 @@ from harness.core.errors import UsageError
 from harness.core.kinds import is_own
 from harness.scenario.checks import check
 from harness.scenario.model import Scenario
+from harness.scenario.names import phases
 from harness.scenario.population import is_open_ended
 from harness.scenario.steps import Create, Failover, Flip, Hook, Parallel, Restart, Settle, Step
 from harness.scenario.traffic import REMOVABLE, Churn, Delete, Pause, Watch
@@ -79,8 +80,6 @@ def _cycled(scenario: Scenario, cycles: int, naming: int, quiet_for: float) -> C
 
 
 def _phase_of(scenario: Scenario, place: int, naming: int) -> str | None:
-    from harness.scenario.names import phases
-
     return phases(scenario)[place].name if naming else None
 
 

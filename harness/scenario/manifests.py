@@ -13,15 +13,13 @@ from typing import Any
 
 import yaml
 
-from harness.core.errors import ScenarioError
+from harness.core.errors import MALFORMED, ScenarioError
 from harness.core.kinds import KINDS, Kind
 from loadgen.depth import DEEPEST, too_deep
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_MANIFEST_BYTES = 16 * 2**20
 _CRD = "CustomResourceDefinition"
-_NO_YAML = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What PyYAML raises beside its own errors for values that are not what their tag says, and for what is nested too deep."""
 
 
 class Unusable(Exception):
@@ -87,7 +85,7 @@ def _documents(content: bytes, place: str) -> Iterator[tuple[dict[str, Any], int
             raise ScenarioError(f"nested more than {DEEPEST} deep", place=place)
         nodes = list(yaml.compose_all(content, Loader=yaml.CSafeLoader))
         documents = list(yaml.load_all(content, Loader=yaml.CSafeLoader))
-    except (yaml.YAMLError, *_NO_YAML) as error:
+    except (yaml.YAMLError, *MALFORMED) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{place}:{mark.line + 1}:{mark.column + 1}" if mark else place
         raise ScenarioError(f"this is not YAML: {getattr(error, 'problem', None) or error}", place=where) from None

@@ -83,10 +83,11 @@ def _text(text: str, params: Mapping[str, Plain], path: Path, filled: Filled) ->
             cause = f"{{{name}}} is {shown(value)}, which cannot stand inside other text"
             filled.problems.append(Problem(path, cause, "let it stand alone, or give it a plain value"))
             return text
-    return _PLACEHOLDER.sub(lambda match: _written(params[match[1]]) if match[1] in names else match[0], text)
+    return _PLACEHOLDER.sub(lambda match: written(params[match[1]]) if match[1] in names else match[0], text)
 
 
-def _written(value: Plain) -> str:
+def written(value: object) -> str:
+    """A plain value as it stands inside other text."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
