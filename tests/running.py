@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import RunFault
-from harness.process import PIPE, spawn
+from harness.process import PIPE, last_words, spawn
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -38,11 +38,6 @@ async def harness_json(arguments: Sequence[str], *, runs: Path, log: Path, timeo
     finally:
         await child.stop(5.0)
     if not printed:
-        raise RunFault(f"the run gave no record ({ended}): {_last_words(log)}", place=str(log))
+        raise RunFault(f"the run gave no record ({ended}): {last_words(log)}", place=str(log))
     shown: dict[str, Any] = json.loads(printed)
     return shown
-
-
-def _last_words(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "no message"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.core.errors import RunFault
-from harness.process import PIPE, spawn
+from harness.process import PIPE, last_words, spawn
 
 _NICENESS = 15
 _LAST_WORDS = 300
@@ -35,13 +35,5 @@ async def run_tool(command: Sequence[str], *, name: str, log: Path, timeout_s: f
     finally:
         await child.stop(0.0)
     if end.code != 0:
-        raise RunFault(f"ended with {end}: {_last_words(log)}", place=name)
+        raise RunFault(f"ended with {end}: {last_words(log)[-_LAST_WORDS:]}", place=name)
     return output
-
-
-def _last_words(log: Path) -> str:
-    try:
-        lines = log.read_text(errors="replace").strip().splitlines()
-    except OSError:
-        lines = []
-    return lines[-1][-_LAST_WORDS:] if lines else "no message"

@@ -22,7 +22,7 @@ from harness.experiment.stage import Stage
 from harness.kube.api import Api
 from harness.kube.kubeconfig import client_files
 from harness.kube.rbac import AGENTS
-from harness.process import PIPE, Child, spawn
+from harness.process import PIPE, Child, last_words, spawn
 from harness.scenario import plan
 
 SCHEMA = "harness.agents/v1"
@@ -127,12 +127,7 @@ class FakeAgents:
             self._sink.sample("agents", f"agents.{name}", message[name], t_ns=message["t_ns"])
 
     def _last_words(self) -> str:
-        if self._words:
-            return self._words
-        with contextlib.suppress(OSError):
-            if lines := self._log.read_text(errors="replace").strip().splitlines():
-                return lines[-1]
-        return "no message"
+        return self._words or last_words(self._log)
 
 
 async def start(stage: Stage, stack: AsyncExitStack, api: Api, cluster: Cluster) -> FakeAgents | None:

@@ -17,7 +17,7 @@ from harness.core.ids import RUN_ENV
 from harness.core.sinks import RequestRow, Sink
 from harness.experiment import quota
 from harness.experiment.quota import StorageFull
-from harness.process import PIPE, Child, spawn
+from harness.process import PIPE, Child, last_words, spawn
 
 _READY_SECONDS = 60.0
 _WATCHERS = (("load.watchers", "open"), ("load.watch_events", "events"), ("load.watch_bytes", "bytes"))
@@ -132,7 +132,7 @@ class LoadGenerator:
                 raise StorageFull(message["message"])
             if message["type"] == "gone":
                 raise RunFault(
-                    f"the load generator ended{await self._how()}: {self._last_words()}", place=str(self._log)
+                    f"the load generator ended{await self._how()}: {last_words(self._log)}", place=str(self._log)
                 )
             if message["type"] == "error" and message.get("fatal"):
                 raise RunFault(f"load: {message['message']}")
@@ -186,10 +186,3 @@ class LoadGenerator:
             return f" ({await self._child.wait(_STOP_SECONDS)})"
         except TimeoutError:
             return ""
-
-    def _last_words(self) -> str:
-        try:
-            lines = self._log.read_text(errors="replace").strip().splitlines()
-        except OSError:
-            lines = []
-        return lines[-1] if lines else "no message"

@@ -23,7 +23,7 @@ from harness.core.errors import RunFault
 from harness.core.handles import Progress
 from harness.experiment import machine
 from harness.experiment.overhead_arms import OverheadArm, scenario, small
-from harness.process import PIPE, spawn
+from harness.process import PIPE, last_words, spawn
 from harness.record.overhead import Overhead
 from harness.record.reader import RunRecord
 
@@ -143,8 +143,7 @@ async def _run(plan: Plan, arm: OverheadArm, place: Path) -> Reading:
     finally:
         await child.stop(5.0)
     if not printed:
-        lines = log.read_text(errors="replace").strip().splitlines()
-        raise RunFault(f"gave no record ({ended}): {lines[-1] if lines else 'no message'}", place=arm.name)
+        raise RunFault(f"gave no record ({ended}): {last_words(log)}", place=arm.name)
     seconds = asyncio.get_running_loop().time() - began
     after = read_cpu()
     busy = (after[0] - before[0] + after[1] - before[1] - (ended.cpu_s or 0.0)) / (seconds * (os.cpu_count() or 1))

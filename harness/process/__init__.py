@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from subprocess import PIPE, STDOUT
 
-from harness.process.child import Child, Exit
+from harness.process.child import Child, Exit, last_words
 from harness.process.leftovers import Leftover, LeftoverCgroup, end_leftovers, leftover_cgroups, leftovers
 from harness.process.spawn import spawn
 from harness.process.supervisor import descendants
@@ -18,6 +18,7 @@ __all__ = [
     "LeftoverCgroup",
     "descendants",
     "end_leftovers",
+    "last_words",
     "leftover_cgroups",
     "leftovers",
     "spawn",

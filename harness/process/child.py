@@ -259,3 +259,12 @@ def open_log(path: Path) -> int:
     """A descriptor that appends to a log file, for the owner's eyes only: what a child says may be confidential."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+
+def last_words(log: Path) -> str:
+    """The last line of a child's log, for an error that says how it ended."""
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return lines[-1] if lines else "no message"
