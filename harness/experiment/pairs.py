@@ -78,10 +78,8 @@ class Measuring:
 
     def take_up(self, runs: list[ExperimentRun]) -> None:
         """Go on after an interruption, with these of its runs; the others will be measured anew."""
-        facts = self.facts
-        facts.runs = runs
-        facts.state, facts.owner, facts.message, facts.ended_at = "running", owner.this_process(), None, None
-        self.save()
+        self.facts.runs = runs
+        self.record.take_up()
 
 
 def begin(
@@ -117,11 +115,6 @@ def begin(
     measuring = Measuring(record, facts, [])
     measuring.save()
     return measuring
-
-
-def beside(record: ExperimentRecord, options: RunOptions) -> RunOptions:
-    """Options by which further runs of an experiment lie where those are that it has."""
-    return replace(options, out=record.runs()[0].path.parent)
 
 
 def options_of(arm: Arm, options: RunOptions) -> RunOptions:

@@ -39,9 +39,8 @@ def resume_gate(record: ExperimentRecord, options: RunOptions, watcher: gating.W
         raise UsageError(
             "the scenario was changed since the gate began", place=str(file.path), remedy="begin a new gate"
         )
-    out = record.runs()[0].path.parent if facts.runs else options.out  # its runs stay together
     options = replace(
-        options, out=out, profile=facts.profile, sets=asked["sets"], cluster=_cluster(asked["cluster"]),
+        options, out=record.runs_dir(options.out), profile=facts.profile, sets=asked["sets"], cluster=_cluster(asked["cluster"]),
         subject_role=asked.get("subject_role"),
     )  # fmt: skip
     request = gating.Request(

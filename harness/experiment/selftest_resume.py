@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.core.errors import UsageError
-from harness.experiment import pairs, preflight, selftest
+from harness.experiment import preflight, selftest
 from harness.experiment.options import RunOptions
 from harness.experiment.pairs import Measuring
 from harness.experiment.selftest import Block, Profile
@@ -34,9 +36,7 @@ def resume_self_test(record: ExperimentRecord, options: RunOptions, watcher: sel
             "the scenario was changed since the self-test began", place=str(file.path), remedy="begin a new one"
         )
     profile: Profile = facts.asked["profile"]
-    options = selftest.options_of(options, profile)
-    if facts.runs:
-        options = pairs.beside(record, options)
+    options = replace(selftest.options_of(options, profile), out=record.runs_dir(options.out))
     preflight.check([resolve(file, sets=options.sets)], options, file.path.parent)
     names = [BASELINE, SAME, *(item.name for item in selftest.conditions_of(profile))]
     trial, blocks = _complete(record, names)

@@ -139,11 +139,9 @@ def take_up(record: ExperimentRecord, options: RunOptions, watcher: Watcher, *, 
     file = load(asked["scenario"])
     if file.sha256 != asked["sha256"]:
         raise UsageError("the scenario was changed since", place=str(file.path), remedy="begin a new one")
-    out = record.runs()[0].path.parent if facts.runs else options.out  # its runs stay together
     options = replace(
-        options, out=out, profile=facts.profile, sets=dict(asked["sets"]), subject=asked["subject"],
+        options, out=record.runs_dir(options.out), profile=facts.profile, sets=dict(asked["sets"]), subject=asked["subject"],
         cluster=replace(options.cluster, provider=asked["cluster"]),
     )  # fmt: skip
-    facts.state, facts.owner, facts.message, facts.ended_at = "running", owner.this_process(), None, None
-    record.save(facts)
+    record.take_up()
     return Series(record, facts, file, options, watcher)

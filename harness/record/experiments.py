@@ -96,6 +96,17 @@ class ExperimentRecord:
         wanted = [item for item in self.experiment.runs if arm is None or item.arm == arm]
         return [self.run(item.run_id) for item in wanted]
 
+    def runs_dir(self, otherwise: Path) -> Path:
+        """The folder of the runs that it has, where further ones belong; `otherwise` where it has none yet."""
+        there = self.runs()
+        return there[0].path.parent if there else otherwise
+
+    def take_up(self) -> None:
+        """Say on disk that it goes on after an interruption, in this process."""
+        facts = self.experiment
+        facts.state, facts.owner, facts.message, facts.ended_at = "running", owner.this_process(), None, None
+        self.save(facts)
+
     def save(self, experiment: Experiment) -> None:
         """Write experiment.json whole or not at all."""
         self.path.mkdir(parents=True, exist_ok=True)
