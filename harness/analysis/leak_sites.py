@@ -83,7 +83,7 @@ def _sites(rows: Sequence[Row], objects: int, least: float) -> list[LeakSite]:
             bytes_per_object=row.bytes.difference / max(1, objects),
             allocations_per_object=row.allocations.difference / max(1, objects),
             repeated=row.allocations.difference >= REPEATED * max(1, objects),
-            callers=[f"{frame.function} ({frame.file}:{frame.line})" for frame in row.callers[1 : 1 + _CALLERS]],
+            callers=[frame.text for frame in row.callers[1 : 1 + _CALLERS]],
         )
         for row in rows
         if row.bytes.difference >= least

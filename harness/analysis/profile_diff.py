@@ -202,7 +202,7 @@ def _rows(
 
 def _shown(frame: Frame, key: tuple[str, ...], by: By) -> str:
     if by == "site":
-        return f"{frame.function} ({frame.file}:{frame.line})" if frame.file else frame.function
+        return frame.text
     if by == "function":
         return f"{frame.function} ({frame.file})" if frame.file else frame.function
     return key[0]

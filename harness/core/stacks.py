@@ -33,6 +33,11 @@ class Frame(NamedTuple):
     file: str
     line: int
 
+    @property
+    def text(self) -> str:
+        """`function (file:line)`; the function alone where no file is known."""
+        return f"{self.function} ({self.file}:{self.line})" if self.file else self.function
+
 
 class Held(NamedTuple):
     """What one stack holds."""

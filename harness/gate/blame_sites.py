@@ -8,6 +8,7 @@ from harness.analysis import profile_diff
 from harness.analysis.blame import blame_runs, diff_runs
 from harness.analysis.profile_diff import Row
 from harness.core.errors import HarnessError
+from harness.core.stacks import Frame
 from harness.core.units import format_value
 from harness.gate.pairing import ARMS, Pair
 from harness.record import profile_files
@@ -76,7 +77,7 @@ def has_profiles(pair: Pair) -> bool:
 
 def _blamed(row: Row, where: str, times: int, pairs: int) -> Blamed:
     change = row.bytes
-    name = f"{row.function} ({row.file}:{row.line})" if row.file else row.function
+    name = Frame(row.function, row.file, row.line).text
     span = ""
     if change.low is not None and change.high is not None:
         span = f" (95 %: {_signed(change.low)} to {_signed(change.high)})"
@@ -85,7 +86,7 @@ def _blamed(row: Row, where: str, times: int, pairs: int) -> Blamed:
         f"{name}: {format_value(change.before, 'bytes')} -> {format_value(change.after, 'bytes')}, "
         f"{_signed(change.difference)}{span}{share}, {where}"
     )
-    callers = [f"{frame.function} ({frame.file}:{frame.line})" for frame in row.callers[1 : 1 + _CALLERS]]
+    callers = [frame.text for frame in row.callers[1 : 1 + _CALLERS]]
     return Blamed(
         rank=0, kind="allocation", name=name, unit="B", baseline=change.before, candidate=change.after,
         growth=change.difference, pairs_grown=times, pairs=pairs, sentence=words, callers=callers,

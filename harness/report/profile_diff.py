@@ -56,7 +56,7 @@ def _place(row: Row) -> Place:
     return Place(
         name=row.name, package=row.package, function=row.function, file=row.file, line=row.line, share=row.share,
         bytes=_estimate(row.bytes), allocations=_estimate(row.allocations),
-        callers=[_frame(frame) for frame in row.callers[:_CALLERS]],
+        callers=[frame.text for frame in row.callers[:_CALLERS]],
     )  # fmt: skip
 
 
@@ -65,10 +65,6 @@ def _estimate(change: Change) -> Estimate:
         before=change.before, after=change.after, difference=change.difference, low=change.low, high=change.high,
         certain=change.certain,
     )  # fmt: skip
-
-
-def _frame(frame: Frame) -> str:
-    return f"{frame.function} ({frame.file}:{frame.line})" if frame.file else frame.function
 
 
 def headline(diff: Diff) -> str:
