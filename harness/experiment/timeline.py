@@ -27,7 +27,6 @@ from harness.experiment.settle import settle
 from harness.experiment.stage import Stage
 from harness.kube.api import Api
 from harness.record.models import Phase, PhaseAction
-from harness.scenario import plan
 from harness.scenario.model import Create, Failover, Flip, Hook, Restart, Settle
 from harness.scenario.names import AnyStep, groups
 from harness.scenario.names import Phase as Planned
@@ -322,8 +321,8 @@ class Timeline:
 
     async def _settled(self) -> None:
         """The last measurement: force a collection, then rest; only where the system did become quiet."""
-        last = plan.steps(self._stage.scenario)[-1:]
-        if not last or not isinstance(last[0][1], Settle):
+        last = groups(self._stage.scenario)[-1:]
+        if not last or not isinstance(last[0][0].step, Settle):
             await self._settle("settle", Settle())
         if self._stage.facts.phases[-1].settled:
             await self._stage.witnesses.settle()
