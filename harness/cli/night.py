@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from harness.core import units
+from harness.cli import run_options
 from harness.core.errors import HarnessError, UsageError
 from harness.gate import nights
 from harness.record.gate import Gate
@@ -21,10 +21,7 @@ def within(text: str | None, *, nightly: bool) -> float | None:
         return None
     if not nightly:
         raise UsageError("--retry-within is about the second try of a night", remedy="add --nightly")
-    try:
-        return units.parse(text, "seconds")
-    except ValueError as error:
-        raise UsageError(f"--retry-within: {error}", remedy="write it as --retry-within 20m") from None
+    return run_options.seconds("--retry-within", text, "20m")
 
 
 def judge(

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from harness.cluster import cleanup
 from harness.cluster.setup import OWNER, pid_namespace
-from harness.cluster.state import ProcessId
 from harness.core.errors import EnvironmentFault
 from harness.core.ids import is_run_id
+from harness.core.process_id import ProcessId
 from harness.kube.api import Api
 from harness.kube.errors import ApiError, ApiUnreachable
 from harness.kube.every import Found

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from harness.cluster import embedded, state
 from harness.cluster.embedded import EmbeddedCluster, EmbeddedOptions
 from harness.core.errors import ExitCode, HarnessError, RunFault, UsageError
+from harness.core.process_id import ProcessId
 
 _WATCH_S = 1.0
 
@@ -70,7 +71,7 @@ async def _hold(name: str, port: int | None, teller: _Teller) -> None:
 
 
 def _publish(cluster: EmbeddedCluster) -> None:
-    holder = state.ProcessId.of(os.getpid())
+    holder = ProcessId.of(os.getpid())
     assert holder is not None
     state.save(
         state.ClusterState(

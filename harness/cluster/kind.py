@@ -20,10 +20,11 @@ from harness.cluster.kind_owned import PREFIX, Owned
 from harness.cluster.kind_tools import Tools
 from harness.cluster.last_will import LastWill
 from harness.cluster.nodes import Nodes
-from harness.cluster.state import NAME, ProcessId
+from harness.cluster.state import NAME
 from harness.core.clock import ClockOffset
 from harness.core.errors import EnvironmentFault, HarnessError, UsageError
 from harness.core.handles import JSON, Progress, SharedFolder
+from harness.core.process_id import ProcessId
 from harness.kube.api import Api
 from harness.kube.kubeconfig import write_private
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from harness.cluster import kind_tools as tools
 from harness.cluster.kind_tools import Tools
-from harness.cluster.state import ProcessId
 from harness.core.errors import EnvironmentFault
 from harness.core.paths import state_dir
+from harness.core.process_id import ProcessId
 from harness.kube.kubeconfig import write_private
 
 PREFIX = "hns-"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import psutil
 
 from harness.cluster import kind_tools
-from harness.cluster.state import ProcessId
+from harness.core.process_id import ProcessId
 
 APISERVER = "kube-apiserver"
 

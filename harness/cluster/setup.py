@@ -13,12 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.cluster.state import ProcessId
 from harness.core.errors import EnvironmentFault
 from harness.core.handles import Cluster
 from harness.core.ids import RUN_LABEL, namespace_of
 from harness.core.kinds import KINDS, Kind, find
 from harness.core.paths import data_dir
+from harness.core.process_id import ProcessId
 from harness.kube import rbac
 from harness.kube.api import Api
 from harness.kube.discovery import CLUSTER_ROLE

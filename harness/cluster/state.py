@@ -10,34 +10,11 @@ from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.paths import state_dir
+from harness.core.process_id import ProcessId
 from harness.kube.kubeconfig import write_private
 
 DEFAULT_NAME = "default"
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessId:
-    """A process that no other can be taken for: pids are used again, also after a reboot."""
-
-    pid: int
-    started_ticks: int
-    boot_id: str
-
-    @classmethod
-    def of(cls, pid: int) -> ProcessId | None:
-        """The process that has this pid now; None if there is none, or no more than a zombie."""
-        try:
-            # The command name, in parentheses, may hold spaces and parentheses itself.
-            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-            boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        except OSError:
-            return None
-        return None if fields[0] in "ZX" else cls(pid, int(fields[19]), boot_id)
-
-    def lives(self) -> bool:
-        """Whether this very process still runs."""
-        return ProcessId.of(self.pid) == self
 
 
 @dataclass(frozen=True, slots=True)

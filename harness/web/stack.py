@@ -20,9 +20,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness.cluster.state import ProcessId
 from harness.core import paths
 from harness.core.errors import EnvironmentFault
+from harness.core.process_id import ProcessId
 from harness.kube.kubeconfig import write_private
 from harness.process.ports import is_free
 from harness.web import containers

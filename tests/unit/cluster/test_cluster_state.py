@@ -14,8 +14,9 @@ import pytest
 
 from harness.cluster import detached, provider, state
 from harness.cluster.choice import ClusterChoice
-from harness.cluster.state import ClusterState, ProcessId
+from harness.cluster.state import ClusterState
 from harness.core.errors import EnvironmentFault, UsageError
+from harness.core.process_id import ProcessId
 
 
 @pytest.fixture(autouse=True)

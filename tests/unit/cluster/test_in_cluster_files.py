@@ -12,9 +12,9 @@ import yaml
 from harness.cluster import guests, in_cluster, provider, setup
 from harness.cluster.choice import IN_CLUSTER, KUBECONFIG, ClusterChoice
 from harness.cluster.setup import OWNER
-from harness.cluster.state import ProcessId
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.core.kinds import Kind, find
+from harness.core.process_id import ProcessId
 from harness.kube.client import by_files
 from harness.kube.every import Found
 from harness.kube.rules import Concern

@@ -9,8 +9,8 @@ import pytest
 
 from harness.cluster import kind, kind_owned, kind_tools
 from harness.cluster.choice import ClusterChoice
-from harness.cluster.state import ProcessId
 from harness.core.errors import EnvironmentFault, UsageError
+from harness.core.process_id import ProcessId
 
 
 @pytest.fixture(autouse=True)
