@@ -49,6 +49,8 @@ class MemoryCollector(Collector):
         self._peak: int | None = None
         self._own_peaks: list[int] = []
         self._cgroup: Cgroup | None = None
+        self._pressures: list[str] = []
+        """Of what the kernel tells the cgroup's pressure: nothing on v1, where ten times a second would ask for no file."""
         self._limit: CpuLimit | None = None
         self._throttled = (0.0, 0)
         self._throttled_before = (0.0, 0)
@@ -171,6 +173,7 @@ class MemoryCollector(Collector):
                 self._read_peak(self._cgroup)
             self._cgroup = cgroup
             self._own_peaks.append(0)
+            self._pressures = [each for each in ("cpu", "memory") if read_pressure_s(cgroup.path, each) is not None]
         self._read_peak(cgroup)
         with contextlib.suppress(OSError):
             return cgroup.usage_bytes()
@@ -194,7 +197,7 @@ class MemoryCollector(Collector):
             self._read_throttling(limit)
             sink.sample(self.name, "cpu.throttled", self._throttled[0], t_ns=t_ns)
             sink.sample(self.name, "cpu.throttled.periods", self._throttled[1], t_ns=t_ns)
-        for resource in ("cpu", "memory"):
+        for resource in self._pressures:
             waited = None if cgroup is None else read_pressure_s(cgroup.path, resource)
             if waited is not None:
                 sink.sample(self.name, f"pressure.{resource}", waited, t_ns=t_ns)
