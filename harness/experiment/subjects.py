@@ -46,7 +46,7 @@ class SubjectCommand:
     pprof: str | None
     ready: Ready | None
     role: str
-    """ClusterRole to bind: of manifests/rbac, or `cluster-admin` of the throw-away cluster for a foreign command."""
+    """ClusterRole to bind: of manifests/rbac, or `cluster-admin` for a foreign command on an embedded or a kind cluster."""
     controller: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     pid: int | None = None

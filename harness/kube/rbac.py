@@ -1,7 +1,7 @@
 """Giving an identity of a run its rights.
 
 The roles are in manifests/rbac: `harness-loadgen`, `harness-watcher`, one for each reference controller. A foreign
-controller, whose needs the harness cannot know, gets `cluster-admin` on the embedded cluster, which is thrown away.
+controller, whose needs the harness cannot know, gets `cluster-admin` on an embedded cluster, which is thrown away, and on kind.
 """
 
 from __future__ import annotations
