@@ -115,12 +115,18 @@ class Following(ABC):
             rest = bytearray()
             async for chunk in content.iter_any():
                 rest += chunk
-                end = rest.rfind(b"\n")
-                if end >= 0:
-                    lines, rest = rest[:end], rest[end + 1 :]
-                    for line in lines.split(b"\n"):
-                        self._take(json.loads(line))
+                rest = self._take_lines(rest)
+                del chunk  # else the last burst, up to hundreds of KB, is held till the next event comes
         await asyncio.sleep(self._backoff_s[0])  # it ended in good order; still never reconnect in a tight loop
+
+    def _take_lines(self, text: bytearray) -> bytearray:
+        """All whole lines; what is left is the beginning of the next one."""
+        end = text.rfind(b"\n")
+        if end < 0:
+            return text
+        for line in text[:end].split(b"\n"):
+            self._take(json.loads(line))
+        return text[end + 1 :]
 
     def _take(self, event: Object) -> None:
         kind, obj = event["type"], event["object"]
