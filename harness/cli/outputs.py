@@ -35,7 +35,7 @@ AcksFile = Annotated[
 
 HistoryDir = Annotated[
     Path | None,
-    typer.Option("--history", metavar="DIR", help="The history to add to; default history/ beside the runs."),
+    typer.Option("--history", metavar="DIR", help="The history; default history/ beside the runs."),
 ]
 NoHistory = Annotated[bool, typer.Option("--no-history", help="Do not add what is measured to a history.")]
 
