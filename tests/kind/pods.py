@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 from harness.core import ids
@@ -22,6 +23,8 @@ from tests.collecting import ListSink
 from tests.kind.conftest import Kept
 
 LIMIT = 64 << 20
+NODES = SimpleNamespace(clock=None)
+"""The cluster as collectors need it: its nodes are this machine, and have its clock."""
 
 
 class Quiet:

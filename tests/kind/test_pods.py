@@ -17,7 +17,7 @@ from harness.toolchain import image
 from tests.collecting import context
 from tests.kind.clusters import Running, harness, shown
 from tests.kind.conftest import Kept
-from tests.kind.pods import LIMIT, Quiet, pod, until
+from tests.kind.pods import LIMIT, NODES, Quiet, pod, until
 
 pytestmark = pytest.mark.timeout(600)  # the first test of a session also makes the cluster
 
@@ -135,7 +135,7 @@ def test_a_child_killed_while_the_container_lives(kept: Kept, tmp_path: Path) ->
     async def use() -> None:
         async with pod(kept, program, tmp_path) as at:
             collector = OomCollector()
-            await collector.attach(context(at.sink, at.subject))
+            await collector.attach(context(at.sink, at.subject, cluster=NODES))
             if at.subject.cgroup is None:
                 pytest.skip("this machine does not see the node's cgroups")
             await until("the kill", lambda: collector.kills)
@@ -167,7 +167,7 @@ def test_each_kill_once_while_the_kubelet_starts_it_again(
     async def use() -> None:
         async with pod(kept, GROWS_SOON, tmp_path, policy="Always") as at:
             oom, memory = OomCollector(), MemoryCollector()
-            run = context(at.sink, at.subject)
+            run = context(at.sink, at.subject, cluster=NODES)
             await oom.attach(run)
             await memory.attach(run)
             await until("two kills", lambda: oom.kills >= 2 and len(at.sink.of("container_ended")) >= 2)
@@ -205,7 +205,7 @@ def test_kubelet_samples_stand_in_where_the_cgroup_is_hidden(
         program = "import time\nx = bytearray(24 << 20)\nfor i in range(0, len(x), 4096): x[i] = 1\ntime.sleep(600)"
         async with pod(kept, program, tmp_path) as at:
             memory = MemoryCollector()
-            await memory.attach(context(at.sink, at.subject))
+            await memory.attach(context(at.sink, at.subject, cluster=NODES))
             await until("two samples", lambda: len(at.sink.values("memory.cgroup")) >= 2, 60)
             await memory.detach()
             for series in ("memory.rss", "memory.cgroup", "memory.working_set"):
