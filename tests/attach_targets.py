@@ -126,9 +126,9 @@ class Running:
 
 
 @contextmanager
-def running(kind: str) -> Iterator[Running]:
+def running(kind: str, python: str = sys.executable) -> Iterator[Running]:
     """A target of a kind, ready; killed at the end."""
-    command = [sys.executable, __file__, kind]
+    command = [python, __file__, kind]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
         try:
             target = Running(process)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,6 +71,22 @@ def test_a_target_survives_being_attached_to_and_answers(kind: str, tmp_path: Pa
             for frame in record.stack_trace()
         }
         assert ("_busy" in functions) == (kind == "busy")
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"), [("busy", "asked by sys.remote_exec"), ("spinning", "asked by"), ("idle-asyncio", "at rest in ")]
+)
+def test_a_python_that_can_be_asked_is_asked_and_an_idle_one_is_let_rest(kind: str, how: str, tmp_path: Path) -> None:
+    python = shutil.which("python3.14")
+    if python is None:
+        pytest.skip("no Python 3.14: no python3.14 on the PATH")
+    with running(kind, python) as target:
+        for _ in range(2):
+            attachment = asyncio.run(_cycle(target.pid, tmp_path / "capture.bin"))
+            assert target.answers(), "and what was taken back does nothing when it goes on"
+            assert attachment.how.startswith(how)
+            assert (attachment.stopped_s == 0) == how.startswith("asked")
+            assert [path.name for path in tmp_path.iterdir()] == ["capture.bin"]
 
 
 def test_all_registers_of_a_thread_come_through_a_call() -> None:

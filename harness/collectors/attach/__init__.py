@@ -8,6 +8,8 @@ none here. One thread is stopped for some milliseconds where a call is known to 
 - *running*, where none waits: the code is queued with `Py_AddPendingCall`, and the main thread runs it between two
   bytecodes. That can be taken back at any time: the code lies in a page of ours, which is overwritten.
 
+From Python 3.14 on a third way is tried before these: the interpreter is asked by `sys.remote_exec`, and nothing is stopped.
+
 Every stop has a deadline, after which registers are put back and the thread is let go. (`gdb` before 14 cannot call
 functions at all on CPUs with AMX: its buffer for the extended registers is too small.)
 """

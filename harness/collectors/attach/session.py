@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.agent import attached_source
-from harness.collectors.attach import container, threads
+from harness.collectors.attach import container, remote_exec, threads
 from harness.collectors.attach.injection import STOP_S, inject, started
 from harness.collectors.attach.ptrace import write
 from harness.collectors.attach.target import PTRACE_REMEDY, Target
@@ -48,7 +48,7 @@ class Attachment:
         self.target = target
         self.capture = capture
         self.how = ""
-        """`at rest in epoll_wait`, or `between two bytecodes`."""
+        """`at rest in epoll_wait`, `between two bytecodes`, or `asked by sys.remote_exec`."""
         self.stopped_s = 0.0
         """How long one of its threads was stopped, in all."""
         self.proof: Proof | None = None
@@ -129,7 +129,12 @@ class Attachment:
     # -- getting in ----------------------------------------------------------------------------------------------------
 
     async def _get_in(self, port: int, deadline: float) -> None:
-        """Inject until the target has said hello: first any way, then, as a nudge, wherever a thread has come to rest."""
+        """Ask the target, where its Python can be asked; else inject until it has said hello.
+
+        Inject first any way, then, as a nudge, wherever a thread has come to rest.
+        """
+        if remote_exec.possible(self.target) and await self._asked(deadline):
+            return
         last = "it did not run what was brought into it"
         only_at_rest = False
         while True:
@@ -162,6 +167,19 @@ class Attachment:
                 self.how = self.how or "not told: it was in before the injector could say so"
                 self._forget_pages()
                 return
+
+    async def _asked(self, deadline: float) -> bool:
+        script = self.capture.parent / f"{self._name}.py"
+        ran = False
+        try:
+            self._script_error = await remote_exec.ask(self.target, script, self._code())
+            if not self._script_error:
+                ran = await self._said_hello(min(remote_exec.PATIENCE_S, deadline - time.monotonic()))
+        finally:
+            await remote_exec.take_back(self.target, script, ran=ran)
+        ran = ran or self._hello.done()  # it may have come to it meanwhile
+        self.how = remote_exec.HOW if ran else ""
+        return ran
 
     async def _said_hello(self, seconds: float) -> bool:
         done, _ = await asyncio.wait({self._hello}, timeout=max(0.0, seconds))

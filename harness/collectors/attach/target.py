@@ -186,14 +186,22 @@ def _python(place: str, executable: Path, maps: str) -> PythonRuntime:
     )
 
 
-def _probe(pid: int, python: PythonRuntime, side: Path, captures: Path) -> None:
-    """Import memray with the target's interpreter, as its user, in a process of its own."""
+def environment(pid: int) -> dict[str, str]:
+    """What the target's interpreter needs of its environment to start once more. Raises UsageError where it has ended."""
     try:
         environ = (_PROC / str(pid) / "environ").read_bytes().decode(errors="surrogateescape").split("\0")
+    except OSError as error:
+        raise UsageError("has ended already", place=f"process {pid}") from error
+    return {key: value for key, _, value in (item.partition("=") for item in environ) if key in _KEPT_ENV}
+
+
+def _probe(pid: int, python: PythonRuntime, side: Path, captures: Path) -> None:
+    """Import memray with the target's interpreter, as its user, in a process of its own."""
+    env = environment(pid)
+    try:
         owner = (_PROC / str(pid)).stat()
     except OSError as error:
         raise UsageError("has ended already", place=f"process {pid}") from error
-    env = {key: value for key, _, value in (item.partition("=") for item in environ) if key in _KEPT_ENV}
     user: dict[str, Any] = {}
     if owner.st_uid != os.geteuid():
         user = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
