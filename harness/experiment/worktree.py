@@ -16,6 +16,7 @@ from pathlib import Path
 from harness.core.errors import UsageError
 from harness.experiment.specs import Arm
 from harness.experiment.subjects import build as command_of
+from harness.gate.environment import CHECKOUT_PREFIX
 from harness.scenario.load import ScenarioFile
 from harness.scenario.model import Scenario
 from harness.subject.redact import redact_text
@@ -44,7 +45,7 @@ def prepare(
         return arm
     tree = repository(Path.cwd())
     commit = _git(tree, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{arm.revision}^{{commit}}")
-    directory = Path(tempfile.mkdtemp(prefix="hng-"))
+    directory = Path(tempfile.mkdtemp(prefix=CHECKOUT_PREFIX))
     stack.callback(_remove, tree, directory)
     say(f"checking out {arm.revision} ({commit[:10]})")
     checkout = directory / "tree"

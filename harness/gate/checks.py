@@ -9,6 +9,7 @@ from harness.core import metrics
 from harness.core.errors import ExitCode, worst
 from harness.core.units import format_value
 from harness.gate.acks import Acks
+from harness.gate.environment import CHECKOUT
 from harness.record.checks import Check, Checks, CheckState, CheckSuite
 from harness.record.gate import Blamed, Effect, Gate, Primary
 from harness.record.models import ExpectationResult, Run, Verdict
@@ -75,8 +76,7 @@ def _blamed(item: Blamed) -> str:
 
 
 _CALLERS = 4
-_CHECKOUT = re.compile(r"(?<![^\s(])/\S*/hng-[^/]+/tree/")
-"""Where a revision was checked out: gone by now, and another place each time."""
+_CHECKOUT = re.compile(f"{CHECKOUT.pattern}/")
 _GATE_HEAD = ["metric", "baseline", "candidate", "effect", "interval", "verdict"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 from harness.core.units import format_value
@@ -13,6 +14,10 @@ _ABSENT = "–"
 _ON_PURPOSE = ("subject", "subject options")
 _PARAMETER = "parameter "
 """These two are what arms are there to differ in."""
+CHECKOUT_PREFIX = "hng-"
+"""Of the folder in which a revision is checked out, as `tree`."""
+CHECKOUT = re.compile(rf'[^\s":(]*/{CHECKOUT_PREFIX}\w+/tree')
+"""Where that is: another place in every gate, gone after it, and no difference between two runs."""
 
 
 def environment(baseline: Sequence[Run], candidate: Sequence[Run], *, on_purpose: bool) -> GateEnvironment:
@@ -77,7 +82,8 @@ def facts(run: Run) -> dict[str, str]:
         "heavy profilers": ", ".join(sorted(item.name for item in run.collectors if item.heavy)) or _ABSENT,
     }  # fmt: skip
     params = resolved.get("params") or {}
-    return told | {f"parameter {name}": json.dumps(value) for name, value in params.items()}
+    told |= {f"parameter {name}": json.dumps(value) for name, value in params.items()}
+    return {name: CHECKOUT.sub("{worktree}", text) for name, text in told.items()}
 
 
 def subject_words(run: Run) -> str:

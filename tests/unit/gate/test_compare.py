@@ -15,6 +15,7 @@ from harness.core.errors import UsageError
 from harness.core.stacks import Frame, Held, StackProfile
 from harness.gate import environment, stored
 from harness.gate.compare import Compared, compare
+from harness.gate.environment import CHECKOUT_PREFIX
 from harness.gate.pairing import Side
 from harness.record.experiments import ExperimentRecord
 from harness.record.models import Experiment, ExperimentRun, Run
@@ -180,3 +181,16 @@ def test_a_command_is_the_same_in_two_runs_although_its_kubeconfig_and_ports_are
     assert found.what == "subject"
     assert found.candidate == "python fixed.py --kubeconfig /tmp/b/k --port=2"
     assert environment.subject_words(with_command("./x", written=None)) == "./x"
+
+
+def test_where_a_revision_is_checked_out_is_no_difference(tmp_path: Path) -> None:
+    run = stored_run(tmp_path, "20261122-090001-aaaaa", 1.0).record.run
+
+    def with_path(path: str) -> Run:
+        return run.model_copy(update={"subject": run.subject.model_copy(update={"environment": {"PYTHONPATH": path}})})
+
+    one, two = (with_path(f"/tmp/{CHECKOUT_PREFIX}{name}/tree:/opt/lib") for name in ("3_97hw84", "pqh8stvh"))
+    assert environment.differences([one], [two]) == []
+    (found,) = environment.differences([one], [with_path("/opt/lib")])
+    assert found.what == "subject's environment"
+    assert found.baseline == '{"PYTHONPATH": "{worktree}:/opt/lib"}'

@@ -134,7 +134,10 @@ def test_the_listing_tells_names_arms_profiles_and_parameters(app: typer.Typer) 
         "smoke\n  The whole way in three minutes; one arm must pass, the other must be OOM-killed.\n  arms: pass, oom\n"
         in result.output
     )
-    assert "  profiles: quick (repos=20, bundles_per_repo=5), gate (repos=30, clusters=6, flip_rate=20/min)\n" in result.output
+    assert (
+        "  profiles: quick (repos=20, bundles_per_repo=5), gate (repos=30, clusters=6, flip_rate=20/min)\n"
+        in result.output
+    )
     assert (
         "  parameters: secrets=8000, size=[2KB,5KB], memory_limit=512Mi, cache.Secret=full, services=0\n"
         in result.output
