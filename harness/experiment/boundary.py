@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import cycle
 
@@ -28,16 +29,18 @@ def search(
     noise: float | None,
     early: bool,
     found: Callable[[Trial], None],
+    most: float = math.inf,
 ) -> None:
-    """Make up to `runs` trials, the first at `guess`; each is handed to `found` as it is there.
+    """Make up to `runs` trials, the first at `guess`, none with more than `most` objects, a whole number.
 
-    Ends early where three trials were not valid, or where nothing dies or lives however far it is sought.
+    Each is handed to `found` as it is there. Ends early where three trials were not valid, or where nothing dies or lives
+    however far it is sought.
     """
     trials: list[Trial] = []
     shares = cycle(_SHARES)
     count, step = max(1.0, guess), _FIRST_STEP
     while len(trials) < runs:
-        trial = measure(max(1, round(count)))
+        trial = measure(max(1, round(min(count, most))))
         trials.append(trial)
         found(trial)
         if sum(item.outcome == "invalid" for item in trials) >= MOST_INVALID:
@@ -49,7 +52,7 @@ def search(
                 continue
             died = known[0].died
             edge = min(item.count for item in known) if died else max(item.count for item in known)
-            if died and edge <= 1:
+            if edge <= 1 if died else edge >= most:
                 return
             count, step = edge * (1 - step if died else 1 + step), min(2 * step, _LONGEST_STEP)
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 import psutil
 
 from harness.analysis import capacity as analysis
+from harness.analysis import killrate
 from harness.analysis.capacity import Measured, What
 from harness.analysis.capacity_runs import rung, told
 from harness.analysis.capacity_runs import trial as trial_of
@@ -40,6 +42,7 @@ _LEAST_GROWTH = 8 * _MIB
 _MOST_PILOTS = 4
 _MOST_TIMES = 10
 """The ladder goes up to this many times the scenario's own count at most."""
+_DIES_GROWING = "it dies while it grows into that many, before it could be restarted with them"
 _SIZES = (0.5, 2.0)
 """Multiples of the scenario's own payloads that are measured too, with half of the largest count."""
 
@@ -144,11 +147,21 @@ class _Climb:
         if guess > highest:
             measured.untried[what] = f"it would take about {guess:,.0f} objects, more than {highest:,} are not tried"
             return
+        most = self._grown(limit) if what == "cold" else math.inf
+        if guess > most:
+            measured.untried[what] = _DIES_GROWING
+            return
         number = iter(range(1, runs + 1))
         search(
-            lambda count: self._trial(what, count, limit, next(number), runs), guess, runs=runs,
+            lambda count: self._trial(what, count, limit, next(number), runs), guess, runs=runs, most=most,
             noise=analysis.noise_of(fit, limit), early=self._request.budget.early, found=measured.trials[what].append,
         )  # fmt: skip
+
+    def _grown(self, limit: int) -> float:
+        """How many objects it can be restarted with: more kill it while it grows into them."""
+        noise = analysis.noise_of(analysis.fit_of(self.measured.ladder, "growth_peak"), limit)
+        known = killrate.fit(analysis.as_trials(self.measured.trials["growth"]), noise)
+        return math.inf if isinstance(known, str) else math.floor(known.rare.value)
 
     def _untried(self, what: What, runs: int, fit: Fit | str, limit: int) -> str | None:
         if what == "growth":
@@ -160,7 +173,7 @@ class _Climb:
         grown = analysis.predicted(analysis.fit_of(self.measured.ladder, "growth_peak"), limit)
         cold = analysis.predicted(fit, limit)
         if not isinstance(grown, str) and not isinstance(cold, str) and cold.value >= grown.value:
-            return "it dies while it grows into that many, before it could be restarted with them"
+            return _DIES_GROWING
         return None
 
     def _top(self) -> int:

@@ -42,6 +42,27 @@ def test_what_lives_however_much_it_gets_ends_with_its_runs() -> None:
     assert trials[-1].count > 2 * trials[0].count
 
 
+def test_nothing_is_tried_beyond_what_can_be_had() -> None:
+    """Restarts: with more than it can grow into it is dead before it could be restarted."""
+    found: list[Trial] = []
+    search(
+        lambda count: Trial(run_id="r", count=count, outcome="killed" if count > 1230 else "survived"), 1216, runs=10,
+        noise=0.002, early=False, most=1281, found=found.append,
+    )  # fmt: skip
+    assert [trial.count for trial in found[:2]] == [1216, 1281]
+    assert len(found) == 10
+    assert max(trial.count for trial in found) == 1281
+
+
+def test_what_lives_with_all_that_can_be_had_is_not_tried_again_and_again() -> None:
+    found: list[Trial] = []
+    search(
+        lambda count: Trial(run_id="r", count=count, outcome="survived"), 1216, runs=10, noise=0.002, early=False,
+        most=1281, found=found.append,
+    )  # fmt: skip
+    assert [trial.count for trial in found] == [1216, 1281]
+
+
 def test_what_always_dies_ends_at_one_object() -> None:
     trials = _search(0.001, 8, runs=30, width=0.0001)
     assert trials[-1].count == 1
