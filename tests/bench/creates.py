@@ -95,7 +95,7 @@ class CreatesBenchmark:
         "pair the other way round), each in a fresh process and an empty namespace, emptied again afterwards; ratios pair by "
         f"pair; CPU and memory of the sender's process from /proc; {WARM_UP} creates before the first round do not count"
     )
-    rounds = 7
+    rounds = 15
     share = 0.2
     headline = RATIO
 

@@ -47,7 +47,8 @@ def write_config(directory: Path, plan: Mapping[str, Any]) -> Path:
         "data": {"payload": "{{.payload}}"},
     }
     template = directory / "secret.json"
-    template.write_text(json.dumps(secret))
+    # It takes out what is between the first {{ and the last }} of a line before it looks at the kind: one of them a line.
+    template.write_text(json.dumps(secret, indent=1))
     job = {
         "name": "secrets", "jobType": "create", "jobIterations": 1, "qps": RATE, "burst": RATE,
         "namespace": plan["namespace"], "namespacedIterations": False, "cleanup": False, "waitWhenFinished": False,

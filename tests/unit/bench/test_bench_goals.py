@@ -122,7 +122,11 @@ def test_kube_burner_is_asked_for_the_same_secrets(tmp_path: Path) -> None:
     (job,) = config["jobs"]
     (item,) = job["objects"]
     assert (job["namespace"], item["replicas"], job["cleanup"]) == ("run-x", 7, False)
-    secret = json.loads((tmp_path / "secret.json").read_text())
+    template = (tmp_path / "secret.json").read_text()
+    assert max(line.count("{{") for line in template.splitlines()) == 1, (
+        "kube-burner takes all between two of them for one"
+    )
+    secret = json.loads(template)
     assert secret["metadata"] == {"name": "secret-abcde-{{.Replica}}", "labels": plan["labels"]}
     low, high = creates.SIZE
     assert low <= len(base64.b64decode(item["inputVars"]["payload"])) <= high
