@@ -80,7 +80,7 @@ def _int(value: int | bytes) -> int:
 
 @dataclass(slots=True)
 class Profile:
-    """A decoded profile. `samples`: location ids, leaf first, and one value per sample type."""
+    """A decoded profile. `samples`: location ids, leaf first, and a value for each sample type at least."""
 
     types: list[tuple[str, str]] = field(default_factory=list)
     """Name and unit of each value, such as `("cpu", "nanoseconds")`."""
@@ -100,8 +100,6 @@ class Profile:
             return stacks
         column = names.index(type_)
         for locations, values in self.samples:
-            if column >= len(values):
-                raise ValueError("not a profile: a sample lacks a value")
             path = [name for location in reversed(locations) for name in reversed(self.frames.get(location, []))]
             stacks[";".join(path) or "(unknown)"] += values[column]
         return stacks
@@ -159,6 +157,8 @@ def decode(raw: bytes) -> Profile:
         named = {key: (strings[name], strings[file]) for key, (name, file) in functions.items()}
     except IndexError as error:
         raise ValueError("not a profile: a name is missing") from error
+    if any(len(values) < len(types) for _, values in profile.samples):
+        raise ValueError("not a profile: a sample lacks a value")
     unknown = ("(unknown)", "")
     profile.places = {
         location: [(*named.get(function, unknown), line) for function, line in called]

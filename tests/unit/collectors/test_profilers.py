@@ -407,6 +407,14 @@ def test_a_profile_with_fewer_sample_types_keeps_their_values() -> None:
         pprof_write.select(_profile(), ["inuse_space"])
 
 
+def test_a_sample_without_a_value_for_each_type_is_no_profile() -> None:
+    """Found by `make fuzz`: which types were asked for decided whether it was seen."""
+    lacking = _profile() + _message(2, _number(1, 2), _number(2, 5))
+    for read in (pprof.decode, lambda raw: pprof_write.select(raw, ["cpu"])):
+        with pytest.raises(ValueError, match="a sample lacks a value"):
+            read(lacking)
+
+
 def test_what_happened_is_added_up_and_of_snapshots_the_newest_counts(tmp_path: Path) -> None:
     frame = (("hold", "main.go", 1),)
     kept = []
