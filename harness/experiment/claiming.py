@@ -70,12 +70,11 @@ def run_claims(
             raise UsageError(f"there is no row {row}", remedy=f"the rows are {', '.join(map(str, known))}")
     chosen = sorted(set(wanted)) or known
     quick = profile == "quick"
-    cases = published.chosen(chosen, headlines_only=quick)
-    curves = [] if quick else [curve for curve in CURVES if curve.row in chosen]
+    cases, curves = _planned(chosen, quick=quick)
     options = replace(options, report=False)
     for case in cases:
         _check(case, options, quick=quick)
-    document = claims_kept.begin(options, profile, chosen, fresh=fresh)
+    document = claims_kept.begin(options, profile, chosen, cases, curves, fresh=fresh)
     facts: list[Run] = []
     try:
         for number, case in enumerate(cases, 1):
@@ -84,13 +83,11 @@ def run_claims(
                 raise KeyboardInterrupt
         for spec in curves:
             _curve(spec, document, options, watcher, until)
-    except (KeyboardInterrupt, _TimeOverError) as error:
-        document.state = "interrupted"
-        stopped = isinstance(error, KeyboardInterrupt)
-    else:
         stopped = False
-        late = any(claim.reason == "interrupted" for claim in document.claims)
-        document.state = "interrupted" if late else "complete"
+    except (KeyboardInterrupt, _TimeOverError) as error:
+        stopped = isinstance(error, KeyboardInterrupt)
+    lacking = claims_kept.unmeasured(document, document.rows, *_planned(document.rows, quick=quick))
+    document.state = "interrupted" if stopped or lacking else "complete"
     document.ended_at = datetime.now(UTC)
     if facts:
         document.machine = environment(facts, [], on_purpose=True).machine
@@ -99,6 +96,12 @@ def run_claims(
     document.exit_code = ExitCode.PASSED if complete else ExitCode.INTERRUPTED
     claims_kept.save(document, options)
     return document
+
+
+def _planned(rows: list[int], *, quick: bool) -> tuple[list[Case], list[CurveSpec]]:
+    """The cases and curves of these rows."""
+    curves = [] if quick else [curve for curve in CURVES if curve.row in rows]
+    return published.chosen(rows, headlines_only=quick), curves
 
 
 def _check(case: Case, options: RunOptions, *, quick: bool) -> None:

@@ -14,7 +14,7 @@ from harness.core import metrics
 from harness.gate.published_curves import CURVES, CurveSpec
 from harness.record.gate import Scale
 
-__all__ = ["CASES", "CURVES", "Case", "CurveSpec", "Kind", "Stated", "chosen", "rows", "unit_of"]
+__all__ = ["CASES", "CURVES", "Case", "CurveSpec", "Kind", "Stated", "chosen", "row_of", "rows", "unit_of"]
 
 Kind = Literal["change", "about", "killed", "alerted"]
 """`change`: a metric falls by so much. `about`: it changes by about so much. `killed`: off is OOM-killed, on is not.
@@ -326,6 +326,11 @@ def rows() -> list[int]:
 def chosen(wanted: list[int], *, headlines_only: bool) -> list[Case]:
     """The cases of these rows, in order."""
     return [case for case in CASES if case.row in wanted and (case.headline or not headlines_only)]
+
+
+def row_of(case_id: str) -> int | None:
+    """The row of a case; None where there is none of that id any more."""
+    return next((case.row for case in CASES if case.id == case_id), None)
 
 
 def unit_of(metric: str) -> str:

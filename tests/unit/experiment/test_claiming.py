@@ -178,13 +178,32 @@ def test_the_time_may_be_over_amid_pairs_and_curves(runs: Runs) -> None:
     assert (whole.state, len(whole.curves[0].lines[0].points), len(runs.names)) == ("complete", 2, 12)
 
 
-def test_other_rows_or_other_sources_begin_anew(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_are_measured_one_by_one_are_one_result(runs: Runs) -> None:
+    first = measure(runs, 1)
+    second = measure(runs, 2)
+    assert (second.rows, [claim.row for claim in second.claims], len(runs.names)) == ([1, 2], [1, 2], 4)
+    assert (second.claims[0], second.started_at) == (first.claims[0], first.started_at), "what was there stays"
+    again = measure(runs, 2)
+    assert again.claims[0] == first.claims[0]
+    assert again.claims[1].experiment_id != second.claims[1].experiment_id, "what lacks nothing is measured anew"
+    fresh = measure(runs, 1, fresh=True)
+    assert [claim.experiment_id for claim in fresh.claims if claim.row == 2] == [again.claims[1].experiment_id]
+    assert fresh.claims[0].experiment_id != first.claims[0].experiment_id
+
+
+@pytest.mark.usefixtures("few")
+def test_a_row_that_was_interrupted_waits_until_it_is_asked_for(runs: Runs) -> None:
     runs.interrupt = 3
-    first = measure(runs)
-    runs.interrupt = -1
-    other = measure(runs, 2)
-    assert other.started_at > first.started_at
-    runs.interrupt = len(runs.names) + 3
+    measure(runs, 1, profile="full")
+    other = measure(runs, 2, profile="full")
+    assert (other.state, other.exit_code) == ("interrupted", ExitCode.PASSED), "row 2 has its verdict, row 1 is owed"
+    whole = measure(runs, profile="full")
+    assert (whole.state, [claim.pairs for claim in whole.claims]) == ("complete", [2, 1, 2])
+    assert len(runs.names) == 2 * (2 + 1 + 2) + 2 + 1 + 1, "but for the run that was cut short nothing twice"
+
+
+def test_other_sources_begin_anew(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs.interrupt = 3
     first = measure(runs)
     monkeypatch.setattr(claims_kept, "fingerprint", lambda: "changed")
     second = measure(runs)
