@@ -61,6 +61,8 @@ class ObjectTemplate:
             self._template = environment.from_string(text)
         except TemplateError as error:
             raise TemplateFault(f"{name}:{getattr(error, 'lineno', 1)}", str(error.message)) from None
+        except RecursionError:
+            raise TemplateFault(f"{name}:1", "its expressions or blocks are nested too deep") from None
 
     def render(self, index: int, variables: Mapping[str, object], source: random.Random) -> JSONObject:
         """The object that the template gives for one index: a mapping with apiVersion and kind. Raises TemplateFault."""

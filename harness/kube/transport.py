@@ -21,6 +21,7 @@ from harness.core.errors import EnvironmentFault, UsageError
 from harness.kube.client import Client, FilesClient, OfficialClient, by_files
 from harness.kube.document import read_mapping
 from harness.kube.errors import ApiError, ApiUnreachable
+from harness.kube.kubeconfig import lacks
 from harness.kube.stream import Refused, ResponseStream, SocketStream, Stream
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ _TOO_MANY_REQUESTS = 429
 _TRIES_TO_READ = 3
 """Of a connection that is reset, not of one that is refused: nobody is there then."""
 _AGAIN_S = 0.2
+_MALFORMED = (KeyError, TypeError, AttributeError)
+"""What the official client raises for a kubeconfig whose values are of another sort than it takes them for."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -78,7 +81,7 @@ class Transport:
         try:
             await _load(document, kubeconfig, context, configuration)
             return cls(OfficialClient(ApiClient(configuration)))
-        except (ConfigException, KeyError, TypeError, ValueError, OSError) as error:
+        except (ConfigException, *_MALFORMED, ValueError, OSError) as error:
             raise _unusable(kubeconfig, error) from error
 
     async def close(self) -> None:
@@ -243,7 +246,8 @@ def _retry_after(headers: Mapping[str, str]) -> float:
 
 
 def _unusable(kubeconfig: Path, error: Exception) -> UsageError:
-    return UsageError(f"this kubeconfig cannot be used: {error}", place=str(kubeconfig), remedy="check it with kubectl")
+    wrong = lacks(error) if isinstance(error, _MALFORMED) else f"cannot be used: {error}"
+    return UsageError(f"this kubeconfig {wrong}", place=str(kubeconfig), remedy="check it with kubectl")
 
 
 async def _load(document: dict[str, Any], kubeconfig: Path, context: str | None, configuration: Configuration) -> None:

@@ -68,7 +68,7 @@ def guided(target: Target, first: int, runs: int) -> tuple[int, str | None]:
     found = _DONE.findall(done.stderr)
     if done.returncode or not found:
         at = done.stderr.find("Uncaught Python exception")
-        return int(found[-1]) if found else 0, done.stderr[max(at, 0) :][:3000]
+        return int(found[-1]) if found else 0, done.stderr[at:][:3000] if at >= 0 else done.stderr[-3000:]
     return int(found[-1]), None
 
 

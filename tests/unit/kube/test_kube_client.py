@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiohttp import web
 
 from harness.cluster.pki import Authority
@@ -134,6 +135,21 @@ def test_a_certificate_that_is_gone_is_one_line(tmp_path: Path) -> None:
     path = authority.kubeconfig("https://127.0.0.1:1", "c", "me")
     authority.ca_file.unlink()
     with pytest.raises(UsageError, match=r"this kubeconfig cannot be used: .*No such file"):
+        asyncio.run(Api.connect(path))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"clusters": "v1"}, "is malformed: a value is not of the sort it must be"),  # found by `make fuzz`
+        ({"users": [{}]}, "cannot be used: .*users list to have .name. key"),
+        ({"current-context": "none"}, "cannot be used: .*none"),
+    ],
+)
+def test_a_kubeconfig_of_other_values_is_one_line(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+    path = Authority(tmp_path / "ca").kubeconfig("https://127.0.0.1:1", "c", "me")
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changed}))
+    with pytest.raises(UsageError, match=f"this kubeconfig {said}"):
         asyncio.run(Api.connect(path))
 
 

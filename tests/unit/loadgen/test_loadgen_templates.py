@@ -111,5 +111,7 @@ def test_an_object_that_cannot_be_made_is_one_line(old: str, new: str, message: 
 def test_a_template_that_is_none_is_a_wrong_plan() -> None:
     with pytest.raises(PlanError, match=r"phases\[0\]\.params\.template: w\.yaml:9: unexpected"):
         _bodies(TEMPLATE.replace("params.size", "params.size )"))
+    with pytest.raises(PlanError, match=r"w\.yaml:1: its expressions or blocks are nested too deep"):
+        _bodies(TEMPLATE.replace("params.size", "{" * 200))  # found by `make fuzz`
     with pytest.raises(PlanError, match="unknown key 'size'"):
         _bodies(params={"template": {"name": "a", "text": "b"}, "size": 3})
