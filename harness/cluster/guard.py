@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.core.errors import UsageError
-from harness.kube.document import read_mapping
+from harness.kube.kubeconfig import read_kubeconfig
 
 OVERRIDE = "--i-know-what-i-am-doing"
 _PRODUCTION = re.compile(r"(?<![a-z])(prod|prd|production|live)(?![a-z])")
@@ -35,20 +35,20 @@ def default_kubeconfig() -> Path:
 
 def check(kubeconfig: Path, context: str, *, allowed: bool) -> None:
     """Raises UsageError where the file has no such context, or the context looks like production and is not `allowed`."""
-    document = read_mapping(kubeconfig, "kubeconfig")
+    document = read_kubeconfig(kubeconfig)
     contexts = _named(document, "contexts", "context")
     if context not in contexts:
         known = ", ".join(sorted(contexts)) or "none"
         raise UsageError(f"there is no context {context!r}", place=str(kubeconfig), remedy=f"its contexts: {known}")
     chosen = contexts[context]
-    cluster = str(chosen.get("cluster", ""))
-    server = str(_named(document, "clusters", "cluster").get(cluster, {}).get("server", ""))
+    cluster = chosen.get("cluster") or ""
+    server = _named(document, "clusters", "cluster").get(cluster, {}).get("server") or ""
     if allowed:
         return
     for what, name in (
         ("context", context),
         ("cluster", cluster),
-        ("user", str(chosen.get("user", ""))),
+        ("user", chosen.get("user") or ""),
         ("server", urlsplit(server).hostname or ""),
     ):
         if looks_like_production(name):
@@ -60,11 +60,8 @@ def check(kubeconfig: Path, context: str, *, allowed: bool) -> None:
 
 
 def _named(document: dict[str, Any], plural: str, singular: str) -> dict[str, dict[str, Any]]:
-    entries = document.get(plural)
-    if not isinstance(entries, list):
-        return {}
     return {
-        str(entry["name"]): entry[singular]
-        for entry in entries
-        if isinstance(entry, dict) and "name" in entry and isinstance(entry.get(singular), dict)
+        entry["name"]: entry.get(singular) or {}
+        for entry in document.get(plural) or []
+        if entry.get("name") is not None
     }

@@ -15,8 +15,7 @@ from typing import Any
 import yaml
 
 from harness.core.errors import UsageError
-from harness.kube.document import read_mapping
-from harness.kube.kubeconfig import lacks, write_private
+from harness.kube.kubeconfig import lacks, read_kubeconfig, write_private
 
 KUBECONFIG = "context.kubeconfig"
 _PATHS = ("client-certificate", "client-key", "tokenFile")
@@ -39,9 +38,9 @@ class Isolated:
 
 def isolate(source: Path, context: str | None, directory: Path) -> Isolated:
     """Copy a context (None: the current one) into `directory`; UsageError for a file that cannot be used."""
-    document = read_mapping(source, "kubeconfig")
+    document = read_kubeconfig(source)
     try:
-        named = context or str(document["current-context"])
+        named = context or document["current-context"]
         chosen = _entry(document, "contexts", named)["context"]
         cluster = dict(_entry(document, "clusters", chosen["cluster"])["cluster"])
         user = dict(_entry(document, "users", chosen["user"]).get("user") or {})

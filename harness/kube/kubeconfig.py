@@ -9,11 +9,16 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from harness.core.errors import UsageError
 from harness.kube.document import read_mapping
+
+_REMEDY = "check it with kubectl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +67,86 @@ def write_kubeconfig(path: Path, files: ClientFiles, user: str, cluster_name: st
     write_private(path, yaml.safe_dump(document, sort_keys=False).encode())
 
 
+def read_kubeconfig(path: Path) -> dict[str, Any]:
+    """What a kubeconfig holds, as far as it is read anywhere of the sort that it must be.
+
+    Raises UsageError for one that is none. That names the place and shows nothing: errors tell names, and what stands where
+    a name must may be a token.
+    """
+    document = read_mapping(path, "kubeconfig")
+    try:
+        _Kubeconfig.model_validate(document)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UsageError(
+            f"this kubeconfig is malformed: {where} is not of the sort it must be", place=str(path), remedy=_REMEDY
+        ) from None
+    return document
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"))
+
+
+def _an_address(server: str) -> str:
+    _ = urlsplit(server).port  # raises ValueError, as each who takes it apart would
+    return server
+
+
+class _Cluster(_Part):
+    server: Annotated[str, AfterValidator(_an_address)] | None = None
+    certificate_authority: str | None = None
+    certificate_authority_data: str | None = None
+    insecure_skip_tls_verify: bool | None = Field(default=None, strict=True)
+    tls_server_name: str | None = None
+    proxy_url: str | None = None
+
+
+class _User(_Part):
+    client_certificate: str | None = None
+    client_certificate_data: str | None = None
+    client_key: str | None = None
+    client_key_data: str | None = None
+    token: str | None = None
+    token_file: str | None = Field(default=None, alias="tokenFile")
+    username: str | None = None
+    password: str | None = None
+    exec: dict[str, Any] | None = None
+
+
+class _Context(_Part):
+    cluster: str | None = None
+    user: str | None = None
+
+
+class _NamedCluster(_Part):
+    name: str | None = None
+    cluster: _Cluster | None = None
+
+
+class _NamedUser(_Part):
+    name: str | None = None
+    user: _User | None = None
+
+
+class _NamedContext(_Part):
+    name: str | None = None
+    context: _Context | None = None
+
+
+class _Kubeconfig(_Part):
+    current_context: str | None = None
+    clusters: list[_NamedCluster] | None = None
+    users: list[_NamedUser] | None = None
+    contexts: list[_NamedContext] | None = None
+
+
 def client_files(kubeconfig: Path) -> ClientFiles:
     """Server, CA, and certificate with key or token behind a kubeconfig's current context.
 
     Raises UsageError where these are not files (an exec plugin or inline data): the load generator speaks plain HTTPS.
     """
-    document = read_mapping(kubeconfig, "kubeconfig")
+    document = read_kubeconfig(kubeconfig)
     try:
         contexts = {entry["name"]: entry["context"] for entry in document["contexts"]}
         context = contexts[document["current-context"]]

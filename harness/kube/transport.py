@@ -19,9 +19,8 @@ import aiohttp
 
 from harness.core.errors import EnvironmentFault, UsageError
 from harness.kube.client import Client, FilesClient, OfficialClient, by_files
-from harness.kube.document import read_mapping
 from harness.kube.errors import ApiError, ApiUnreachable
-from harness.kube.kubeconfig import lacks
+from harness.kube.kubeconfig import lacks, read_kubeconfig
 from harness.kube.stream import Refused, ResponseStream, SocketStream, Stream
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class Transport:
     @classmethod
     async def connect(cls, kubeconfig: Path, context: str | None = None) -> Transport:
         """Read the kubeconfig and make a pool; sends nothing yet. Raises UsageError for a file that cannot be used."""
-        document = read_mapping(kubeconfig, "kubeconfig")
+        document = read_kubeconfig(kubeconfig)
         files = by_files(document, kubeconfig.parent) if context is None else None
         if files is not None:
             try:

@@ -15,13 +15,14 @@ import pytest
 import yaml
 from aiohttp import web
 
+from harness.cluster import guard, isolation
 from harness.cluster.pki import Authority
 from harness.core.errors import UsageError
 from harness.core.kinds import find
 from harness.kube import client as client_module
 from harness.kube.api import Api
 from harness.kube.client import by_files
-from harness.kube.kubeconfig import ClientFiles, write_kubeconfig
+from harness.kube.kubeconfig import ClientFiles, client_files, write_kubeconfig
 
 _SECRET = find("Secret")
 _CLUSTER = {"server": "https://127.0.0.1:1", "certificate-authority": "ca.crt"}
@@ -141,7 +142,13 @@ def test_a_certificate_that_is_gone_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"clusters": "v1"}, "is malformed: a value is not of the sort it must be"),  # found by `make fuzz`
+        ({"clusters": "v1"}, "is malformed: clusters is not of the sort it must be"),  # found by `make fuzz`
+        (
+            {"clusters": [{"cluster": {"certificate-authority": True}}]},
+            "is malformed: clusters.0.cluster.certificate-a",
+        ),
+        ({"clusters": [{"cluster": {"server": "https://[::1"}}]}, "is malformed: clusters.0.cluster.server"),
+        ({"clusters": [{"cluster": {"server": "https://a:bc"}}]}, "is malformed: clusters.0.cluster.server"),
         ({"users": [{}]}, "cannot be used: .*users list to have .name. key"),
         ({"current-context": "none"}, "cannot be used: .*none"),
     ],
@@ -151,6 +158,26 @@ def test_a_kubeconfig_of_other_values_is_one_line(tmp_path: Path, changed: dict[
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changed}))
     with pytest.raises(UsageError, match=f"this kubeconfig {said}"):
         asyncio.run(Api.connect(path))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"current-context": [{"token": "s3cret"}]}, {"contexts": [{"name": ["s3cret"]}]}, {"users": {"u": "s3cret"}}],
+)
+def test_what_stands_where_a_name_must_is_not_shown(tmp_path: Path, changed: dict[str, Any]) -> None:
+    """Found by `make fuzz`: errors tell names, and a token in a wrong place was told as one."""
+    path = Authority(tmp_path / "ca").kubeconfig("https://127.0.0.1:1", "c", "me")
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changed}))
+    readers: list[Callable[[], object]] = [
+        lambda: guard.check(path, "c", allowed=False),
+        lambda: client_files(path),
+        lambda: isolation.isolate(path, None, tmp_path),
+        lambda: asyncio.run(Api.connect(path)),
+    ]
+    for read in readers:
+        with pytest.raises(UsageError, match="this kubeconfig is malformed") as caught:
+            read()
+        assert "s3cret" not in str(caught.value)
 
 
 def test_the_official_client_is_not_imported_for_it(tmp_path: Path) -> None:
