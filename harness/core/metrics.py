@@ -140,7 +140,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("overhead.fds.growth", "count", "open file descriptors of the harness's process, likewise", "lower", "host"),
 )  # fmt: skip
 
-_VERBS = ("create", "patch", "update", "delete", "get", "list", "watch")
+VERBS = ("create", "patch", "update", "delete", "get", "list", "watch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +154,13 @@ class MetricName:
     verb: str | None = None
 
 
+KIND = "[A-Z][A-Za-z0-9.-]*"
+"""What can stand for KIND in a name, as a regular expression."""
+
+
 def _pattern(metric: Metric) -> re.Pattern[str]:
-    text = re.escape(metric.name).replace("KIND", r"(?P<kind>[A-Z][A-Za-z0-9.-]*)")
-    text = text.replace("PROBE", r"(?P<probe>[a-z][a-z0-9_-]*)").replace("VERB", "(?P<verb>" + "|".join(_VERBS) + ")")
+    text = re.escape(metric.name).replace("KIND", f"(?P<kind>{KIND})")
+    text = text.replace("PROBE", r"(?P<probe>[a-z][a-z0-9_-]*)").replace("VERB", "(?P<verb>" + "|".join(VERBS) + ")")
     return re.compile(text)
 
 
