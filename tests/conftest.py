@@ -15,6 +15,12 @@ __all__ = [
 os.environ["HARNESS_ON_BUSY"] = "warn"
 """Tests ask what the harness does, not how fast this machine is; tests of the rule itself say `invalid`."""
 
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores: tests on a real control plane wait for a good part of their time."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 # What runs in the background, or under nohup, ignores these, and so would the programs that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for _number in (signal.SIGHUP, signal.SIGQUIT):
