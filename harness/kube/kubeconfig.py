@@ -97,7 +97,6 @@ class _Cluster(_Part):
     server: Annotated[str, AfterValidator(_an_address)] | None = None
     certificate_authority: str | None = None
     certificate_authority_data: str | None = None
-    insecure_skip_tls_verify: bool | None = Field(default=None, strict=True)
     tls_server_name: str | None = None
     proxy_url: str | None = None
 
