@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
 from tests.stolen import pytest_runtest_protocol, pytest_terminal_summary
 
@@ -16,6 +18,7 @@ os.environ["HARNESS_ON_BUSY"] = "warn"
 """Tests ask what the harness does, not how fast this machine is; tests of the rule itself say `invalid`."""
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than cores: tests on a real control plane wait for a good part of their time."""
     return len(os.sched_getaffinity(0)) + 1

@@ -44,7 +44,7 @@ async def after_run(kubeconfig: Path, run_id: str, patience_s: float = PATIENCE_
     while True:
         try:
             async with await Api.connect(kubeconfig) as api:
-                return await remove(api, run_id)
+                return await remove(api, run_id, patience_s=patience_s)
         except HarnessError as error:
             if not _passes(error) or time.monotonic() > give_up:
                 return [f"what run {run_id} made in the cluster may still be there: {error}"]
@@ -56,7 +56,7 @@ def _passes(error: HarnessError) -> bool:
     return isinstance(error, ApiUnreachable) or (isinstance(error, ApiError) and error.status >= _OF_THE_SERVER)
 
 
-async def remove(api: Api, run_id: str, limit_s: float = LIMIT_S) -> Sequence[str]:
+async def remove(api: Api, run_id: str, limit_s: float = LIMIT_S, patience_s: float = PATIENCE_S) -> Sequence[str]:
     """Delete every object that carries the run's label; then list every kind, and say what is still there.
 
     Kinds that this identity may neither list nor make are left out: nobody to whom it gave rights can have made any.
@@ -66,10 +66,10 @@ async def remove(api: Api, run_id: str, limit_s: float = LIMIT_S) -> Sequence[st
     deadline = time.monotonic() + limit_s
     selector = f"{RUN_LABEL}={run_id}"
     kept: dict[str, str] = {}
-    concerning = await rules.concern(api)
     blind = 0
     while True:
-        found = await every.labelled(api, selector, concerning=concerning)
+        await _ready(api, patience_s)
+        found = await every.labelled(api, selector, concerning=await rules.concern(api))
         left = [item for item in found.objects if item.name not in kept]
         if (
             not left and found.unseen and (blind := blind + 1) < _TRIES
@@ -86,9 +86,27 @@ async def remove(api: Api, run_id: str, limit_s: float = LIMIT_S) -> Sequence[st
 async def runs(api: Api) -> dict[str, list[Found]]:
     """What there is of any run, by run id."""
     found: dict[str, list[Found]] = {}
+    await _ready(api)
     for item in (await every.labelled(api, RUN_LABEL, concerning=await rules.concern(api))).objects:
         found.setdefault(item.metadata["labels"][RUN_LABEL], []).append(item)
     return found
+
+
+async def _ready(api: Api, patience_s: float = PATIENCE_S) -> None:
+    """Until the server says that it is. One that has just been started answers before it has read who may do what and which
+    kinds there are: to it nothing concerns anybody, and there is nothing. One that never says so is believed after a while.
+
+    Raises ApiUnreachable where it does not answer at all.
+    """
+    give_up = time.monotonic() + patience_s
+    while time.monotonic() < give_up:
+        try:
+            await api.transport.request("GET", "/readyz")
+        except ApiError as error:
+            if _passes(error):
+                await asyncio.sleep(_POLL_S)
+                continue
+        return  # ready, or it is not for this identity to ask
 
 
 async def _wait(api: Api, selector: str, kinds: set[Kind], kept: Mapping[str, str], deadline: float) -> None:

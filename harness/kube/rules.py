@@ -33,13 +33,15 @@ class Concern:
 
 
 async def concern(api: Api) -> Concern:
-    """What concerns the identity of `api`. Where an authorizer cannot enumerate its rules, everything does."""
+    """What concerns the identity of `api`. Where an authorizer cannot enumerate its rules, everything does; nor are they
+    told where there are none: this very question would not have been allowed.
+    """
     body = {"apiVersion": _RULES_REVIEW.api_version, "kind": _RULES_REVIEW.kind, "spec": {"namespace": _ANYWHERE}}
     try:
         status = (await api.create(_RULES_REVIEW, body)).get("status") or {}
     except HarnessError:
         return Concern(None)
-    return Concern(None if status.get("incomplete") else status.get("resourceRules") or [])
+    return Concern(None if status.get("incomplete") else status.get("resourceRules") or None)
 
 
 def _covers(rule: Mapping[str, Any], kind: Kind) -> bool:

@@ -21,6 +21,7 @@ class Server:
 
     def __init__(self, trouble: Callable[[str, str, int], int | None]) -> None:
         self.there = True
+        self.rules: list[dict[str, list[str]]] | None = None
         self.asked: Counter[tuple[str, str]] = Counter()
         self._trouble = trouble
 
@@ -31,6 +32,10 @@ class Server:
         if status is not None:
             return web.json_response({"kind": "Status", "reason": "InternalError", "message": "no"}, status=status)
         match key:
+            case "GET", "/readyz":
+                return web.Response(text="ok")
+            case "POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews" if self.rules is not None:
+                return web.json_response({"status": {"incomplete": False, "resourceRules": self.rules}}, status=201)
             case "GET", "/apis":
                 return web.json_response({"groups": []})
             case "GET", "/api/v1":
@@ -78,3 +83,31 @@ def test_a_refusal_is_not_asked_again(tmp_path: Path) -> None:
     server = Server(lambda method, *_: 403 if method == "DELETE" else None)
     assert server.clean(tmp_path) == ["Secret default/s could not be removed: 403 InternalError: no"]
     assert server.asked["DELETE", "/api/v1/namespaces/default/secrets/s"] == 1
+
+
+def test_a_server_that_does_not_know_yet_who_may_do_what_is_waited_for(tmp_path: Path) -> None:
+    def starting(_: str, asked: str, times: int) -> int | None:
+        if asked != "/readyz":
+            return None
+        if times >= 3:
+            server.rules = [{"verbs": ["list", "delete"], "apiGroups": [""], "resources": ["secrets"]}]
+        return 500 if times < 3 else None
+
+    server = Server(starting)
+    server.rules = [{"verbs": ["create"], "apiGroups": ["authorization.k8s.io"], "resources": ["*"]}]
+    assert server.clean(tmp_path) == []
+    assert not server.there
+
+
+def test_no_rule_at_all_is_not_believed(tmp_path: Path) -> None:
+    server = Server(lambda *_: None)
+    server.rules = []
+    assert server.clean(tmp_path) == []
+    assert not server.there
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_server_that_never_says_that_it_is_ready_is_believed(status: int, tmp_path: Path) -> None:
+    server = Server(lambda _, asked, __: status if asked == "/readyz" else None)
+    assert server.clean(tmp_path, patience_s=0.1) == []
+    assert not server.there
