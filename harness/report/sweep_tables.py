@@ -66,7 +66,7 @@ def knees(sweep: Sweep) -> Table:
     rows = [
         [
             clean(item.parameter), " ".join(f"{clean(n)}={clean(v)}" for n, v in item.at.items()), _interval(item.knee),
-            text(sweep.by, item.top), clean(item.sentence),
+            text(sweep.by, item.top), "" if item.knee else clean(item.sentence),
         ]
         for item in sweep.knees
     ]  # fmt: skip
