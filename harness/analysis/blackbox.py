@@ -1,6 +1,6 @@
-"""What a run's record holds about the last moments of a subject that was killed for its memory. Pure.
+"""What a run's record holds about the last moments of a subject that died of its memory: was killed, or hung at its limit. Pure.
 
-Everything is as of the kill: a sample or an answered request that came later is left out.
+Everything is as of its end: a sample or an answered request that came later is left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from harness.record.reader import RunRecord
 from harness.record.tables import labels_of
 from harness.record.windows import windows
 
-_OOM: frozenset[EndKind] = frozenset({"oom_limit", "oom_node"})
+_KILLED: frozenset[EndKind] = frozenset({"oom_limit", "oom_node"})
 _MOMENTS = 12
 _TASKS = 10
 SERIES = ("memory.cgroup", "memory.rss", "memory.anon", "tasks", "queue.depth", "threads")
@@ -24,7 +24,7 @@ SERIES = ("memory.cgroup", "memory.rss", "memory.anon", "tasks", "queue.depth", 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Values of the series at one time; `before_s` is how long before the kill. None: not sampled yet."""
+    """Values of the series at one time; `before_s` is how long before the end. None: not sampled yet."""
 
     before_s: float
     values: Mapping[str, float | None]
@@ -38,7 +38,7 @@ class Loaded:
     created: int
     bytes: int
     under_way: int
-    """Sent, and not answered when the kill came."""
+    """Sent, and not answered when the end came."""
     alive: int | None
     """As a watch saw them last; None where nobody watched."""
 
@@ -48,6 +48,8 @@ class BlackBox:
     """The last moments. `missing` says what the record has not, and why."""
 
     t_s: float
+    hung: bool
+    """It was stopped by the harness because it thrashed at its limit, which no kill had ended."""
     phase: str | None
     kills: int
     sentence: str
@@ -58,22 +60,28 @@ class BlackBox:
     moments: tuple[Moment, ...]
     heap: Mapping[str, float]
     heap_before_s: float | None
-    """How long before the kill the heap was read last: only after a forced collection."""
+    """How long before the end the heap was read last: only after a forced collection."""
     tasks: tuple[tuple[str, int], ...]
     """Tasks by coroutine, most first."""
     objects: tuple[Loaded, ...]
     profile: Mapping[str, Any] | None
-    """The event of memray: allocation sites at the high-water mark (`top`) and at the kill (`left`)."""
+    """The event of memray: allocation sites at the high-water mark (`top`) and at the end (`left`)."""
     profile_window: str | None = None
     """In words, where memray saw a window of the run only."""
     missing: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def end(self) -> str:
+        """What to call its end."""
+        return "stop" if self.hung else "kill"
+
 
 def read(record: RunRecord) -> BlackBox | None:
-    """What is known of the last kill; None where nothing was killed for its memory."""
+    """What is known of the last kill, or of how it hung at its limit; None where nothing died of its memory."""
     kills = list(record.events("oom_kill"))
     ending = record.run.ending
-    by_ending = ending is not None and ending.kind in _OOM
+    hung = ending is not None and ending.kind == "thrashing"
+    by_ending = hung or (ending is not None and ending.kind in _KILLED)
     if not by_ending and not kills:
         return None
     event = kills[-1] if kills else {}
@@ -92,11 +100,12 @@ def read(record: RunRecord) -> BlackBox | None:
         missing["heap"] = "it was never read: that takes a forced collection, in a subject with the harness's agent"
     moments = _moments(record, t_ns)
     if not moments:
-        missing["samples"] = "none were taken before the kill"
+        missing["samples"] = "none were taken before its end"
     return BlackBox(
         t_s=t_ns / 1e9,
+        hung=hung,
         phase=next((p.name for p in record.run.phases if p.started_ns <= t_ns and t_ns <= (p.ended_ns or t_ns)), None),
-        kills=max(len(kills), int(by_ending)),
+        kills=max(len(kills), int(by_ending and not hung)),
         sentence=sentence,
         exit_code=ending.exit_code if by_ending and ending is not None else None,
         limit_bytes=record.run.subject.memory_limit_bytes,
@@ -108,18 +117,18 @@ def read(record: RunRecord) -> BlackBox | None:
         tasks=_tasks(record, t_ns),
         objects=_objects(record, t_ns),
         profile=profile,
-        profile_window=_window(record, profile, t_ns),
+        profile_window=_window(record, profile, t_ns, "stop" if hung else "kill"),
         missing=missing,
     )
 
 
-def _window(record: RunRecord, profile: Mapping[str, Any] | None, t_ns: int) -> str | None:
+def _window(record: RunRecord, profile: Mapping[str, Any] | None, t_ns: int, end: str) -> str | None:
     """What a capture of a window cannot tell: what was allocated before it, and after."""
     number = str(profile.get("window") or "") if profile else ""
     window = next((each for each in windows(record) if each.number == number), None)
     if window is None:
         return None
-    before = f"what was allocated from {(t_ns - window.started_ns) / 1e9:.1f} s before the kill on ({window.why})"
+    before = f"what was allocated from {(t_ns - window.started_ns) / 1e9:.1f} s before the {end} on ({window.why})"
     if window.ended_ns is None or window.ended_ns >= t_ns:
         return before
     return f"{before}, until {(t_ns - window.ended_ns) / 1e9:.1f} s before it"

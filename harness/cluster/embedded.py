@@ -86,6 +86,10 @@ class EmbeddedCluster:
         """It runs no pods."""
         return False
 
+    async def read_images(self) -> str | None:
+        """It runs no pods."""
+        return None
+
     async def shared_folder(self) -> SharedFolder | None:
         """It runs no pods."""
         return None

@@ -91,6 +91,19 @@ class KindCluster:
             ) from error
         return True
 
+    async def read_images(self) -> str | None:
+        """See `core.handles.Cluster`: done in the nodes' own cgroup, at every run, since what was read may have been dropped."""
+        try:
+            await asyncio.gather(
+                *(asyncio.to_thread(kind_tools.read_images, self.tools.docker, node) for node in self.nodes.names)
+            )
+        except EnvironmentFault as error:
+            return (
+                f"the nodes could not read the files of their images beforehand: {error.cause}; what of them the subject is the "
+                "first to read counts in its memory.cgroup and against its limit"
+            )
+        return None
+
     async def shared_folder(self) -> SharedFolder | None:
         """The directory that clusters of ours mount in every node; None where somebody else made the cluster."""
         sources = {

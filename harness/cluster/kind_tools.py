@@ -20,6 +20,14 @@ ROLE_LABEL = "io.x-k8s.kind.role"
 OR_EMBEDDED = "or use --cluster embedded"
 _CALL_LIMIT_S = 30.0
 _PROBE_LIMIT_S = 10.0
+_READ_LIMIT_S = 60.0
+_READ = f"""
+set -- /var/lib/containerd/io.containerd.snapshotter.v1.*/snapshots
+[ -d "$1" ] || {{ echo "its containerd has its files elsewhere" >&2; exit 1; }}
+timeout {_READ_LIMIT_S:g} find "$@" -path "*/fs/*" -type f -exec cat {{}} + >/dev/null 2>&1
+[ $? -ne 124 ] || {{ echo "not done within {_READ_LIMIT_S:g} s" >&2; exit 1; }}
+"""
+"""Files of running containers are among them and may go meanwhile: what `find` and `cat` say of those does not matter."""
 _TERMINAL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -90,6 +98,11 @@ def mounted_at(docker: str, node: str, place: str) -> str | None:
     """The directory of Docker's host that a node sees at `place`; None where there is none."""
     lines = output([docker, "inspect", "--format", "{{range .Mounts}}{{println .Destination .Source}}{{end}}", node])
     return next((line.partition(" ")[2] for line in lines.splitlines() if line.partition(" ")[0] == place), None)
+
+
+def read_images(docker: str, node: str) -> None:
+    """Have a node read the files of all its images; it takes 0.7 s where they are cached. EnvironmentFault where it cannot."""
+    output([docker, "exec", node, "sh", "-c", _READ], _READ_LIMIT_S + _CALL_LIMIT_S)
 
 
 def image_of(docker: str, node: str) -> tuple[str, str]:

@@ -83,6 +83,10 @@ class KubeconfigCluster:
         """Its nodes pull images themselves."""
         return False
 
+    async def read_images(self) -> str | None:
+        """Nodes of others are not entered."""
+        return None
+
     async def shared_folder(self) -> SharedFolder | None:
         """Its nodes are not of this machine."""
         return None

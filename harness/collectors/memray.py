@@ -48,7 +48,7 @@ class _Memray(Collector):
 
     def _was_killed(self) -> bool:
         ending = self._context.subject.ending() if self._context is not None else None
-        return ending is not None and ending.kind in {"oom_limit", "oom_node", "crash"}
+        return ending is not None and ending.abrupt
 
 
 class MemrayCollector(_Memray):

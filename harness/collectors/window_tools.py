@@ -153,7 +153,7 @@ class Memray:
                 else:
                     capture.killed = True  # by a failover: another process is in its place by now, or will be
             ending = replica.ending()
-            capture.killed |= ending is not None and ending.kind in {"oom_limit", "oom_node", "crash"}
+            capture.killed |= ending is not None and ending.abrupt
         return fault
 
     async def finish(self) -> list[str]:

@@ -6,6 +6,7 @@ three packages need not import each other.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -72,6 +73,12 @@ class Cluster(Protocol):
 
     async def load_image(self, image: str) -> bool:
         """Put an image of this machine's Docker on every node; False where the nodes must pull it."""
+
+    async def read_images(self) -> str | None:
+        """Have the nodes read the files of their images: whoever reads a file first has its pages charged, which else is a pod.
+
+        Why they could not, in a sentence; None where they did, or where that is not ours to do.
+        """
 
     async def shared_folder(self) -> SharedFolder | None:
         """A folder that all nodes share with this machine; None where there is none."""
@@ -206,6 +213,12 @@ class Ending:
     t_ns: int
     sentence: str
     evidence: Mapping[str, JSON] = field(default_factory=dict)
+
+    @property
+    def abrupt(self) -> bool:
+        """It ended in the midst of its work: what it had allocated and not freed by then is what it held."""
+        killed = self.exit_code == 128 + signal.SIGKILL
+        return self.kind in {"oom_limit", "oom_node", "crash"} or (self.kind == "thrashing" and killed)
 
 
 class Subject(Protocol):

@@ -66,6 +66,10 @@ class _NoCluster:
         """It runs no pods."""
         return False
 
+    async def read_images(self) -> str | None:
+        """It runs no pods."""
+        return None
+
     async def shared_folder(self) -> SharedFolder | None:
         """It runs no pods."""
         return None

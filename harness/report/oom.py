@@ -1,4 +1,4 @@
-"""The OOM black box: one page, and the same as Markdown, of what a killed subject was holding; from the record alone."""
+"""The OOM black box, from the record alone: a page, and the same as Markdown, of what a subject held that died of its memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SITES = 15
 
 
 def write(record: RunRecord) -> list[Path]:
-    """Write `oom.html` and `oom.md` into the record where the subject was killed for its memory; the files written."""
+    """Write `oom.html` and `oom.md` into the record where the subject died of its memory; the files written."""
     box = read(record)
     if box is None:
         return []
@@ -68,7 +68,10 @@ def key_facts(record: RunRecord, box: BlackBox) -> Facts:
     limit = format_value(box.limit_bytes, "bytes") if box.limit_bytes else "none"
     facts = [
         ("run", clean(record.run.run_id)),
-        ("killed", f"{box.t_s:.1f} s after the start of the run" + (f", in {clean(box.phase)}" if box.phase else "")),
+        (
+            "stopped" if box.hung else "killed",
+            f"{box.t_s:.1f} s after the start of the run" + (f", in {clean(box.phase)}" if box.phase else ""),
+        ),
         ("limit", limit),
         ("kills", f"{box.kills}"),
     ]
@@ -127,7 +130,7 @@ def _objects(box: BlackBox) -> Table:
         for item in box.objects
     ]  # fmt: skip
     headers = ["kind", "created by the load", "bytes sent", "under way", "alive, by watch"]
-    return Table("Objects loaded when the kill came", headers, rows, (1, 2, 3, 4))
+    return Table(f"Objects loaded when the {box.end} came", headers, rows, (1, 2, 3, 4))
 
 
 def _moments(box: BlackBox) -> Table:
@@ -135,7 +138,7 @@ def _moments(box: BlackBox) -> Table:
     rows = [
         [f"{-moment.before_s:.2f} s", *(_cell(name, moment.values[name]) for name in names)] for moment in box.moments
     ]
-    return Table("The last moments", ["before the kill", *names], rows, tuple(range(len(names) + 1)))
+    return Table("The last moments", [f"before the {box.end}", *names], rows, tuple(range(len(names) + 1)))
 
 
 def _cell(name: str, value: float | None) -> str:
@@ -144,7 +147,7 @@ def _cell(name: str, value: float | None) -> str:
 
 def _heap(box: BlackBox) -> Table:
     rows = [[clean(part), format_value(value, "bytes")] for part, value in sorted(box.heap.items())]
-    when = "" if box.heap_before_s is None else f"Read {box.heap_before_s:.1f} s before the kill."
+    when = "" if box.heap_before_s is None else f"Read {box.heap_before_s:.1f} s before the {box.end}."
     return Table("The heap, as last read", ["part", "in use"], rows, (1,), when)
 
 
@@ -155,7 +158,7 @@ def _tasks(box: BlackBox) -> Table:
 
 def _evidence(box: BlackBox) -> Table:
     rows = [[clean(key), clean(json.dumps(value))] for key, value in box.evidence.items()]
-    return Table("The evidence of the kill", ["what", "value"], rows)
+    return Table(f"The evidence of the {box.end}", ["what", "value"], rows)
 
 
 def _missing(box: BlackBox) -> Facts:

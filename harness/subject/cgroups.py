@@ -71,6 +71,18 @@ def read_table(path: Path) -> dict[str, int]:
     return {name.decode(): int(value) for name, value in (line.split() for line in read(path).splitlines())}
 
 
+def major_faults(path: Path) -> int | None:
+    """Cumulative faults of a memory cgroup, at `path`, and below for which a disk had to be read; None where it is not told.
+
+    Not one of `Counters`, which are read many times a second: the kernel sums all of `memory.stat` for it.
+    """
+    try:
+        table = read_table(path / "memory.stat")
+    except (OSError, ValueError):
+        return None
+    return table.get("total_pgmajfault", table.get("pgmajfault"))  # v1 has both; v2's includes what is below
+
+
 class Counted:
     """What can be read one by one of the counters of a memory cgroup."""
 

@@ -15,14 +15,12 @@ from harness.record.reader import RunRecord
 from harness.record.windows import windows
 from harness.toolchain import image
 from tests.collecting import context
-from tests.kind.clusters import Running, docker, harness, shown
+from tests.kind.clusters import Running, harness, shown
 from tests.kind.conftest import Kept
 from tests.kind.pods import LIMIT, NODES, Quiet, pod, until
 
 pytestmark = pytest.mark.timeout(600)  # the first test of a session also makes the cluster
 
-SNAPSHOTS = "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots"
-"""Where a node of kind has the files of images, unpacked."""
 GROWS = "x = []\nwhile True:\n    x.append(bytearray(1 << 20))\n"
 GROWS_SOON = f"import time\ntime.sleep(1)\n{GROWS}    time.sleep(0.01)\n"
 
@@ -34,18 +32,6 @@ def _image(kept: Kept) -> None:
     kind_tools.output([kind_tools.find().kind, "load", "docker-image", reference, "--name", kept.name], 300)
 
 
-@pytest.fixture
-def _programs_read(kept: Kept) -> None:
-    """The programs of the image are in the node's page cache, charged to no pod.
-
-    A pod that is the first to read them has them charged to its own limit. There the kernel takes them from it and reads them
-    again, instead of killing: with a cold cache 8 of 12 such runs thrashed, and none of 4 with this. docs/field-notes.md.
-    """
-    programs = f"find {SNAPSHOTS} -type f '(' -name 'python3*' -o -name '*.so*' -o -name '*.py*' ')' -exec cat {{}} + >/dev/null"
-    docker("exec", f"{kept.name}-control-plane", "sh", "-c", programs)
-
-
-@pytest.mark.usefixtures("_programs_read")
 def test_an_oom_kill_is_told_once_and_its_memray_capture_is_kept(kept: Kept, tmp_path: Path) -> None:
     done = harness(
         # Few large Secrets: what takes time here is the number of requests.
@@ -63,6 +49,8 @@ def test_an_oom_kill_is_told_once_and_its_memray_capture_is_kept(kept: Kept, tmp
     assert (ended["reason"], ended["exit_code"], ended["kills"]) == ("OOMKilled", 137, 1)
     assert kill["container_id"] == ended["container_id"]
     assert kill["limit_bytes"] == run["subject"]["memory_limit_bytes"] == 112 << 20
+    files = max(row[0] for row in RunRecord(record).sql("SELECT value FROM samples WHERE metric = 'memory.file'"))
+    assert files < 20 << 20, "the node has read the image: the first pod of it is not charged with its files (50 MB)"
     ending = run["ending"]
     assert ending["kind"] == "oom_limit"
     assert ending["evidence"]["kubelet"]["reason"] == "OOMKilled"
@@ -74,7 +62,6 @@ def test_an_oom_kill_is_told_once_and_its_memray_capture_is_kept(kept: Kept, tmp
     assert (record / capture["flamegraph_at_kill"]).is_file()
 
 
-@pytest.mark.usefixtures("_programs_read")
 def test_memray_attached_to_a_pod_keeps_a_capture_of_its_kill(kept: Kept, tmp_path: Path) -> None:
     done = harness(
         *("run", "smoke", "--arm", "oom", "--profile", "quick", "--json", "--set", "memory_limit=112Mi"),

@@ -100,3 +100,23 @@ def test_the_way_to_an_allocation_ends_in_code_that_is_the_readers_own() -> None
     assert profiles.called_from([library[0], own, *library[1:]]).startswith(f"f0 (kubernetes/a.py:0) ← {own} ← f1")
     assert profiles.called_from([*library, "x (<string>:1)", "y (<frozen runpy>:1)"]) == near
     assert profiles.called_from([]) == ""
+
+
+def test_a_subject_that_hung_at_its_limit_has_a_page_that_speaks_of_no_kill(tmp_path: Path) -> None:
+    record, _ = oom_killed(tmp_path / "run")
+    assert record.run.ending is not None
+    hung = record.run.ending.model_copy(update={"kind": "thrashing", "sentence": "stopped while thrashing: 30 s"})
+    (tmp_path / "run" / "run.json").write_text(record.run.model_copy(update={"ending": hung}).model_dump_json())
+    events = tmp_path / "run" / "events.jsonl"
+    kept = [line for line in events.read_text().splitlines(keepends=True) if '"oom_kill"' not in line]
+    events.write_text("".join(kept))
+    opened = RunRecord(tmp_path / "run")
+    box = read(opened)
+    assert box is not None
+    assert (box.hung, box.kills, box.t_s) == (True, 0, hung.t_ns / 1e9)
+    assert [path.name for path in oom.write(opened)] == ["oom.html", "oom.md"]
+    text = (tmp_path / "run" / "oom.md").read_text()
+    assert "stopped while thrashing" in text
+    assert "- **stopped**: 12.4 s after the start of the run" in text
+    assert "| 58.2 MiB | 52% | 211,000 | decode |" in text
+    assert not re.search(r"\bkilled?\b", text.replace("-at-kill", "")), text

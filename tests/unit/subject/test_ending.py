@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.core.handles import Ending, EndKind
 from harness.process.child import Exit
 from harness.subject.cgroups import Counters
 from harness.subject.ending import ThrashWatch, Witness, classify
@@ -159,3 +160,12 @@ def test_thrash_watch() -> None:
     assert feed(65, 99, 2) == 5
     assert feed(66, 99, 2, alive=False) == 0
     assert watch.longest_s == 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "exit_code", "abrupt"),
+    [("oom_limit", 137, True), ("crash", 139, True), ("thrashing", 137, True), ("thrashing", 143, False), ("clean", 0, False)],
+)  # fmt: skip
+def test_only_what_could_not_tidy_up_left_what_it_held(kind: EndKind, exit_code: int, abrupt: bool) -> None:
+    """A subject that thrashed may still have obeyed SIGTERM, and given its memory back."""
+    assert Ending(kind, exit_code, 0, "").abrupt is abrupt

@@ -1,0 +1,53 @@
+"""How a node reads its images, so that no pod is the first. `docker` is a shell here; tests/kind has a real node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.cluster import kind_tools
+from harness.core.errors import EnvironmentFault
+
+
+def _docker(directory: Path, unpacked: Path, limit: str = "60") -> str:
+    """A `docker exec NODE sh -c SCRIPT` that runs the script here, over `unpacked`."""
+    program = directory / "docker"
+    program.write_text(
+        '#!/bin/sh\nshift 2\nscript=$(printf %s "$3" | sed '
+        f"-e 's#/var/lib/containerd/io.containerd.snapshotter.v1.\\*#{unpacked}/*#' -e 's#timeout 60#timeout {limit}#')\n"
+        'exec "$1" "$2" "$script"\n'
+    )
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_all_files_of_images_are_read_and_one_that_goes_meanwhile_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = tmp_path / "unpacked" / "overlayfs" / "snapshots" / "7" / "fs" / "usr"
+    layer.mkdir(parents=True)
+    (layer / "a file").touch()
+    (layer / "link").symlink_to("a file")
+    (layer.parent.parent / "work").touch()
+    cat = tmp_path / "bin" / "cat"
+    cat.parent.mkdir()
+    cat.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{tmp_path}/read\nexit 1\n')
+    cat.chmod(0o755)
+    monkeypatch.setenv("PATH", str(cat.parent), prepend=":")
+    kind_tools.read_images(_docker(tmp_path, tmp_path / "unpacked"), "node")
+    assert (tmp_path / "read").read_text().splitlines() == [str(layer / "a file")]
+
+
+def test_a_node_that_keeps_them_elsewhere_says_so(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault, match="its containerd has its files elsewhere"):
+        kind_tools.read_images(_docker(tmp_path, tmp_path / "nothing"), "node")
+
+
+def test_it_has_a_deadline(tmp_path: Path) -> None:
+    layer = tmp_path / "unpacked" / "overlayfs" / "snapshots" / "7" / "fs"
+    layer.mkdir(parents=True)
+    for number in range(20_000):
+        (layer / str(number)).touch()
+    with pytest.raises(EnvironmentFault, match="not done within 60 s"):
+        kind_tools.read_images(_docker(tmp_path, tmp_path / "unpacked", "0.001"), "node")
