@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.handles import EndKind
+from harness.record.models import EndingFacts
 from harness.record.reader import RunRecord
 from harness.record.tables import labels_of
 from harness.record.windows import windows
@@ -109,8 +110,11 @@ def read(record: RunRecord) -> BlackBox | None:
         sentence=sentence,
         exit_code=ending.exit_code if by_ending and ending is not None else None,
         limit_bytes=record.run.subject.memory_limit_bytes,
-        peak_bytes=event.get("peak_bytes"),
-        evidence={**(dict(ending.evidence) if by_ending and ending is not None else {}), **_plain(event)},
+        peak_bytes=_peak(ending) if hung else event.get("peak_bytes"),
+        evidence={
+            **(dict(ending.evidence) if by_ending and ending is not None else {}),
+            **({} if hung else _plain(event)),
+        },
         moments=moments,
         heap=heap,
         heap_before_s=None if heap_t_ns is None else (t_ns - heap_t_ns) / 1e9,
@@ -132,6 +136,13 @@ def _window(record: RunRecord, profile: Mapping[str, Any] | None, t_ns: int, end
     if window.ended_ns is None or window.ended_ns >= t_ns:
         return before
     return f"{before}, until {(t_ns - window.ended_ns) / 1e9:.1f} s before it"
+
+
+def _peak(ending: EndingFacts | None) -> int | None:
+    """The highest charge by the counters at the end."""
+    counters = (ending.evidence.get("cgroup") or {}).get("after") if ending is not None else None
+    peak = counters.get("peak_bytes") if isinstance(counters, Mapping) else None
+    return peak if isinstance(peak, int) else None
 
 
 def _plain(event: Mapping[str, Any]) -> dict[str, Any]:

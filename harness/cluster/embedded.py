@@ -86,7 +86,7 @@ class EmbeddedCluster:
         """It runs no pods."""
         return False
 
-    async def read_images(self) -> str | None:
+    async def read_images(self, progress: Progress) -> str | None:  # noqa: ARG002
         """It runs no pods."""
         return None
 

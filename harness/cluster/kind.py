@@ -91,18 +91,24 @@ class KindCluster:
             ) from error
         return True
 
-    async def read_images(self) -> str | None:
+    async def read_images(self, progress: Progress) -> str | None:
         """See `core.handles.Cluster`: done in the nodes' own cgroup, at every run, since what was read may have been dropped."""
-        try:
-            await asyncio.gather(
-                *(asyncio.to_thread(kind_tools.read_images, self.tools.docker, node) for node in self.nodes.names)
-            )
-        except EnvironmentFault as error:
-            return (
-                f"the nodes could not read the files of their images beforehand: {error.cause}; what of them the subject is the "
-                "first to read counts in its memory.cgroup and against its limit"
-            )
-        return None
+        progress.step("having the cluster's nodes read their images")
+        nodes = self.nodes.names
+        reads = (asyncio.to_thread(kind_tools.read_images, self.tools.docker, node) for node in nodes)
+        done = await asyncio.gather(*reads, return_exceptions=True)  # none may go on beside the run
+        faults = []
+        for node, fault in zip(nodes, done, strict=True):
+            if isinstance(fault, EnvironmentFault):
+                faults.append(f"{node}: {fault.cause}")
+            elif fault is not None:
+                raise fault
+        if not faults:
+            return None
+        return (
+            f"not all nodes have read the files of their images beforehand ({'; '.join(faults)}): what the subject is the first "
+            "to read of them counts in its memory.cgroup and against its limit"
+        )
 
     async def shared_folder(self) -> SharedFolder | None:
         """The directory that clusters of ours mount in every node; None where somebody else made the cluster."""

@@ -23,9 +23,14 @@ _PROBE_LIMIT_S = 10.0
 _READ_LIMIT_S = 60.0
 _READ = f"""
 set -- /var/lib/containerd/io.containerd.snapshotter.v1.*/snapshots
-[ -d "$1" ] || {{ echo "its containerd has its files elsewhere" >&2; exit 1; }}
+[ -n "$(find "$@" -path "*/fs/*" -type f -print -quit 2>/dev/null)" ] || {{ echo "no files of images found" >&2; exit 1; }}
 timeout {_READ_LIMIT_S:g} find "$@" -path "*/fs/*" -type f -exec cat {{}} + >/dev/null 2>&1
-[ $? -ne 124 ] || {{ echo "not done within {_READ_LIMIT_S:g} s" >&2; exit 1; }}
+status=$?
+case $status in
+0 | 1) ;;
+124) echo "not done within {_READ_LIMIT_S:g} s" >&2; exit 1 ;;
+*) echo "find and cat ended with exit code $status" >&2; exit 1 ;;
+esac
 """
 """Files of running containers are among them and may go meanwhile: what `find` and `cat` say of those does not matter."""
 _TERMINAL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")

@@ -83,7 +83,7 @@ class KubeconfigCluster:
         """Its nodes pull images themselves."""
         return False
 
-    async def read_images(self) -> str | None:
+    async def read_images(self, progress: Progress) -> str | None:  # noqa: ARG002
         """Nodes of others are not entered."""
         return None
 

@@ -74,8 +74,8 @@ class Cluster(Protocol):
     async def load_image(self, image: str) -> bool:
         """Put an image of this machine's Docker on every node; False where the nodes must pull it."""
 
-    async def read_images(self) -> str | None:
-        """Have the nodes read the files of their images: whoever reads a file first has its pages charged, which else is a pod.
+    async def read_images(self, progress: Progress) -> str | None:
+        """Have the nodes read the files of their images: whoever reads a file first has its pages charged, otherwise a pod.
 
         Why they could not, in a sentence; None where they did, or where that is not ours to do.
         """
@@ -217,7 +217,7 @@ class Ending:
     @property
     def abrupt(self) -> bool:
         """It ended in the midst of its work: what it had allocated and not freed by then is what it held."""
-        killed = self.exit_code == 128 + signal.SIGKILL
+        killed = self.exit_code == 128 + signal.SIGKILL or self.evidence.get("signal") is not None
         return self.kind in {"oom_limit", "oom_node", "crash"} or (self.kind == "thrashing" and killed)
 
 

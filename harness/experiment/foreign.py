@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.collectors import registry
 from harness.core.clock import ClockOffset, RunClock
-from harness.core.handles import JSON, RunContext, SharedFolder
+from harness.core.handles import JSON, Progress, RunContext, SharedFolder
 from harness.experiment import outside
 from harness.experiment.options import Observer, RunOptions
 from harness.experiment.stage import Stage
@@ -66,7 +66,7 @@ class _NoCluster:
         """It runs no pods."""
         return False
 
-    async def read_images(self) -> str | None:
+    async def read_images(self, progress: Progress) -> str | None:  # noqa: ARG002
         """It runs no pods."""
         return None
 

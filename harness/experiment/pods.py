@@ -37,8 +37,7 @@ async def prepare(stage: Stage, stack: AsyncExitStack, api: Api, cluster: Cluste
     if image is not None:
         stage.observer.step("loading the subject's image into the cluster")
         await cluster.load_image(reference)
-    stage.observer.step("having the cluster's nodes read their images")
-    if (unread := await cluster.read_images()) is not None:
+    if (unread := await cluster.read_images(stage.observer)) is not None:
         stage.writer.event("warning", source="cluster", message=unread)
     facts.image = reference
     namespace = pod_manifest.namespace_of(run_id)

@@ -40,7 +40,7 @@ class ThrashGuard:
             usage = cgroup.usage_bytes() if hits > before else 0
             current = self._watch.feed(time.monotonic(), usage, cgroup.limit_bytes, self._progress(), alive=True)
             self._sink.sample("oom", "oom.thrash_seconds", self._watch.longest_s)
-            if current == 0:
+            if usage and current == 0:
                 faults = major_faults(cgroup.path)
             if current >= THRASH_S:
                 self._tell_why(faults, major_faults(cgroup.path))
@@ -57,5 +57,5 @@ class ThrashGuard:
             "warning",
             source="oom",
             message=f"while it hung at its memory limit its programs and files were read from disk again, in {now - before:,} "
-            "page faults: its memory left no room for the code that it runs (docs/profiling.md, Killed or hanging)",
+            "page faults: its memory left no room for code and files that it uses (docs/profiling.md, Killed or hanging)",
         )

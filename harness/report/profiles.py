@@ -67,7 +67,7 @@ def _in_window(event: Mapping[str, Any]) -> str:
 
 
 def black_box(record: RunRecord, page: Path) -> Link | None:
-    """The page about a kill for memory, where the record has one."""
+    """The page about a death for memory, where the record has one."""
     path = record.path / BLACK_BOX
     return _link(path, page, "What it was holding when it died") if path.is_file() else None
 

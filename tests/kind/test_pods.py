@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,20 @@ def _image(kept: Kept) -> None:
     kind_tools.output([kind_tools.find().kind, "load", "docker-image", reference, "--name", kept.name], 300)
 
 
+@pytest.fixture
+def _cold(kept: Kept) -> None:
+    """No file of the node's images is in the page cache: whoever comes first reads it, and has its pages charged.
+
+    A pod that does so hangs at its limit, in 10 of 15 runs, instead of being killed (docs/profiling.md, Killed or hanging).
+    """
+    root = Path(f"/proc/{kind_tools.init_pid(kind_tools.find().docker, f'{kept.name}-control-plane')}/root")
+    for path in root.glob("var/lib/containerd/io.containerd.snapshotter.v1.*/snapshots/*/fs/**/*"):
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+@pytest.mark.usefixtures("_cold")
 def test_an_oom_kill_is_told_once_and_its_memray_capture_is_kept(kept: Kept, tmp_path: Path) -> None:
     done = harness(
         # Few large Secrets: what takes time here is the number of requests.
@@ -50,7 +65,7 @@ def test_an_oom_kill_is_told_once_and_its_memray_capture_is_kept(kept: Kept, tmp
     assert kill["container_id"] == ended["container_id"]
     assert kill["limit_bytes"] == run["subject"]["memory_limit_bytes"] == 112 << 20
     files = max(row[0] for row in RunRecord(record).sql("SELECT value FROM samples WHERE metric = 'memory.file'"))
-    assert files < 20 << 20, "the node has read the image: the first pod of it is not charged with its files (50 MB)"
+    assert files < 20 << 20, "the node has read the image before, so that the pod is not charged with its files (50 MB)"
     ending = run["ending"]
     assert ending["kind"] == "oom_limit"
     assert ending["evidence"]["kubelet"]["reason"] == "OOMKilled"
@@ -62,6 +77,7 @@ def test_an_oom_kill_is_told_once_and_its_memray_capture_is_kept(kept: Kept, tmp
     assert (record / capture["flamegraph_at_kill"]).is_file()
 
 
+@pytest.mark.usefixtures("_cold")
 def test_memray_attached_to_a_pod_keeps_a_capture_of_its_kill(kept: Kept, tmp_path: Path) -> None:
     done = harness(
         *("run", "smoke", "--arm", "oom", "--profile", "quick", "--json", "--set", "memory_limit=112Mi"),

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from harness.cluster import kind_tools
+from harness.cluster.kind import KindCluster
 from harness.core.errors import EnvironmentFault
+
+
+class _Silent:
+    def step(self, text: str) -> None: ...
+
+    def detail(self, text: str) -> None: ...
 
 
 def _docker(directory: Path, unpacked: Path, limit: str = "60") -> str:
@@ -40,7 +51,7 @@ def test_all_files_of_images_are_read_and_one_that_goes_meanwhile_does_not_matte
 
 
 def test_a_node_that_keeps_them_elsewhere_says_so(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentFault, match="its containerd has its files elsewhere"):
+    with pytest.raises(EnvironmentFault, match="no files of images found"):
         kind_tools.read_images(_docker(tmp_path, tmp_path / "nothing"), "node")
 
 
@@ -51,3 +62,26 @@ def test_it_has_a_deadline(tmp_path: Path) -> None:
         (layer / str(number)).touch()
     with pytest.raises(EnvironmentFault, match="not done within 60 s"):
         kind_tools.read_images(_docker(tmp_path, tmp_path / "unpacked", "0.001"), "node")
+
+
+def test_all_nodes_are_waited_for_and_those_that_could_not_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+
+    def read(docker: str, node: str) -> None:
+        assert docker == "a docker"
+        if node == "first":
+            raise EnvironmentFault("no files of images found")
+        time.sleep(0.1)
+        done.append(node)
+
+    monkeypatch.setattr(kind_tools, "read_images", read)
+    nodes = SimpleNamespace(names=["first", "second"])
+    cluster = cast("KindCluster", SimpleNamespace(nodes=nodes, tools=SimpleNamespace(docker="a docker")))
+    said = asyncio.run(KindCluster.read_images(cluster, _Silent()))
+    assert done == ["second"]
+    assert said is not None
+    assert said.startswith(
+        "not all nodes have read the files of their images beforehand (first: no files of images found): "
+    )
+    nodes.names = ["second"]
+    assert asyncio.run(KindCluster.read_images(cluster, _Silent())) is None

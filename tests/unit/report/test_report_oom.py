@@ -105,7 +105,10 @@ def test_the_way_to_an_allocation_ends_in_code_that_is_the_readers_own() -> None
 def test_a_subject_that_hung_at_its_limit_has_a_page_that_speaks_of_no_kill(tmp_path: Path) -> None:
     record, _ = oom_killed(tmp_path / "run")
     assert record.run.ending is not None
-    hung = record.run.ending.model_copy(update={"kind": "thrashing", "sentence": "stopped while thrashing: 30 s"})
+    counters = {"cgroup": {"before": {"peak_bytes": 1}, "after": {"peak_bytes": 160 * MIB}}}
+    hung = record.run.ending.model_copy(
+        update={"kind": "thrashing", "sentence": "stopped while thrashing: 30 s", "evidence": counters}
+    )
     (tmp_path / "run" / "run.json").write_text(record.run.model_copy(update={"ending": hung}).model_dump_json())
     events = tmp_path / "run" / "events.jsonl"
     kept = [line for line in events.read_text().splitlines(keepends=True) if '"oom_kill"' not in line]
@@ -119,4 +122,6 @@ def test_a_subject_that_hung_at_its_limit_has_a_page_that_speaks_of_no_kill(tmp_
     assert "stopped while thrashing" in text
     assert "- **stopped**: 12.4 s after the start of the run" in text
     assert "| 58.2 MiB | 52% | 211,000 | decode |" in text
-    assert not re.search(r"\bkilled?\b", text.replace("-at-kill", "")), text
+    assert "## Objects loaded when the stop came" in text
+    assert "- **highest charge**: 160.0 MiB" in text, "there is no event of a kill to take it from"
+    assert not re.search(r"\bkill(ed)?\b", text.replace("-at-kill", "")), text

@@ -163,9 +163,12 @@ def test_thrash_watch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "exit_code", "abrupt"),
-    [("oom_limit", 137, True), ("crash", 139, True), ("thrashing", 137, True), ("thrashing", 143, False), ("clean", 0, False)],
+    ("kind", "exit_code", "by", "abrupt"),
+    [("oom_limit", 137, 9, True), ("crash", 139, 11, True), ("thrashing", 137, None, True), ("thrashing", 143, 15, True),
+     ("thrashing", 143, None, False), ("thrashing", 0, None, False), ("clean", 0, None, False)],
 )  # fmt: skip
-def test_only_what_could_not_tidy_up_left_what_it_held(kind: EndKind, exit_code: int, abrupt: bool) -> None:
+def test_only_what_could_not_tidy_up_left_what_it_held(
+    kind: EndKind, exit_code: int, by: int | None, abrupt: bool
+) -> None:
     """A subject that thrashed may still have obeyed SIGTERM, and given its memory back."""
-    assert Ending(kind, exit_code, 0, "").abrupt is abrupt
+    assert Ending(kind, exit_code, 0, "", {"signal": by}).abrupt is abrupt
