@@ -39,6 +39,7 @@ def _cold(kept: Kept) -> None:
 
     A pod that does so hangs at its limit, in 10 of 15 runs, instead of being killed (docs/profiling.md, Killed or hanging).
     """
+    os.sync()  # what has just been unpacked and not been written yet cannot be dropped
     root = Path(f"/proc/{kind_tools.init_pid(kind_tools.find().docker, f'{kept.name}-control-plane')}/root")
     for path in root.glob("var/lib/containerd/io.containerd.snapshotter.v1.*/snapshots/*/fs/**/*"):
         if path.is_file() and not path.is_symlink():
