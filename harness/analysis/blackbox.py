@@ -85,7 +85,7 @@ def read(record: RunRecord) -> BlackBox | None:
     by_ending = hung or (ending is not None and ending.kind in _KILLED)
     if not by_ending and not kills:
         return None
-    event = kills[-1] if kills else {}
+    event = kills[-1] if kills and not hung else {}  # a kill before it hung is another matter
     if by_ending:
         assert ending is not None
         t_ns, sentence = ending.t_ns, ending.sentence
@@ -111,10 +111,7 @@ def read(record: RunRecord) -> BlackBox | None:
         exit_code=ending.exit_code if by_ending and ending is not None else None,
         limit_bytes=record.run.subject.memory_limit_bytes,
         peak_bytes=_peak(ending) if hung else event.get("peak_bytes"),
-        evidence={
-            **(dict(ending.evidence) if by_ending and ending is not None else {}),
-            **({} if hung else _plain(event)),
-        },
+        evidence={**(dict(ending.evidence) if by_ending and ending is not None else {}), **_plain(event)},
         moments=moments,
         heap=heap,
         heap_before_s=None if heap_t_ns is None else (t_ns - heap_t_ns) / 1e9,
