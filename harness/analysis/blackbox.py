@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from harness.core.handles import EndKind
 from harness.record.models import EndingFacts
@@ -49,8 +49,8 @@ class BlackBox:
     """The last moments. `missing` says what the record has not, and why."""
 
     t_s: float
-    hung: bool
-    """It was stopped by the harness because it thrashed at its limit, which no kill had ended."""
+    end: Literal["kill", "stop"]
+    """What to call its end."""
     phase: str | None
     kills: int
     sentence: str
@@ -72,9 +72,9 @@ class BlackBox:
     missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def end(self) -> str:
-        """What to call its end."""
-        return "stop" if self.hung else "kill"
+    def hung(self) -> bool:
+        """It was stopped by the harness because it thrashed at its limit, which no kill had ended."""
+        return self.end == "stop"
 
 
 def read(record: RunRecord) -> BlackBox | None:
@@ -82,6 +82,7 @@ def read(record: RunRecord) -> BlackBox | None:
     kills = list(record.events("oom_kill"))
     ending = record.run.ending
     hung = ending is not None and ending.kind == "thrashing"
+    end: Literal["kill", "stop"] = "stop" if hung else "kill"
     by_ending = hung or (ending is not None and ending.kind in _KILLED)
     if not by_ending and not kills:
         return None
@@ -104,7 +105,7 @@ def read(record: RunRecord) -> BlackBox | None:
         missing["samples"] = "none were taken before its end"
     return BlackBox(
         t_s=t_ns / 1e9,
-        hung=hung,
+        end=end,
         phase=next((p.name for p in record.run.phases if p.started_ns <= t_ns and t_ns <= (p.ended_ns or t_ns)), None),
         kills=max(len(kills), int(by_ending and not hung)),
         sentence=sentence,
@@ -118,7 +119,7 @@ def read(record: RunRecord) -> BlackBox | None:
         tasks=_tasks(record, t_ns),
         objects=_objects(record, t_ns),
         profile=profile,
-        profile_window=_window(record, profile, t_ns, "stop" if hung else "kill"),
+        profile_window=_window(record, profile, t_ns, end),
         missing=missing,
     )
 
