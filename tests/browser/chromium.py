@@ -106,11 +106,17 @@ class Browser:
 
     async def call(self, method: str, **parameters: object) -> dict[str, Any]:
         """One command of the protocol."""
+        return await self._result(method, await self._send(method, **parameters))
+
+    async def _send(self, method: str, **parameters: object) -> asyncio.Future[dict[str, Any]]:
         self._number += 1
         number = self._number
-        self._waiting[number] = asyncio.get_running_loop().create_future()
+        told = self._waiting[number] = asyncio.get_running_loop().create_future()
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
-        told = await asyncio.wait_for(self._waiting[number], _CALL_S)
+        return told
+
+    async def _result(self, method: str, answer: asyncio.Future[dict[str, Any]]) -> dict[str, Any]:
+        told = await asyncio.wait_for(answer, _CALL_S)
         if "error" in told:
             raise AssertionError(f"{method}: {told['error']}")
         return dict(told["result"])
@@ -124,7 +130,11 @@ class Browser:
     async def open(self, url: str) -> None:
         """Go there, and wait until all of it is loaded."""
         await self.call("Page.navigate", url=url)
-        await self.until(f"document.readyState === 'complete' && location.href.startsWith({json.dumps(url)})")
+        await self.arrive(f"location.href.startsWith({json.dumps(url)})")
+
+    async def arrive(self, there: str) -> None:
+        """Wait until an expression is true of the page and all of it is loaded: only then do its scripts hear keys."""
+        await self.until(f"document.readyState === 'complete' && ({there})")
 
     async def evaluate(self, expression: str) -> Any:
         """What an expression is in the page."""
@@ -139,15 +149,22 @@ class Browser:
                 await asyncio.sleep(0.1)
 
     async def press(self, *keys: str) -> None:
-        """Press keys one after another, as a person does: characters, Tab, Enter, Escape; `Shift+Tab` goes back."""
+        """Press keys one after another: characters, Tab, Enter, Escape; `Shift+Tab` goes back.
+
+        As a person does, without waiting for what the page makes of one before the next: pages know when each was pressed.
+        """
+        method = "Input.dispatchKeyEvent"
+        answers = []
         for given in keys:
             key, modifiers = given.removeprefix("Shift+"), 8 if given.startswith("Shift+") else 0
             text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
             code = _KEYS.get(key, ord(key[0].upper()))
             common = {"key": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
             down = "keyDown" if text else "rawKeyDown"
-            await self.call("Input.dispatchKeyEvent", type=down, text=text, **common)
-            await self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+            answers.append(await self._send(method, type=down, text=text, **common))
+            answers.append(await self._send(method, type="keyUp", **common))
+        for answer in answers:
+            await self._result(method, answer)
 
     async def picture(self, path: Path) -> None:
         """The screen as a PNG."""

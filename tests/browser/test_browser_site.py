@@ -113,7 +113,7 @@ def test_the_list_works_by_keyboard(served: Served) -> None:
         await browser.press("Escape", "/")
         assert await browser.evaluate("document.activeElement.id") == "filter"
         await browser.press("m", "5", "w", "2", "Enter")
-        await browser.until("location.search.includes('q=m5w2')")
+        await browser.arrive("location.search.includes('q=m5w2')")
         assert await browser.evaluate("document.querySelectorAll('a.row').length") == 1
         await browser.open(f"{served.address}?sort=started_at")
         await browser.press("j", "j")
@@ -128,14 +128,14 @@ def test_the_list_works_by_keyboard(served: Served) -> None:
         await browser.press("x")
         assert await browser.evaluate("document.getElementById('chosen').textContent") == "two are chosen"
         await browser.press("c")
-        await browser.until("location.pathname === '/compare' && document.querySelectorAll('.main-svg').length > 0")
+        await browser.arrive("location.pathname === '/compare' && document.querySelectorAll('.main-svg').length > 0")
         await browser.press("g", "h")
-        await browser.until("location.pathname === '/history'")
+        await browser.arrive("location.pathname === '/history'")
         await browser.press("g", "r")
-        await browser.until("location.pathname === '/' && document.readyState === 'complete'")
+        await browser.arrive("location.pathname === '/'")
         assert browser.problems == []
         await browser.press("j", "Enter")
-        await browser.until("location.pathname.startsWith('/runs/')")
+        await browser.arrive("location.pathname.startsWith('/runs/')")
         browser.problems.clear()  # the newest is the broken one: a 500
 
     _in_a_browser(steps)
