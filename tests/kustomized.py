@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from harness.core.handles import Silent
 from harness.core.paths import cache_dir, data_dir
 from harness.toolchain import gobuild
 from harness.toolchain.cache import once
@@ -31,14 +32,6 @@ OVERLAYS = sorted(path.name for path in (data_dir("manifests") / "overlays").ite
 _LIMIT_S = 60.0
 
 
-class Quiet:
-    """Progress that nobody watches."""
-
-    def step(self, text: str) -> None: ...
-
-    def detail(self, text: str) -> None: ...
-
-
 def program() -> list[str]:
     """The command, built on first use: half a minute on 2 cores."""
     if named := os.environ.get("KUSTOMIZE"):
@@ -47,9 +40,9 @@ def program() -> list[str]:
     assert architecture is not None
 
     async def make(directory: Path) -> None:
-        await gobuild.build(PROGRAM, directory, architecture, Quiet())
+        await gobuild.build(PROGRAM, directory, architecture, Silent())
 
-    made = asyncio.run(once(cache_dir() / "kustomize" / PROGRAM.key(architecture), Quiet(), make))
+    made = asyncio.run(once(cache_dir() / "kustomize" / PROGRAM.key(architecture), Silent(), make))
     return [str(made / PROGRAM.name)]
 
 

@@ -20,17 +20,7 @@ from harness.collectors.oom import OomCollector
 from harness.collectors.pyroscope import PyroscopeCollector
 from harness.collectors.tasks import TasksCollector
 from harness.core.errors import UsageError
-from harness.core.handles import Progress
-
-
-class _Silent:
-    """Progress that nobody watches."""
-
-    def step(self, text: str) -> None:
-        """Nothing is shown."""
-
-    def detail(self, text: str) -> None:
-        """Nothing is shown."""
+from harness.core.handles import Progress, Silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +77,7 @@ def create(
     wanted = [*names, *(["pyroscope"] if pyroscope is not None else []), *(["memray"] if memray != "off" else [])]
     wanted += ["on-demand"] if on_demand is not None else []
     options = _Options(
-        progress or _Silent(),
+        progress or Silent(),
         memray,
         None if pyroscope in (None, "on") else pyroscope,
         pyroscope_memory,

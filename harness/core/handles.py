@@ -32,6 +32,16 @@ class Progress(Protocol):
         """How the current step stands, such as `132 of 480 packages`; may be shown over the last detail."""
 
 
+class Silent:
+    """Progress that nobody watches."""
+
+    def step(self, text: str) -> None:
+        """Nothing is shown."""
+
+    def detail(self, text: str) -> None:
+        """Nothing is shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class SharedFolder:
     """A folder of this machine that a cluster's nodes see as `there`."""

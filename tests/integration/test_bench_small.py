@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.core.handles import Silent
 from tests.bench import flips, history, memory, peers, reports
 from tests.bench.bigrecord import Amount
 from tests.bench.creates import sides
@@ -38,12 +39,6 @@ asyncio.run(main())
 """Stands in for kube-burner, which no machine of CI has: it takes the same command line and configuration."""
 
 
-class _Quiet:
-    def step(self, text: str) -> None: ...
-
-    def detail(self, text: str) -> None: ...
-
-
 def _fake(directory: Path, *, fewer: int) -> Path:
     program, script = directory / f"kube-burner-{fewer}", directory / f"fake-{fewer}.py"
     script.write_text(_FAKE.replace("FEWER", str(fewer)))
@@ -53,7 +48,7 @@ def _fake(directory: Path, *, fewer: int) -> Path:
 
 
 def test_senders_do_their_work_and_what_is_missing_is_told(tmp_path: Path) -> None:
-    quiet: Any = _Quiet()
+    quiet: Any = Silent()
 
     async def scenario() -> None:
         async with sides(tmp_path, quiet) as bench:
@@ -85,7 +80,7 @@ def test_senders_do_their_work_and_what_is_missing_is_told(tmp_path: Path) -> No
 
 
 def test_a_long_record_is_made_closed_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sheet, quiet = Sheet(), _Quiet()
+    sheet, quiet = Sheet(), Silent()
     amount = Amount(samples=30_000, seconds=240)
     asyncio.run(reports.measure(amount, Rounds(1), tmp_path, quiet, sheet))
     assert sheet.problems == []

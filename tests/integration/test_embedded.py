@@ -26,6 +26,7 @@ from harness.cluster.embedded import EmbeddedCluster, EmbeddedOptions
 from harness.cluster.pki import Authority
 from harness.cluster.setup import prepare
 from harness.core.errors import EnvironmentFault
+from harness.core.handles import Silent
 from harness.core.ids import RUN_LABEL, new_run_id, subject_user
 from harness.core.kinds import find
 from harness.kube import rbac
@@ -37,14 +38,6 @@ from harness.kube.watch import WatchEvent, watch
 pytestmark = pytest.mark.cluster
 
 SECRET, CONFIG_MAP, CLUSTER = find("Secret"), find("ConfigMap"), find("Cluster.management.cattle.io")
-
-
-class Silent:
-    def step(self, text: str) -> None:
-        pass
-
-    def detail(self, text: str) -> None:
-        pass
 
 
 def secret(name: str) -> dict[str, object]:

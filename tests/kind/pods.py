@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from harness.core import ids
-from harness.core.handles import Launch
+from harness.core.handles import Launch, Silent
 from harness.kube.api import Api
 from harness.kube.discovery import NAMESPACE
 from harness.subject import pod_manifest, pod_start
@@ -25,14 +25,6 @@ from tests.kind.conftest import Kept
 LIMIT = 64 << 20
 NODES = SimpleNamespace(clock=None)
 """The cluster as collectors need it: its nodes are this machine, and have its clock."""
-
-
-class Quiet:
-    """Progress that nobody watches."""
-
-    def step(self, text: str) -> None: ...
-
-    def detail(self, text: str) -> None: ...
 
 
 @dataclass
@@ -51,7 +43,7 @@ async def pod(
     run_id = ids.new_run_id()
     namespace, user = pod_manifest.namespace_of(run_id), pod_manifest.user_of(run_id)
     sink = ListSink()
-    reference = await image.ensure(Quiet())
+    reference = await image.ensure(Silent())
     async with await Api.connect(kept.kubeconfig) as api:
         await api.ensure_namespace(namespace, {ids.RUN_LABEL: run_id})
         try:

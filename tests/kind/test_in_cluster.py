@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from harness.cluster import kind_tools
+from harness.core.handles import Silent
 from harness.core.ids import RUN_LABEL
 from harness.kube import every
 from harness.kube.api import Api
@@ -38,18 +39,10 @@ JOB_S = 300.0
 """From the Job to its end, on a busy machine: a quick smoke takes half a minute of it."""
 
 
-class Quiet:
-    """Progress that nobody watches."""
-
-    def step(self, text: str) -> None: ...
-
-    def detail(self, text: str) -> None: ...
-
-
 @pytest.fixture(scope="module")
 def applied(kept: Kept) -> Iterator[list[dict[str, Any]]]:
     """The image on the node, the folder for records, and everything of the overlay; taken away again."""
-    reference = asyncio.run(image.ensure(Quiet(), image=image.OWN))
+    reference = asyncio.run(image.ensure(Silent(), image=image.OWN))
     docker("tag", reference, TAG)
     kind_tools.output([kind_tools.find().kind, "load", "docker-image", TAG, "--name", kept.name], 300)
     docker("exec", f"{kept.name}-control-plane", "mkdir", "-p", FOLDER)

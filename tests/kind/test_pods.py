@@ -12,13 +12,14 @@ import pytest
 from harness.cluster import kind_tools
 from harness.collectors.memory import MemoryCollector
 from harness.collectors.oom import OomCollector
+from harness.core.handles import Silent
 from harness.record.reader import RunRecord
 from harness.record.windows import windows
 from harness.toolchain import image
 from tests.collecting import context
 from tests.kind.clusters import Running, harness, shown
 from tests.kind.conftest import Kept
-from tests.kind.pods import LIMIT, NODES, Quiet, pod, until
+from tests.kind.pods import LIMIT, NODES, pod, until
 
 pytestmark = pytest.mark.timeout(600)  # the first test of a session also makes the cluster
 
@@ -29,7 +30,7 @@ GROWS_SOON = f"import time\ntime.sleep(1)\n{GROWS}    time.sleep(0.01)\n"
 @pytest.fixture(scope="module", autouse=True)
 def _image(kept: Kept) -> None:
     """The controllers' image, whose Python the programs here run on, is on the node."""
-    reference = asyncio.run(image.ensure(Quiet()))
+    reference = asyncio.run(image.ensure(Silent()))
     kind_tools.output([kind_tools.find().kind, "load", "docker-image", reference, "--name", kept.name], 300)
 
 

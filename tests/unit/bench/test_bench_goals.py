@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 import pytest
 
 from harness.core.errors import RunFault
+from harness.core.handles import Silent
 from harness.kube.watch import WatchEvent
 from tests.bench import creates, goals, kubeburner, output, peers
 from tests.bench.rounds import Rounds
@@ -53,17 +54,11 @@ def test_the_sides_take_turns_at_being_first(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(creates, "client_files", lambda _: None)
     monkeypatch.setattr(creates.Api, "connect", _cluster)
     sheet = Sheet()
-    asyncio.run(creates.CreatesBenchmark().run(Rounds(3), tmp_path, cast("Any", _Quiet()), sheet))
+    asyncio.run(creates.CreatesBenchmark().run(Rounds(3), tmp_path, cast("Any", Silent()), sheet))
     warm_up, *rounds = order
     assert warm_up == "BareLoop"
     assert rounds == ["Loadgen", "BareLoop", "BareLoop", "Loadgen", "Loadgen", "BareLoop"]
     assert sheet.figures[creates.RATIO].values == [0.5, 0.5, 0.5]  # always ours over the other's
-
-
-class _Quiet:
-    def step(self, text: str) -> None: ...
-
-    def detail(self, text: str) -> None: ...
 
 
 class _Context:
@@ -105,7 +100,7 @@ def test_without_a_binary_of_kube_burner_there_is_nothing_to_compare_with(
 ) -> None:
     monkeypatch.delenv(kubeburner.VARIABLE, raising=False)
     sheet = Sheet()
-    asyncio.run(peers.KubeBurnerBenchmark().run(Rounds(1), tmp_path, cast("Any", _Quiet()), sheet))
+    asyncio.run(peers.KubeBurnerBenchmark().run(Rounds(1), tmp_path, cast("Any", Silent()), sheet))
     suite = Suite([_outcome(peers.KubeBurnerBenchmark(), sheet)])
     assert suite.exit_code == 0
     assert sheet.skipped is not None

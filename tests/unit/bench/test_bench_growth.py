@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.handles import Progress
+from harness.core.handles import Progress, Silent
 from tests.bench import growth, growth_output
 from tests.bench.__main__ import BENCHMARKS
 from tests.bench.growth import WORK, Grown, Point, Work, expected_s, grow
@@ -17,14 +17,6 @@ from tests.bench.growth_output import Told
 from tests.bench.rounds import Rounds
 from tests.bench.sheet import Sheet
 from tests.bench.suite import Benchmark
-
-
-class Silent:
-    def step(self, text: str) -> None:
-        pass
-
-    def detail(self, text: str) -> None:
-        pass
 
 
 class Made:

@@ -16,6 +16,7 @@ from harness.cluster import detached, provider, state
 from harness.cluster.choice import ClusterChoice
 from harness.cluster.state import ClusterState
 from harness.core.errors import EnvironmentFault, UsageError
+from harness.core.handles import Silent
 from harness.core.process_id import ProcessId
 
 
@@ -101,14 +102,6 @@ def test_unknown_providers_and_options_of_another() -> None:
         provider.check(ClusterChoice("kubeconfig", kind_image="x", context="dev"))
     with pytest.raises(UsageError, match="needs a context, by name; add --context NAME"):
         provider.check(ClusterChoice("kubeconfig"))
-
-
-class Silent:
-    def step(self, text: str) -> None:
-        pass
-
-    def detail(self, text: str) -> None:
-        pass
 
 
 def test_the_holders_errors_are_the_commands_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

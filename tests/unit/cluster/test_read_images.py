@@ -13,12 +13,7 @@ import pytest
 from harness.cluster import kind_tools
 from harness.cluster.kind import KindCluster
 from harness.core.errors import EnvironmentFault
-
-
-class _Silent:
-    def step(self, text: str) -> None: ...
-
-    def detail(self, text: str) -> None: ...
+from harness.core.handles import Silent
 
 
 def _docker(directory: Path, unpacked: Path, limit: str = "60") -> str:
@@ -77,11 +72,11 @@ def test_all_nodes_are_waited_for_and_those_that_could_not_are_told(monkeypatch:
     monkeypatch.setattr(kind_tools, "read_images", read)
     nodes = SimpleNamespace(names=["first", "second"])
     cluster = cast("KindCluster", SimpleNamespace(nodes=nodes, tools=SimpleNamespace(docker="a docker")))
-    said = asyncio.run(KindCluster.read_images(cluster, _Silent()))
+    said = asyncio.run(KindCluster.read_images(cluster, Silent()))
     assert done == ["second"]
     assert said is not None
     assert said.startswith(
         "not all nodes have read the files of their images beforehand (first: no files of images found): "
     )
     nodes.names = ["second"]
-    assert asyncio.run(KindCluster.read_images(cluster, _Silent())) is None
+    assert asyncio.run(KindCluster.read_images(cluster, Silent())) is None

@@ -13,7 +13,7 @@ from harness.collectors import window_tools
 from harness.collectors.ondemand import OnDemandCollector, Settings
 from harness.collectors.window_tools import Memray, refusal
 from harness.core.errors import RunFault
-from harness.core.handles import Ending
+from harness.core.handles import Ending, Silent
 from tests.collecting import ListSink, ProcessSubject, context, launch
 
 
@@ -54,7 +54,7 @@ class Case:
         self.sink = ListSink()
         self.tool = _Tool()
         self.subject = ProcessSubject()
-        self.collector = OnDemandCollector(progress=_Silent(), settings=settings)
+        self.collector = OnDemandCollector(progress=Silent(), settings=settings)
         self.context = context(self.sink, self.subject, directory)
 
     async def start(self) -> None:
@@ -66,12 +66,6 @@ class Case:
         return [
             (event["type"], event["window"]) for event in self.sink.events if event["type"] in ("attach", "detach")
         ]  # fmt: skip
-
-
-class _Silent:
-    def step(self, text: str) -> None: ...
-
-    def detail(self, text: str) -> None: ...
 
 
 def test_a_window_is_open_for_its_phase_and_no_other(tmp_path: Path) -> None:
@@ -228,7 +222,7 @@ class Replicas:
         monkeypatch.setattr(window_tools.entry, "enter", self._enter)
         monkeypatch.setattr(window_tools, "publish", self._publish)
         self.refused: set[int] = set()
-        self.tool = Memray(launch(["python"], self.sink, directory), _Silent())
+        self.tool = Memray(launch(["python"], self.sink, directory), Silent())
         self.tool.attach(context(self.sink, ProcessSubject(replicas=self.replicas), directory))
 
     async def _enter(self, _plan: object, pids: list[int], *_: object) -> _Attached:

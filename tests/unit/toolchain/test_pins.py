@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import EnvironmentFault
+from harness.core.handles import Silent
 from harness.toolchain import cargo, native, pins, rustbuild
-from tests.unit.toolchain.toolchain_fakes import Silent, fake_cargo
+from tests.unit.toolchain.toolchain_fakes import fake_cargo
 
 REGISTRY = "registry+somewhere"
 CHECKSUM = "a" * 64

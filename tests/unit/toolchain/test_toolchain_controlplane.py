@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import EnvironmentFault, UsageError
+from harness.core.handles import Silent
 from harness.toolchain import controlplane
 from harness.toolchain.build_progress import BuildProgress
-from tests.unit.toolchain.toolchain_fakes import Silent, fake_go
+from tests.unit.toolchain.toolchain_fakes import fake_go
 
 MODULE_FILES = ("go.mod", "go.sum", "main.go")
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import EnvironmentFault
+from harness.core.handles import Silent
 from harness.core.paths import data_dir
 from harness.toolchain.go import environment, find_go, parse_version
 from harness.toolchain.pip import pinned_version
-from tests.unit.toolchain.toolchain_fakes import Silent, fake_go
+from tests.unit.toolchain.toolchain_fakes import fake_go
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import EnvironmentFault
+from harness.core.handles import Silent
 from harness.toolchain import image, image_facts
 from harness.toolchain.image_facts import ImageFacts
 
@@ -37,14 +38,6 @@ elif words[0] == "cp":
         sys.exit(f"Error: Could not find the file {{source}}")
     shutil.copy(f"{{home}}/manager", words[-1])
 """
-
-
-class Quiet:
-    """Progress that nobody watches."""
-
-    def step(self, text: str) -> None: ...
-
-    def detail(self, text: str) -> None: ...
 
 
 @pytest.fixture
@@ -76,8 +69,8 @@ def test_the_image_is_built_once_without_a_network_and_holds_only_the_controller
         return packages
 
     monkeypatch.setattr(image, "packages", installed)
-    tag = asyncio.run(image.ensure(Quiet()))
-    assert asyncio.run(image.ensure(Quiet())) == tag
+    tag = asyncio.run(image.ensure(Silent()))
+    assert asyncio.run(image.ensure(Silent())) == tag
     (build,) = [words for words in diary(docker) if words[0] == "build"]
     assert build[build.index("--network") + 1] == "none"
     assert build[build.index("--build-arg") + 1] == "PYTHON_BASE_IMAGE=python:3.11-slim"
@@ -128,7 +121,7 @@ def test_the_harnesss_own_image_has_all_that_it_runs_and_is_not_the_controllers(
 
 def test_an_image_that_is_named_is_not_built(docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(image.NAMED_ENV, "somebody/controllers:1")
-    assert asyncio.run(image.ensure(Quiet())) == "somebody/controllers:1"
+    assert asyncio.run(image.ensure(Silent())) == "somebody/controllers:1"
     assert not (docker / "diary").exists()
     monkeypatch.setenv(image.NAMED_ENV, "")
     assert image.named() is None
@@ -148,7 +141,7 @@ def test_the_dockerfile_makes_no_root_and_loads_nothing(made: image.Image) -> No
 def test_no_docker_is_one_line_with_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EnvironmentFault, match="docker is not on PATH"):
-        asyncio.run(image.ensure(Quiet()))
+        asyncio.run(image.ensure(Silent()))
     assert asyncio.run(image_facts.read("some/image:1")) is None
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import EnvironmentFault
+from harness.core.handles import Silent
 from harness.scenario import controllers
 from harness.toolchain import controlplane, gobuild, native
-from tests.unit.toolchain.toolchain_fakes import Silent, fake_go
+from tests.unit.toolchain.toolchain_fakes import fake_go
 
 
 @pytest.fixture

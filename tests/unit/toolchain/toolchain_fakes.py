@@ -5,14 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 
-class Silent:
-    def step(self, text: str) -> None:
-        pass
-
-    def detail(self, text: str) -> None:
-        pass
-
-
 def fake_go(path: Path, version: str, build: str = "exit 1") -> Path:
     """A `go` that knows `version`, `env`, `list` and, as told, `build` (`$OUT` is what -o names)."""
     path.parent.mkdir(parents=True, exist_ok=True)
