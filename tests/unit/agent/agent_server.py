@@ -55,7 +55,7 @@ class AgentServer:
         self._listener.close()
         self.directory.cleanup()
 
-    def until(self, condition: Callable[[list[dict[str, Any]]], object], limit_s: float = 20.0) -> Any:
+    def until(self, condition: Callable[[list[dict[str, Any]]], object], limit_s: float = 60.0) -> Any:
         """Receive until `condition(messages)` is true; its value."""
         deadline = time.monotonic() + limit_s
         while not (answer := condition(self.messages)):

@@ -168,7 +168,10 @@ def _on_stacks(asyncio: ModuleType) -> list[AbstractEventLoop]:
                 if isinstance(owner, asyncio.AbstractEventLoop):
                     found.append(owner)
                 elif isinstance(owner, asyncio.Runner):
-                    found.append(owner.get_loop())
+                    # Not get_loop(), which makes one where the runner's own thread is about to.
+                    loop = getattr(owner, "_loop", None)
+                    if isinstance(loop, asyncio.AbstractEventLoop):
+                        found.append(loop)
             walk = walk.f_back
     return found
 
