@@ -39,8 +39,8 @@ def test_host_samples_of_this_machine() -> None:
         return sink
 
     sink = asyncio.run(scenario())
-    assert sink.values("overhead.loop_lag")[1] > 0.1
-    assert len(sink.values("host.cpu.busy")) == 2
+    assert max(sink.values("overhead.loop_lag")[1:]) > 0.1
+    assert len(sink.values("host.cpu.busy")) >= 2
     assert sink.last("overhead.cpu") > 0  # type: ignore[operator] # None would fail as well
     assert sink.last("overhead.rss") > 1 << 20  # type: ignore[operator] # as above
     assert sink.last("overhead.threads") >= 1  # type: ignore[operator] # as above

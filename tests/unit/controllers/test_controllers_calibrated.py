@@ -350,14 +350,16 @@ def test_allocating_without_a_limit_stops_before_the_machine_does() -> None:
 
 def test_thrashing_reads_on_and_on_and_leaves_no_file(tmp_path: Path) -> None:
     with subprocess.Popen([*_ENDINGS, "thrash"], env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
-        read: list[int] = [0]
-        deadline = time.monotonic() + 20
-        while len(read) < 4:
-            assert time.monotonic() < deadline
-            now = int(Path(f"/proc/{process.pid}/io").read_text().split()[1])
-            if now > read[-1]:
-                read.append(now)
-        process.kill()
+        try:
+            read = [64 << 20]  # more than an interpreter reads when it starts
+            deadline = time.monotonic() + 60
+            while len(read) < 4:
+                assert time.monotonic() < deadline
+                now = int(Path(f"/proc/{process.pid}/io").read_text().split()[1])
+                if now > read[-1]:
+                    read.append(now)
+        finally:
+            process.kill()
     assert all(after > before for before, after in pairwise(read))
     assert list(tmp_path.iterdir()) == []
 
