@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 from pathlib import Path
@@ -12,7 +13,9 @@ FIRST_PORT = 15000
 """Below are well-known servers that a person may start later."""
 TRIES = 200
 
-_claimed: set[int] = set()
+_CLAIM = "\0controller-harness-port-{}"
+_claimed: dict[int, socket.socket] = {}
+"""Held until the process ends, however it ends."""
 _random = random.SystemRandom()
 
 
@@ -37,7 +40,7 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def claim_port(host: str = "127.0.0.1") -> int:
-    """A free port that this process has not given out before.
+    """A free port that neither this process nor another harness of this machine that lives has given out before.
 
     It lies outside the range from which the kernel takes the ports of outgoing connections, where there is room: a load
     with thousands of connections could otherwise take it before its server listens, or while a server restarts.
@@ -46,10 +49,23 @@ def claim_port(host: str = "127.0.0.1") -> int:
     for attempt in range(TRIES):
         inside = attempt >= TRIES // 2 or last - FIRST_PORT < 1000
         port = free_port(host) if inside else _random.randint(FIRST_PORT, last)
-        if port not in _claimed and (inside or is_free(port, host)):
-            _claimed.add(port)
+        if port not in _claimed and (inside or is_free(port, host)) and _claim(port):
             return port
     raise EnvironmentFault(f"no free port on {host}", remedy="end some servers")
+
+
+def _claim(port: int) -> bool:
+    """Keep other harnesses from it: its server listens seconds later."""
+    mark = socket.socket(socket.AF_UNIX)
+    try:
+        mark.bind(_CLAIM.format(port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            mark.close()
+            return False
+        # Not Linux: there are no abstract addresses, and each process knows of its own ports only.
+    _claimed[port] = mark
+    return True
 
 
 def _first_ephemeral() -> int:
