@@ -147,7 +147,7 @@ def backfill(storage: Path, *files: Path) -> None:
 def prometheus(directory: Path, config: Mapping[str, Any] | None = None) -> Iterator[Prometheus]:
     """A real Prometheus over `directory`/data on a free port of loopback; ended at the end."""
     (directory / "prometheus.yml").write_text(yaml.safe_dump(dict(config or {"scrape_configs": []})))
-    port = ports.free_port()
+    port = ports.claim_port()
     command = [
         need("prometheus"), f"--config.file={directory / 'prometheus.yml'}", f"--storage.tsdb.path={directory / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=100y", "--log.level=warn",

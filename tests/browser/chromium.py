@@ -22,6 +22,7 @@ _FLAGS = (
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--disable-extensions",
     "--remote-debugging-port=0",
 )  # fmt: skip
+_GOING = ("target navigated or closed", "context was destroyed", "Cannot find context")
 _KEYS = {"Tab": 9, "Enter": 13, "Escape": 27}
 
 
@@ -145,8 +146,16 @@ class Browser:
     async def until(self, expression: str, timeout_s: float = _CALL_S) -> None:
         """Wait until an expression is true in the page."""
         async with asyncio.timeout(timeout_s):
-            while not await self.evaluate(expression):  # noqa: ASYNC110 # the page has no way to call us
+            while not await self._true_now(expression):  # noqa: ASYNC110 # the page has no way to call us
                 await asyncio.sleep(0.1)
+
+    async def _true_now(self, expression: str) -> bool:
+        try:
+            return bool(await self.evaluate(expression))
+        except AssertionError as error:  # what is asked while another page comes gets no answer
+            if any(words in str(error) for words in _GOING):
+                return False
+            raise
 
     async def press(self, *keys: str) -> None:
         """Press keys one after another: characters, Tab, Enter, Escape; `Shift+Tab` goes back.

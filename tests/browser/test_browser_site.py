@@ -182,8 +182,9 @@ def test_a_run_that_goes_on_is_followed(served: Served) -> None:
         folder = served.site.library.root / GOING
         run = Run.model_validate_json((folder / "run.json").read_bytes())
         sealed = run.model_copy(update={"state": "sealed", "ended_at": records.STARTED})
+        (folder / "sealed").write_text(sealed.model_dump_json(by_alias=True))
         try:
-            (folder / "run.json").write_text(sealed.model_dump_json(by_alias=True))
+            (folder / "sealed").replace(folder / "run.json")  # at once: the server reads it all the time
             await browser.until("document.getElementById('over').textContent.includes('The run is over')")
             assert await browser.evaluate("document.querySelector('#over a').getAttribute('href')") == f"/runs/{GOING}/"
         finally:

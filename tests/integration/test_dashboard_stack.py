@@ -47,7 +47,7 @@ class _Stack:
         self.log = directory / "docker.log"
         self.log.touch()
         self.ports = dict(
-            zip(("prometheus", "metrics", "grafana", "pyroscope"), (ports.free_port() for _ in range(4)), strict=True)
+            zip(("prometheus", "metrics", "grafana", "pyroscope"), (ports.claim_port() for _ in range(4)), strict=True)
         )
 
     def docker(self, *, version: str = "echo 28", pull: str = "echo pulled") -> None:

@@ -100,7 +100,7 @@ class Proof:
 @pytest.fixture(scope="module")
 def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
     directory = tmp_path_factory.mktemp("dashboards")
-    port = ports.free_port()
+    port = ports.claim_port()
     live = directory / "live"
     live.mkdir()
     config = yaml.safe_load(

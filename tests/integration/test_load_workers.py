@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ import pytest
 from harness.process import leftovers
 from harness.record.reader import RunRecord
 from tests.integration.harness_run import HARNESS, LIMIT_S, run
+from tests.ports import claim_pair
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2 * LIMIT_S)]
 
@@ -56,8 +55,7 @@ def test_a_worker_that_dies_makes_the_run_invalid(tmp_path: Path) -> None:
 
 
 def test_workers_that_come_by_themselves_and_one_that_is_lost(tmp_path: Path) -> None:
-    with ExitStack() as stack:
-        port = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+    port = claim_pair()
     secret = tmp_path / "secret"
     secret.write_text("known to both of them")
     options = ["--set", "secrets=400", "--set", "secret_rate=30/s", "--workers-external", str(WORKERS), "--json"]

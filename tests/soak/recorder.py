@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ def main(directory: Path, leak: str | None) -> None:
 
 
 async def _record(directory: Path, leak: str | None) -> None:
+    # One thread from the beginning: a pool that has not grown to its size grows when its threads are late.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     clock = FastClock()
     writer = RecordWriter(directory, clock)
     collector = HostCollector()

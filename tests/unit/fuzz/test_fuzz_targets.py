@@ -61,6 +61,7 @@ def test_what_hangs_or_takes_all_memory_is_noticed(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(fuzz, "CPU_S", 0.05)
     with pytest.raises(Broken, match="CPU time"):
         check(Target("x", TARGETS["acks"].inputs, forever), b"")
+    monkeypatch.setattr(fuzz, "CPU_S", 60)
     monkeypatch.setattr(fuzz, "MEMORY_BYTES", 1 << 20)
     with pytest.raises(Broken, match="of memory"):
         check(Target("x", TARGETS["acks"].inputs, lambda _: len(b"x" * (fuzz.peak_bytes() + (64 << 20)))), b"")

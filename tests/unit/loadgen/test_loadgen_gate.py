@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import pytest
 from loadgen import secret
 from loadgen.fields import PlanError
 from loadgen.pod import in_pod
+from tests.ports import claim_pair
 from tests.unit.loadgen.loadgen_fake_api import FakeAPI, Reply, serve
 from tests.unit.loadgen.loadgen_plans import phase, plan
 from tests.unit.loadgen.loadgen_process import DEADLINE_S, Process
@@ -41,15 +42,7 @@ def api() -> Iterator[FakeAPI]:
 
 @pytest.fixture
 def port() -> int:
-    """Free, and the next one, too."""
-    while True:
-        with ExitStack() as stack:
-            first = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
-            try:
-                stack.enter_context(socket.create_server(("127.0.0.1", first + 1)))
-            except (OSError, OverflowError):
-                continue
-            return first
+    return claim_pair()
 
 
 def document(api: FakeAPI, port: int, tmp_path: Path, *phases: dict[str, object], wait_s: float = 40) -> dict[str, Any]:

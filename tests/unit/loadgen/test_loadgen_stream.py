@@ -9,6 +9,7 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.socket import wait_read
 
 from loadgen import stream as module
 from loadgen.stream import Stream
@@ -73,7 +74,7 @@ def test_a_line_fits_into_asyncios_readers(pipe: Pipe) -> None:
         stream.row([*row, 10**7])
     written = b""
     while not written.endswith(b"\n"):
-        gevent.sleep(0.01)
+        wait_read(pipe.reader)
         written += os.read(pipe.reader, 65536)
     assert len(written) < 65536
     assert stream.close(5.0)
@@ -92,8 +93,8 @@ def test_workers_wait_while_the_reader_is_far_behind(pipe: Pipe, monkeypatch: py
     assert not waiting.ready()
     read = 0
     while read < 400 * 1011:
+        wait_read(pipe.reader)  # a read that blocks would hold up the writer, a greenlet of the same thread
         read += len(os.read(pipe.reader, 65536))
-        gevent.sleep(0.001)
     waiting.join(5.0)
     assert waiting.ready()
     assert stream.close(5.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from harness.core.ids import new_run_id
@@ -51,7 +52,9 @@ def test_real_orphans_are_ended() -> None:
     token = "4194304-1-42"
     env = {"HARNESS_RUN_ID": RUN, "HARNESS_CHILD": token, "PATH": os.environ["PATH"]}
     with subprocess.Popen(["sleep", "60"], env=env) as process:
-        found = [item for item in leftovers(RUN) if item.token == token]
+        deadline = time.monotonic() + 10  # its environment is its own a little after Popen returns
+        while not (found := [item for item in leftovers(RUN) if item.token == token]):
+            assert time.monotonic() < deadline
         assert [item.pid for item in found] == [process.pid]
         assert end_leftovers(found) == []
         assert process.wait(10) == -9

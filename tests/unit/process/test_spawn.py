@@ -231,9 +231,12 @@ DAEMON = "(setsid sh -c 'trap \"\" TERM; sleep 60; sleep 60' &)"
 
 def test_what_the_main_process_leaves_behind_is_ended() -> None:
     async def body() -> None:
-        child = await spawn(["sh", "-c", f"{DAEMON}; sleep 0.3; exit 5"], name="c", env=ENV, kill_grace_s=0.1)
+        program = f"{DAEMON}; sleep 60 & read _; exit 5"
+        child = await spawn(["sh", "-c", program], name="c", env=ENV, stdin=PIPE, kill_grace_s=0.1)
         await until(lambda: len(descendants(child.supervisor_pid)) >= 4)
         below = descendants(child.supervisor_pid)
+        assert child.stdin is not None
+        child.stdin.write(b"\n")
         assert (await child.wait(10)).code == 5
         await child.stop()
         assert not any(map(alive, below))

@@ -16,7 +16,14 @@ from harness.subject.process import ProcessSubject, SubjectNotReady
 from harness.subject.readiness import Ready
 from tests.unit.subject.test_subject_process import begin, launch
 
-DIES = "import time; print('ready', flush=True); time.sleep(0.5); raise SystemExit(4)"
+DIES = """
+import pathlib, sys, time
+print("ready", flush=True)
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.05)
+raise SystemExit(4)
+"""
+"""When a file is there: what ends by itself before the test has seen that it was ready was not ready."""
 LEAVES_ON_TERM = """
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: (print("leaving", flush=True), sys.exit(0)))
@@ -91,7 +98,9 @@ def test_a_restart_is_no_end(tmp_path: Path, number: int, said: list[str]) -> No
 
 def test_one_that_died_by_itself_is_not_started_again(tmp_path: Path) -> None:
     async def body() -> None:
-        subject = await Incarnations.start(starter(tmp_path, DIES))
+        now = tmp_path / "now"
+        subject = await Incarnations.start(starter(tmp_path, DIES, str(now)))
+        now.touch()
         await subject.wait_ended()
         ending = await subject.restart(signal.SIGTERM, nothing)
         assert (ending.kind, ending.exit_code, subject.incarnation) == ("crash", 4, 0)

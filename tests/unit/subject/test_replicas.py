@@ -12,10 +12,9 @@ import pytest
 from harness.subject.incarnations import Incarnations
 from harness.subject.replicas import AllCgroups, AllCpuLimits, Replicas
 from tests.collecting import FakeCgroup
-from tests.unit.subject.test_incarnations import nothing, run, starter
+from tests.unit.subject.test_incarnations import DIES, nothing, run, starter
 
 WAITS = "import time; print('ready', flush=True); time.sleep(60)"
-LEAVES = "import time; print('ready', flush=True); time.sleep(0.5); raise SystemExit(4)"
 
 
 class Member:
@@ -63,11 +62,12 @@ def test_the_first_that_ends_by_itself_ends_the_subject(tmp_path: Path) -> None:
         (tmp_path / "a").mkdir()
         (tmp_path / "b").mkdir()
         first = await Incarnations.start(starter(tmp_path / "a", WAITS))
-        second = await Incarnations.start(starter(tmp_path / "b", LEAVES))
+        second = await Incarnations.start(starter(tmp_path / "b", DIES, str(tmp_path / "now")))
         subject = Replicas([first, second])
         try:
             assert subject.pid == first.pid
             assert {first.pid, second.pid} <= set(subject.pids())
+            (tmp_path / "now").touch()
             ending = await subject.wait_ended()
             assert (ending.kind, ending.exit_code) == ("crash", 4)
             assert subject.ending() == ending
