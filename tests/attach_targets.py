@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 READY_S = 20.0
-ANSWER_S = 60.0
+ANSWER_S = 180.0
 
 
 def _busy() -> None:
@@ -63,8 +63,11 @@ def _deaf(seconds: float) -> None:
     threading.Event().wait()
 
 
-def _computing(items: int) -> None:
-    """In C code that looks neither at signals nor at what is queued."""
+def _computing(seconds: float) -> None:
+    """In C code that looks neither at signals nor at what is queued; of so much CPU time."""
+    some, began = 30_000_000, time.process_time()
+    collections.deque(itertools.repeat(None, some), maxlen=0)
+    items = int(some * seconds / (time.process_time() - began))
     collections.deque(itertools.repeat(None, items), maxlen=0)
     threading.Event().wait()
 
@@ -80,7 +83,7 @@ KINDS: dict[str, Callable[[], object]] = {
 }
 """Those that must let memray in."""
 
-STUBBORN: dict[str, Callable[[], object]] = {"deaf": lambda: _deaf(8), "computing": lambda: _computing(3_000_000_000)}
+STUBBORN: dict[str, Callable[[], object]] = {"deaf": lambda: _deaf(8), "computing": lambda: _computing(10)}
 """Those that let nobody in for some seconds, and are at peace afterwards."""
 
 _answers = 0

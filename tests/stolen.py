@@ -10,6 +10,7 @@ from __future__ import annotations
 import psutil
 import pytest
 from _pytest.runner import runtestprotocol
+from pytest_timeout import _get_item_settings  # type: ignore[import-untyped]
 
 SHARE = 0.1
 """Of the machine's CPU time while the test ran: what makes a run's times worthless (docs/trust.md)."""
@@ -44,6 +45,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         item.user_properties.append((_PROPERTY, f"host took {share:.0%}; first it said: {words[0][:200]}"))
         if hasattr(item, "_initrequest"):
             item._initrequest()  # fixtures are made anew
+        _time_anew(item)
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
     for report in reports:
         if report.failed:
@@ -51,6 +53,15 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
+
+
+def _time_anew(item: pytest.Item) -> None:
+    """The timer of pytest-timeout was set for both tries, and has run out where that is how the first ended."""
+    settings = _get_item_settings(item)
+    if settings.timeout:
+        hooks = item.config.pluginmanager.hook
+        hooks.pytest_timeout_cancel_timer(item=item)
+        hooks.pytest_timeout_set_timer(item=item, settings=settings)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -23,6 +23,7 @@ from harness.kube.api import Api
 from harness.kube.kubeconfig import client_files
 from harness.kube.rbac import AGENTS
 from harness.process import PIPE, Child, last_words, spawn
+from harness.record.writer import write_atomically
 from harness.scenario import plan
 
 SCHEMA = "harness.agents/v1"
@@ -56,7 +57,7 @@ class FakeAgents:
     ) -> FakeAgents:
         """Start them, and wait until they watch. Raises RunFault with their last words otherwise."""
         path, log = run_dir / "agents.json", run_dir / "agents.log"
-        path.write_text(json.dumps(document, indent=1) + "\n")
+        write_atomically(path, json.dumps(document, indent=1) + "\n")
         env = {**os.environ, RUN_ENV: str(document["plan"]["run_id"])}
         command = [sys.executable, "-P", "-m", "loadgen.agents", str(path)]
         child = await spawn(command, name="agents", env=env, stdin=PIPE, stdout=PIPE, stderr=log, cpus=cpus)

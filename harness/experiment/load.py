@@ -18,6 +18,7 @@ from harness.core.sinks import RequestRow, Sink
 from harness.experiment import quota
 from harness.experiment.quota import StorageFull
 from harness.process import PIPE, Child, last_words, spawn
+from harness.record.writer import write_atomically
 
 _READY_SECONDS = 60.0
 _WATCHERS = (("load.watchers", "open"), ("load.watch_events", "events"), ("load.watch_bytes", "bytes"))
@@ -64,7 +65,7 @@ class LoadGenerator:
         """
         counts = {phase["name"]: phase["count"] for phase in plan["phases"]}
         plan_path, log = run_dir / "plan.json", run_dir / "loadgen.log"
-        plan_path.write_text(json.dumps(plan, indent=1) + "\n")
+        write_atomically(plan_path, json.dumps(plan, indent=1) + "\n")
         env = {**os.environ, RUN_ENV: str(plan["run_id"])}
         command = [sys.executable, "-P", "-m", "loadgen", str(plan_path)]
         child = await spawn(command, name="loadgen", env=env, stdin=PIPE, stdout=PIPE, stderr=log, cpus=cpus)

@@ -14,8 +14,7 @@ FIRST_PORT = 15000
 TRIES = 200
 
 _CLAIM = "\0controller-harness-port-{}"
-_claimed: dict[int, socket.socket] = {}
-"""Held until the process ends, however it ends."""
+_claimed: set[int] = set()
 _random = random.SystemRandom()
 
 
@@ -64,7 +63,8 @@ def _claim(port: int) -> bool:
             mark.close()
             return False
         # Not Linux: there are no abstract addresses, and each process knows of its own ports only.
-    _claimed[port] = mark
+    mark.detach()  # held until the process ends, however it ends
+    _claimed.add(port)
     return True
 
 

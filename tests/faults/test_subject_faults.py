@@ -66,17 +66,17 @@ def test_a_deaf_subject_that_forks_and_whose_children_crash_ends_with_all_it_sta
 
 
 @pytest.mark.parametrize(
-    ("code", "verdict", "exit_code", "says"),
+    ("code", "ready_timeout", "verdict", "exit_code", "says"),
     [
-        (GROWS, "failed", 1, "OOM-killed at its memory limit: 1 OOM kill"),
-        (HANGS, "invalid", 3, "not ready within 3 s; a line that matches '^up$' in "),
+        (GROWS, "60s", "failed", 1, "OOM-killed at its memory limit: 1 OOM kill"),
+        (HANGS, "10s", "invalid", 3, "not ready within 10 s; a line that matches '^up$' in "),
     ],
     ids=["OOM-killed-in-start-up", "never-ready"],
 )
 def test_a_subject_that_does_not_come_up_is_one_line(
-    code: str, verdict: str, exit_code: int, says: str, tmp_path: Path
+    code: str, ready_timeout: str, verdict: str, exit_code: int, says: str, tmp_path: Path
 ) -> None:
-    with FaultedRun(tmp_path, scenario(SECRETS, subject=_subject(code, ready_timeout="3s"))) as run:
+    with FaultedRun(tmp_path, scenario(SECRETS, subject=_subject(code, ready_timeout=ready_timeout))) as run:
         ended, shown = run.finish()
         run.assert_nothing_left()
     assert (ended, shown.verdict) == (exit_code, verdict), shown.reasons
@@ -93,7 +93,7 @@ def test_a_subject_that_hangs_in_the_load_ends_in_what_never_came(tmp_path: Path
     load: list[Mapping[str, Any]] = [
         {"create": {"kind": "Cluster.management.cattle.io", "count": 1}},
         SECRETS,
-        {"pause": "2s"},
+        {"pause": "10s"},
         {"create": {"kind": "GitRepo", "count": 1, "bundles": 2}},
         {"settle": {"quiet_for": "300ms", "timeout": "5s"}},
     ]

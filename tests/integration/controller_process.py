@@ -24,7 +24,7 @@ from harness.process.ports import claim_port
 from tests.integration.recording_proxy import RecordingProxy
 
 LIMIT_S = 60.0
-END_S = 10.0
+END_S = 30.0
 
 
 @dataclass

@@ -32,7 +32,7 @@ GITREPO, BUNDLE, DEPLOYMENT = find("GitRepo"), find("Bundle"), find("BundleDeplo
 SECRET, NAMESPACE = find("Secret"), find("Namespace")
 
 LIMIT_S = 60.0
-END_S = 5.0
+END_S = 30.0
 
 
 @dataclass
@@ -126,7 +126,8 @@ class Fleet:
             nonlocal last, since
             numbers = await self.numbers()
             work = sum(value for name, value in numbers.items() if name.startswith("workqueue_"))
-            if work != last:
+            busy = sum(value for name, value in numbers.items() if name.startswith("controller_runtime_active_workers"))
+            if work != last or busy:  # one that waits for an answer moves no number of its queue
                 last, since = work, time.monotonic()
             return time.monotonic() - since > 1.0
 

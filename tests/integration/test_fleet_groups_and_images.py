@@ -92,7 +92,13 @@ def test_an_image_scan_has_the_newest_tag_deployed(embedded: EmbeddedCluster, tm
                 await run.make(SCAN, "own", spec=own)
                 await until(lambda: scanned(run, "scan", "1.2.0"))
                 await until(lambda: scanned(run, "own", "11"))
-                assert await images(run) == {"app": "registry.invalid/team/app:1.2.0"}
+
+                async def handed_over() -> (
+                    bool
+                ):  # it may hear of the scan before it hears of the GitRepo, and look again
+                    return await images(run) == {"app": "registry.invalid/team/app:1.2.0"}
+
+                await until(handed_over)
                 first = await content(run)
                 tags.append("1.10.0")
                 await until(lambda: scanned(run, "scan", "1.10.0"))

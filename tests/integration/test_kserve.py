@@ -101,6 +101,21 @@ def test_each_switch_asks_for_less_or_otherwise_and_finds_the_same(
     asyncio.run(scenario())
 
 
+async def called(run: Running) -> None:
+    """The API server hears of a webhook a moment after it was stored."""
+    probe = {
+        "apiVersion": SERVICE.api_version, "kind": SERVICE.kind, "metadata": {"name": "probe"},
+        "spec": {"predictor": {}},
+    }  # fmt: skip
+
+    async def asked_it() -> bool:
+        path = SERVICE.path(run.namespace)
+        made = await run.api.transport.request_json("POST", path, query={"dryRun": "All"}, body=probe)
+        return "harness.dev/credentials" in (made["metadata"].get("annotations") or {})
+
+    await until(asked_it, "the API server does not call the webhook")
+
+
 def test_the_webhook_looks_up_credentials_at_admission_and_what_is_missing_is_found_later(
     embedded: EmbeddedCluster, tmp_path: Path
 ) -> None:
@@ -116,6 +131,7 @@ def test_the_webhook_looks_up_credentials_at_admission_and_what_is_missing_is_fo
             manifests = webhooks.load([WEBHOOKS])
             try:
                 await webhooks.install(run.api, manifests, port, certificate.ca_pem)
+                await called(run)
                 await serve(run)
                 made = await run.api.get(SERVICE, "model", run.namespace)
                 assert made["metadata"]["annotations"]["harness.dev/credentials"] == "2"

@@ -23,7 +23,9 @@ WORKERS = 2
 
 
 def test_workers_share_a_run_and_their_rows_are_one_record(tmp_path: Path) -> None:
-    code, shown, record = run(tmp_path, "smoke", "--profile", "quick", "--arm", "pass", "--workers", str(WORKERS))
+    code, shown, record = run(
+        tmp_path, "smoke", "--profile", "quick", "--arm", "pass", "--workers", str(WORKERS), "--set", "flip_rate=max"
+    )
     assert (code, shown["verdict"]) == (0, "passed"), shown["reasons"]
     assert record.run.load_workers == WORKERS
     by_worker = (

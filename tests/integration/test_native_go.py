@@ -125,7 +125,7 @@ class World:
             finally:
                 if process.returncode is None:
                     process.terminate()
-                code = await asyncio.wait_for(process.wait(), 10)
+                code = await asyncio.wait_for(process.wait(), 30)
         assert code == 0, log.read_text()
         refused = [seen for seen in proxy.requests if seen.status in (401, 403)]
         assert not refused, "the ClusterRole lacks a right"

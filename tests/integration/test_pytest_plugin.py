@@ -9,7 +9,8 @@ import pytest
 from harness.core.paths import cache_dir, scenarios_dir
 
 pytest_plugins = ["pytester"]
-pytestmark = pytest.mark.cluster
+LIMIT_S = 800
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(LIMIT_S + 60)]
 
 _CONTROLLER = [sys.executable, "-m", "harness.controllers.calibrated", "--kubeconfig", "{kubeconfig}"]
 
@@ -27,7 +28,7 @@ def _suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _outcomes(pytester: pytest.Pytester, *arguments: str) -> tuple[dict[str, int], str]:
-    done = pytester.runpytest_subprocess(*arguments, timeout=280)
+    done = pytester.runpytest_subprocess(*arguments, timeout=LIMIT_S)
     return done.parseoutcomes(), done.stdout.str() + done.stderr.str()
 
 

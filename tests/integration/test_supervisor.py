@@ -56,9 +56,10 @@ async def main():
     children = []
     try:
         for number in range(order["children"]):
-            env = {**os.environ, "HARNESS_RUN_ID": order["run_id"], "TRACE": order["trace"], "UP": f"{order['up']}{number}"}
+            marks = {name.upper(): f"{order['marks']}/{name}{number}" for name in ("trace", "up")}
+            env = {**os.environ, "HARNESS_RUN_ID": order["run_id"], **marks}
             children.append(await spawn(
-                [sys.executable, "-I", "-S", "-c", order["tree"]], name=f"tree-{number}", env=env, kill_grace_s=0.5,
+                [sys.executable, "-I", "-S", "-c", order["tree"]], name=f"tree-{number}", env=env, kill_grace_s=order["grace_s"],
                 cgroup=[Path(path) for path in order["cgroups"]], remove=[Path(path) for path in order["remove"]],
             ))
         if order["fork"] and os.fork() == 0:  # it holds every lifeline open
@@ -66,7 +67,7 @@ async def main():
         await asyncio.sleep(120)
     finally:
         for child in children:
-            await child.stop(0.5)
+            await child.stop(order["grace_s"])
 asyncio.run(main())
 """
 
@@ -77,16 +78,17 @@ class Run:
     def __init__(self, tmp_path: Path) -> None:
         self.run_id = new_run_id()
         self.tmp_path = tmp_path
-        self.trace = tmp_path / "trace"
         self.data = tmp_path / "data"
         (self.data / "etcd").mkdir(parents=True)
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, children: int = 1, fork: bool = False, cgroup: Path | None = None) -> subprocess.Popen[bytes]:
+    def start(
+        self, *, children: int = 1, fork: bool = False, cgroup: Path | None = None, grace_s: float = 0.5
+    ) -> subprocess.Popen[bytes]:
         order = {
-            "run_id": self.run_id, "children": children, "tree": TREE, "trace": str(self.trace), "up": str(self.tmp_path / "up"),
+            "run_id": self.run_id, "children": children, "tree": TREE, "marks": str(self.tmp_path),
             "remove": [str(path) for path in (*([cgroup, cgroup.parent] if cgroup else []), self.data)],
-            "cgroups": [str(cgroup)] if cgroup else [], "fork": fork,
+            "cgroups": [str(cgroup)] if cgroup else [], "fork": fork, "grace_s": grace_s,
         }  # fmt: skip
         self.process = subprocess.Popen(
             [sys.executable, "-c", HARNESS, json.dumps(order)], start_new_session=True, stderr=subprocess.DEVNULL
@@ -95,6 +97,11 @@ class Run:
 
     def wait_up(self, children: int = 1) -> None:
         until(lambda: all((self.tmp_path / f"up{number}").exists() for number in range(children)))
+
+    def assert_terminated(self, children: int = 1) -> None:
+        """Each was asked to end, and had the time to say so."""
+        for number in range(children):
+            assert (self.tmp_path / f"trace{number}").read_text() == "terminated"
 
     def assert_nothing_left(self) -> None:
         until(lambda: not leftovers(self.run_id))
@@ -122,13 +129,13 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_the_harness_is_killed(run: Run) -> None:
-    harness = run.start(children=2)
+    harness = run.start(children=2, grace_s=10)
     run.wait_up(2)
     until(lambda: len(leftovers(run.run_id)) == 2 * 5)  # supervisor, main process, deaf child, its group, daemon
     harness.kill()
     harness.wait(DEADLINE_S)
     run.assert_nothing_left()
-    assert run.trace.read_text() == "terminated"
+    run.assert_terminated(2)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
@@ -141,12 +148,12 @@ def test_the_harness_is_terminated(run: Run, number: signal.Signals) -> None:
 
 
 def test_ctrl_c_reaches_the_harness_only(run: Run) -> None:
-    harness = run.start()
+    harness = run.start(grace_s=10)
     run.wait_up()
     os.killpg(harness.pid, signal.SIGINT)  # what a terminal does: the whole foreground group
     assert harness.wait(DEADLINE_S) != 0
     run.assert_nothing_left()
-    assert run.trace.read_text() == "terminated"  # asked by stop(), not interrupted
+    run.assert_terminated()  # asked by stop(), not interrupted
 
 
 @pytest.mark.parametrize("delay_ms", [0, 120, 160, 200, 240, 280, 320, 400])

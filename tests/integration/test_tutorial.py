@@ -13,7 +13,8 @@ import pytest
 from harness.process import leftovers
 from harness.record.reader import RunRecord
 
-pytestmark = pytest.mark.cluster
+LIMIT_S = 800
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(LIMIT_S + 60)]  # three whole runs
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _PAGE = _REPOSITORY / "docs" / "tutorial.md"
@@ -34,7 +35,9 @@ def _follow(directory: Path) -> None:
     assert len(blocks) >= 3
     for block in blocks:
         text = block["text"].replace("docs/examples", f"{_REPOSITORY}/docs/examples")
-        done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=280, cwd=directory, env=env)
+        done = subprocess.run(
+            ["bash", "-c", text], capture_output=True, text=True, timeout=LIMIT_S, cwd=directory, env=env
+        )
         assert done.returncode == int(block["code"] or 0), (text, done.stdout[-3000:], done.stderr[-2000:])
 
 

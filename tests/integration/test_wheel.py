@@ -90,7 +90,8 @@ def test_scenarios_and_doctor_answer_outside_the_source_tree(installed: Path, tm
 
 @pytest.mark.cluster
 def test_smoke_runs_from_the_wheel_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
-    done = _harness(installed, tmp_path, "run", "smoke", "--profile", "quick", "--json")
+    options = ("--profile", "quick", "--set", "flip_rate=max")
+    done = _harness(installed, tmp_path, "run", "smoke", *options, "--json")
     assert done.returncode == 0, done.stderr
     shown = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(item["verdict"], item["scenario"]["arm"]) for item in shown] == [("passed", "pass"), ("passed", "oom")]

@@ -62,7 +62,7 @@ def test_smoke_in_pods_in_a_reused_cluster(kept: Kept, tmp_path: Path) -> None:
     nodes = containers(kept.name)
     done = harness(
         *("run", "smoke", "--profile", "quick", "--arm", "pass", "--json", "--out", str(tmp_path)),
-        *("--cluster", "kind", "--kind-name", kept.name),
+        *("--cluster", "kind", "--kind-name", kept.name, "--set", "flip_rate=max"),
     )
     run = shown(done)
     assert run["verdict"] == "passed", run["reasons"]

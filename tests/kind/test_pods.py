@@ -63,14 +63,16 @@ def test_an_oom_kill_is_told_once_and_its_memray_capture_is_kept(kept: Kept, tmp
     events = [json.loads(line) for line in (record / "events.jsonl").read_text().splitlines()]
     (kill,) = [event for event in events if event["type"] == "oom_kill"]
     (ended,) = [event for event in events if event["type"] == "container_ended"]
-    assert (ended["reason"], ended["exit_code"], ended["kills"]) == ("OOMKilled", 137, 1)
+    # a node that is starved may call a kill "Error": whoever sees the cgroup counts it nevertheless
+    assert ended["reason"] in ("OOMKilled", "Error")
+    assert (ended["exit_code"], ended["kills"]) == (137, 1)
     assert kill["container_id"] == ended["container_id"]
     assert kill["limit_bytes"] == run["subject"]["memory_limit_bytes"] == 112 << 20
     files = max(row[0] for row in RunRecord(record).sql("SELECT value FROM samples WHERE metric = 'memory.file'"))
     assert files < 20 << 20, "the node has read the image before, so that the pod is not charged with its files (50 MB)"
     ending = run["ending"]
     assert ending["kind"] == "oom_limit"
-    assert ending["evidence"]["kubelet"]["reason"] == "OOMKilled"
+    assert ending["evidence"]["kubelet"]["reason"] == ended["reason"]
     assert ending["evidence"]["cgroup"]["after"]["limit_hits"] > 0
     (capture,) = [event for event in events if event["type"] == "memray"]
     assert (record / capture["capture"]).stat().st_size == capture["capture_bytes"] > 100_000

@@ -67,6 +67,22 @@ def test_a_failure_of_a_machine_that_had_its_cpu_stands_and_any_second_one(
     assert told == (tries == 2), done.stdout
 
 
+def test_each_try_has_the_whole_time_and_no_more(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(CONFTEST.format(stolen_s=1.1))
+    (tmp_path / "test_here.py").write_text(
+        "import pathlib, time\n"
+        "def test_long():\n"
+        "    with pathlib.Path(__file__).with_name('tries').open('a') as file: file.write('x')\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--timeout", "2", "--rootdir", str(tmp_path)]
+    env = os.environ | {"PYTHONPATH": str(Path(stolen.__file__).parents[1]), "PYTEST_ADDOPTS": ""}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, env=env, cwd=tmp_path)
+    assert "1 failed" in done.stdout, done.stdout + done.stderr
+    assert (tmp_path / "tries").read_text() == "xx"
+    assert "Timeout (>2.0s)" in done.stdout
+
+
 def test_shares_are_of_all_that_passed() -> None:
     assert stolen.stolen((1.0, 10.0), (2.0, 14.0)) == 0.25
     assert stolen.stolen((1.0, 10.0), (1.0, 10.0)) == 0.0
