@@ -88,8 +88,12 @@ class Proof:
 
     @property
     def times(self) -> tuple[float, float]:
-        began = self.record.run.started_at.timestamp()
-        return began, began + max(phase.ended_ns or 0 for phase in self.record.run.phases) / 1e9 + 5
+        """From the run's begin to the last scrape of it, which its end waits for: results are told after all phases."""
+        query = 'up{job="harness"}[1h]'
+        (seen,) = self.scraped.ask("/api/v1/query", query=query, time=time.time())["result"]
+        return self.record.run.started_at.timestamp(), max(
+            at + 1 for at, value in seen["values"] if value == "1"
+        )  # a second after it: before the next, and beyond the last step of a range
 
     def empty(self, server: Prometheus, *boards: str) -> set[str]:
         """Names of the queries that find nothing."""
