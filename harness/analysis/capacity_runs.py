@@ -27,16 +27,16 @@ def rung(record: RunRecord, phase: str, count: int, factor: float) -> LadderRun:
     made.bytes_per_object = facts.scalar(
         "SELECT avg(bytes) FROM requests WHERE phase = ? AND verb = 'create' AND error IS NULL", phase
     )
-    made.idle = facts.series("memory.cgroup", "avg", phase="idle")
+    made.idle = _settled(facts, "idle")
     restart = next((item for item in reversed(facts.run.phases) if item.action == "restart"), None)
     made.growth_peak = _peak(facts, 0, None if restart is None else restart.started_ns)
     if restart is None:
-        made.growth_settled = facts.series("memory.cgroup", "avg", phase="settled")
+        made.growth_settled = _settled(facts, "settled")
     else:
         made.growth_settled = _average(facts, restart.started_ns - _SETTLED_NS, restart.started_ns)
         if restart.ended_ns is not None:
             made.cold_peak = _peak(facts, 1, None, restart)
-            made.cold_settled = facts.series("memory.cgroup", "avg", phase="settled")
+            made.cold_settled = _settled(facts, "settled")
     if facts.run.subject.runtime == "go":
         made.outside_go, made.go_live = _outside_go(facts), facts.series("memory.heap", "last", phase="settled")
         if made.go_live is None:
@@ -47,7 +47,7 @@ def rung(record: RunRecord, phase: str, count: int, factor: float) -> LadderRun:
 
 
 def _peak(facts: Facts, incarnation: int, until_ns: int | None, restart: Phase | None = None) -> float | None:
-    """The highest charge of an incarnation: the kernel's mark, else the highest sample."""
+    """The highest charge of an incarnation, by the kernel or else by samples, less the page cache that was there all along."""
     marked = facts.scalar(
         "SELECT max(value) FROM samples WHERE metric = 'memory.cgroup.peak' AND labels->>'incarnation' = ?",
         str(incarnation),
@@ -56,14 +56,33 @@ def _peak(facts: Facts, incarnation: int, until_ns: int | None, restart: Phase |
         "SELECT max(value) FROM samples WHERE metric = 'memory.cgroup' AND labels = '{}' AND t_ns >= ? AND t_ns < ?",
         0 if restart is None else restart.started_ns, EVER if until_ns is None else until_ns,
     )  # fmt: skip
-    return marked if marked is not None else sampled
+    idle = facts.run.phase("idle")
+    ready_ns = (None if idle is None else idle.started_ns) if restart is None else restart.ended_ns
+    return _less(marked if marked is not None else sampled, facts.scalar(
+        "SELECT min(value) FROM samples WHERE metric = 'memory.file' AND labels = '{}' AND t_ns >= ? AND t_ns < ?",
+        ready_ns or 0, EVER if until_ns is None else until_ns,
+    ))  # fmt: skip
 
 
 def _average(facts: Facts, from_ns: int, to_ns: int) -> float | None:
-    return facts.scalar(
-        "SELECT avg(value) FROM samples WHERE metric = 'memory.cgroup' AND labels = '{}' AND t_ns >= ? AND t_ns < ?",
-        from_ns, to_ns,
+    charged, files = (
+        facts.scalar(
+            "SELECT avg(value) FROM samples WHERE metric = ? AND labels = '{}' AND t_ns >= ? AND t_ns < ?",
+            metric, from_ns, to_ns,
+        )
+        for metric in ("memory.cgroup", "memory.file")
     )  # fmt: skip
+    return _less(charged, files)
+
+
+def _settled(facts: Facts, phase: str) -> float | None:
+    return _less(*(facts.series(metric, "avg", phase=phase) for metric in ("memory.cgroup", "memory.file")))
+
+
+def _less(charged: float | None, files: float | None) -> float | None:
+    """Without the files that a subject was the first to read: the kernel takes them back before it kills, and the next run, which
+    finds them read, is not charged with them."""
+    return None if charged is None else charged - (files or 0.0)
 
 
 def _outside_go(facts: Facts) -> float | None:

@@ -19,11 +19,13 @@ from harness.collectors.sampling import Sampler
 from harness.core.handles import Cgroup, CpuLimit, RunContext
 
 INTERVAL_S = 0.1
-_FDS_EVERY = 5  # listing descriptors costs more than all the rest once there are hundreds
+_SLOW_EVERY = 5
+"""Rounds between looks at what costs more than all the rest: listing descriptors, once there are hundreds, and `memory.stat`."""
 
 
 class MemoryCollector(Collector):
-    """Samples `memory.rss`, `memory.anon`, `memory.cgroup`, `cpu.seconds`, `threads` and `fds` ten times a second.
+    """Samples `memory.rss`, `memory.anon`, `memory.cgroup`, `cpu.seconds` and `threads` ten times a second, and twice a second
+    `fds` and `memory.file`, the page cache charged to the cgroup.
 
     With a CPU limit also `cpu.throttled` and `cpu.throttled.periods` (cumulative over incarnations); where the kernel counts the
     pressure of the cgroup (v2), `pressure.cpu` and `pressure.memory`: seconds in which some process of it waited, cumulative.
@@ -33,7 +35,7 @@ class MemoryCollector(Collector):
     Of several replicas memory, threads and descriptors are those of the one that has the most at the moment, since each is
     limited by itself, and CPU time is the sum; `memory.rss`, `memory.anon` and `memory.cgroup` with `{replica}` are of each.
 
-    At rest (`settle`) also `memory.file`, the page cache charged to the cgroup, and `fds` with `{sort}`.
+    At rest (`settle`) also `fds` with `{sort}`.
 
     After the subject's death nothing more is written, so the last samples are those of a living process.
 
@@ -132,24 +134,28 @@ class MemoryCollector(Collector):
         # What ended processes had used stays in the sum: the series is cumulative.
         sink.sample(self.name, "cpu.seconds", sum(self._cpu.values()), t_ns=t_ns)
         sink.sample(self.name, "threads", max(sum(use.threads for use in group) for group in groups), t_ns=t_ns)
-        if self._round % _FDS_EVERY == 0:
+        if self._round % _SLOW_EVERY == 0:
+            self._sample_page_cache(context, t_ns)
             counts = [[procfs.count_fds(use.pid) for use in group] for group in groups]
             if any(count is not None for group in counts for count in group):
                 sink.sample(self.name, "fds", max(sum(count or 0 for count in group) for group in counts), t_ns=t_ns)
         self._round += 1
 
     def _sample_at_rest(self, context: RunContext) -> None:
-        """What is worth its cost only now and then: page cache of the cgroup, descriptors by sort."""
-        cgroup = context.subject.cgroup
-        file_bytes = None if cgroup is None else read_page_cache(cgroup.path)
-        if file_bytes is not None:
-            context.sink.sample(self.name, "memory.file", file_bytes)
+        """What belongs to a rest, whenever the next look is due: page cache of the cgroup, descriptors by sort."""
+        self._sample_page_cache(context, context.clock.now_ns())
         sorts: Counter[str] = Counter(dict.fromkeys(self._sorts, 0))
         for pid in context.subject.pids():
             sorts.update(procfs.fd_sorts(pid))
         for sort, count in sorts.items():
             context.sink.sample(self.name, "fds", count, {"sort": sort})
         self._sorts |= set(sorts)
+
+    def _sample_page_cache(self, context: RunContext, t_ns: int) -> None:
+        cgroups = [replica.cgroup for replica in context.subject.replicas if replica.cgroup is not None]
+        told = [file_bytes for each in cgroups if (file_bytes := read_page_cache(each.path)) is not None]
+        if told:
+            context.sink.sample(self.name, "memory.file", max(told), t_ns=t_ns)
 
     def _sample_replicas(self, context: RunContext, groups: list[list[procfs.ProcessUse]], t_ns: int) -> None:
         """What each replica has by itself; nothing of one that is being started again."""
@@ -209,12 +215,15 @@ class MemoryCollector(Collector):
 
 
 def read_page_cache(cgroup: Path) -> int | None:
-    """Bytes of files that are charged to a cgroup, which the kernel takes back when memory is short; None: it does not tell."""
+    """Bytes of files that are charged to a cgroup, which the kernel takes back when memory is short; None: it does not tell.
+
+    It counts what is in a tmpfs or shared among them, which is memory like any other and not taken back: that is left out.
+    """
     with contextlib.suppress(OSError, ValueError):
-        for line in (cgroup / "memory.stat").read_text().splitlines():
-            name, _, value = line.partition(" ")
-            if name in ("file", "total_cache"):  # v2, v1
-                return int(value)
+        told = dict(line.split(" ", 1) for line in (cgroup / "memory.stat").read_text().splitlines())
+        for files, shared in (("total_cache", "total_shmem"), ("file", "shmem")):  # v1, v2
+            if files in told:
+                return max(int(told[files]) - int(told.get(shared, 0)), 0)
     return None
 
 

@@ -43,7 +43,7 @@ CATALOGUE: tuple[Series, ...] = (
     Series(
         "memory.heap.free", "gauge", "bytes", "held by the allocators and not handed out, after a forced collection"
     ),
-    Series("memory.file", "gauge", "bytes", "page cache of the subject's cgroup, at rest"),
+    Series("memory.file", "gauge", "bytes", "page cache of the subject's cgroup"),
     Series("load.rss", "gauge", "bytes", "resident set of the load generator"),
     Series("agents.rss", "gauge", "bytes", "resident set of the fake agents' process"),
     Series("apiserver.rss", "gauge", "bytes", "resident set of the API server"),

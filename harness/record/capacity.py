@@ -31,7 +31,9 @@ class LadderRun(_Model):
     valid: bool
     reason: str | None = Field(default=None, description="why it is no measurement")
     bytes_per_object: float | None = Field(default=None, description="body of the create request, as sent")
-    idle: float | None = Field(default=None, description="charged to the cgroup before the load")
+    idle: float | None = Field(
+        default=None, description="charged to the cgroup before the load; as all of these without page cache"
+    )
     growth_peak: float | None = Field(
         default=None, description="highest charge while it grew into that many, by the kernel"
     )

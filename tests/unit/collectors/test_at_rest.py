@@ -16,6 +16,7 @@ from harness.collectors.procfs import fd_sorts
 @pytest.mark.parametrize(
     ("text", "value"),
     [("cache 1\nrss 5\ntotal_cache 4096\ntotal_rss 7\n", 4096), ("anon 5\nfile 8192\nfile_mapped 1\n", 8192),
+     ("total_cache 9000\nshmem 1\ntotal_shmem 4096\n", 4904), ("file 8192\nshmem 4096\n", 4096),
      ("anon 5\n", None), ("file many\n", None)],
 )  # fmt: skip
 def test_page_cache_of_both_versions(text: str, value: int | None, tmp_path: Path) -> None:
