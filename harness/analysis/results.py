@@ -89,6 +89,13 @@ def _no_memory(facts: Facts, series: str) -> str:
     return "the subject had no cgroup of its own" if series == "memory.cgroup" else "no samples"
 
 
+def _headroom(facts: Facts, limit: int) -> float | None:
+    """What a load can fill: the kernel takes page cache back before it kills."""
+    charged = facts.series("memory.cgroup", "avg", phase="idle")
+    files = facts.series("memory.file", "avg", phase="idle")
+    return None if charged is None else limit - (charged - (files or 0.0))
+
+
 def _memory(facts: Facts) -> Iterator[tuple[str, Outcome]]:
     for name in ("memory.rss", "memory.anon", "memory.cgroup", "memory.working_set"):
         missing = _no_memory(facts, name)
@@ -104,9 +111,10 @@ def _memory(facts: Facts) -> Iterator[tuple[str, Outcome]]:
         idle_ = partial(facts.series, name, "avg", phase="idle")
         yield f"{name}.idle", _witnessed(facts, "memory", idle_, _no_memory(facts, name))
     limit = facts.run.subject.memory_limit_bytes
-    idle = facts.series("memory.cgroup", "avg", phase="idle")
-    headroom = (None, "no memory limit was set") if limit is None else (None if idle is None else limit - idle, None)
-    yield "memory.headroom.idle", headroom
+    yield (
+        "memory.headroom.idle",
+        (None, "no memory limit was set") if limit is None else (_headroom(facts, limit), None),
+    )
     load_start = facts.load_started_ns or EVER
     load_end = max((phase.ended_ns or phase.started_ns for phase in facts.loaded_phases), default=0)
     yield "memory.heap.idle", _heap(facts, 0, load_start)

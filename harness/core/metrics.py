@@ -58,7 +58,10 @@ CATALOGUE: tuple[Metric, ...] = (
     *_both("memory.working_set", "bytes", "memory of the subject's container that its kubelet cannot reclaim", "memory"),
     Metric("memory.cgroup.idle", "bytes", "memory charged to the cgroup before the load began", "lower", "memory"),
     Metric("memory.rss.idle", "bytes", "resident set before the load began", "lower", "memory"),
-    Metric("memory.headroom.idle", "bytes", "memory limit minus the cgroup's charge before the load", "higher", "memory"),
+    Metric(
+        "memory.headroom.idle", "bytes", "memory limit minus the cgroup's charge before the load, page cache left out",
+        "higher", "memory",
+    ),
     Metric("memory.heap.settled", "bytes", "live heap after a forced collection (Python: pymalloc and malloc in use; "
            "Go: HeapAlloc)", "lower", "tasks"),
     Metric("memory.heap.idle", "bytes", "live heap after a forced collection, before the load", "lower", "tasks"),
