@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import socket
+from collections import deque
 from pathlib import Path
 
 from harness.core.errors import EnvironmentFault
@@ -14,7 +16,11 @@ FIRST_PORT = 15000
 TRIES = 200
 
 _CLAIM = "\0controller-harness-port-{}"
+_MARKS = 64
+"""Of so many claims others are told: the servers of those before listen, or are gone."""
 _claimed: set[int] = set()
+_marks: deque[int] = deque()
+"""Descriptors of the newest marks; the kernel takes them away when the process ends, however it ends."""
 _random = random.SystemRandom()
 
 
@@ -63,7 +69,9 @@ def _claim(port: int) -> bool:
             mark.close()
             return False
         # Not Linux: there are no abstract addresses, and each process knows of its own ports only.
-    mark.detach()  # held until the process ends, however it ends
+    _marks.append(mark.detach())
+    if len(_marks) > _MARKS:
+        os.close(_marks.popleft())
     _claimed.add(port)
     return True
 

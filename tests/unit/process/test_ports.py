@@ -6,6 +6,7 @@ import random
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,11 @@ from harness.process.ports import claim_port, free_port, is_free
 
 
 def test_a_port_is_never_claimed_twice() -> None:
-    ports = [claim_port() for _ in range(50)]
-    assert len(set(ports)) == 50
+    descriptors = Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
+    claimed = [claim_port() for _ in range(100)]
+    assert len(set(claimed)) == 100
+    assert len(list(descriptors.iterdir())) <= before + 64, "a night of runs must not run out of descriptors"
 
 
 def test_a_port_that_another_harness_claimed_is_not_given_out(monkeypatch: pytest.MonkeyPatch) -> None:
