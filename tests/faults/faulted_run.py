@@ -151,6 +151,12 @@ def requests_recorded(record: RunRecord) -> bool:
     return any((record.path / "requests").glob("part-*.parquet"))
 
 
+def sent_in(phase: str) -> Callable[[RunRecord], bool]:
+    """Whether rows of a phase's load are on disk: it is under way, which the phase's event does not say of its first request."""
+    rows = f"SELECT count(*) FROM requests WHERE phase = '{phase}'"
+    return lambda record: requests_recorded(record) and bool(record.sql(rows)[0][0])
+
+
 def _mounts() -> set[str]:
     """Mount points, but for those of other tests."""
     points = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
