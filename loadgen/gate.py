@@ -33,6 +33,8 @@ _HELLO_BYTES = 4096
 _JOIN_S = 20.0
 """From the ticket to the join; a worker starts in two or three seconds."""
 _PAUSE_S = 1.0
+_CLOSE_S = 0.5
+"""For a visit under way when the gate closes: one of ours takes milliseconds."""
 _MOST_VISITS = 64
 """At the same time: more than there can be workers."""
 
@@ -77,8 +79,8 @@ class Gate:
         return True
 
     def close(self) -> None:
-        """Let nobody in any more."""
-        self._server.stop(timeout=0)
+        """Let nobody in any more. Who is talking to us has it out: broken off, it would take us for a stranger."""
+        self._server.stop(timeout=_CLOSE_S)
 
     def _visit(self, connection: socket.socket, _address: object) -> None:
         with gevent.Timeout(_TALK_S, False), connection, connection.makefile("rwb") as stream:

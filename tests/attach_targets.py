@@ -64,12 +64,17 @@ def _deaf(seconds: float) -> None:
 
 
 def _computing(seconds: float) -> None:
-    """In C code that looks neither at signals nor at what is queued; of so much CPU time."""
+    """In C code that looks neither at signals nor at what is queued; of so much CPU time. After `_calibrate`."""
+    collections.deque(itertools.repeat(None, int(_items_a_second * seconds)), maxlen=0)
+    threading.Event().wait()
+
+
+def _calibrate() -> None:
+    """Before it is ready: between two pieces of C code others are let in."""
+    global _items_a_second
     some, began = 30_000_000, time.process_time()
     collections.deque(itertools.repeat(None, some), maxlen=0)
-    items = int(some * seconds / (time.process_time() - began))
-    collections.deque(itertools.repeat(None, items), maxlen=0)
-    threading.Event().wait()
+    _items_a_second = some / (time.process_time() - began)
 
 
 KINDS: dict[str, Callable[[], object]] = {
@@ -86,7 +91,11 @@ KINDS: dict[str, Callable[[], object]] = {
 STUBBORN: dict[str, Callable[[], object]] = {"deaf": lambda: _deaf(8), "computing": lambda: _computing(10)}
 """Those that let nobody in for some seconds, and are at peace afterwards."""
 
+COMPUTING = ("busy", "spinning", "computing")
+"""Those of both that use a CPU; the others wait in the kernel."""
+
 _answers = 0
+_items_a_second = 0.0
 
 
 def _answer(_number: int = 0, _frame: FrameType | None = None) -> None:
@@ -118,6 +127,18 @@ class Running:
         """Let it run again."""
         os.kill(self.pid, signal.SIGCONT)
 
+    def await_work(self, *, computes: bool) -> None:
+        """Wait until it does what it is there for, which it says that it will: uses a CPU, or waits in the kernel."""
+        import psutil  # the targets' own Pythons need not have these
+
+        from harness.collectors.attach import threads
+
+        of = psutil.Process(self.pid)
+        deadline, began = time.monotonic() + READY_S, of.cpu_times().user
+        while not (of.cpu_times().user - began >= 0.1 if computes else threads.at_rest(self.pid, self.pid)):
+            assert time.monotonic() < deadline, "it does not come to its work"
+            time.sleep(0.01)
+
     def _line(self) -> str:
         """The next line, or what there is after a while."""
         found: list[str] = []
@@ -136,7 +157,7 @@ def running(kind: str, python: str = sys.executable) -> Iterator[Running]:
         try:
             target = Running(process)
             assert target._line() == "ready", f"{kind} did not start"
-            time.sleep(0.2)  # until it waits for what it waits for
+            target.await_work(computes=kind in COMPUTING)
             yield target
         finally:
             process.kill()
@@ -144,5 +165,7 @@ def running(kind: str, python: str = sys.executable) -> Iterator[Running]:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGUSR1, _answer)
+    if sys.argv[1] == "computing":
+        _calibrate()
     os.write(1, b"ready\n")
     (KINDS | STUBBORN)[sys.argv[1]]()

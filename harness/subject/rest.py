@@ -29,7 +29,7 @@ async def at_rest(pids: Callable[[], Iterable[int]], timeout_s: float) -> None:
     deadline = time.monotonic() + min(LIMIT_S, timeout_s) - REST_S
     while True:
         began, used = time.monotonic(), _busy_seconds(pids())
-        await asyncio.sleep(REST_S)
+        await asyncio.sleep(min(REST_S, max(0.0, deadline - began)))
         now = time.monotonic()
         if now >= deadline:
             return
@@ -62,10 +62,10 @@ def _delay_seconds(pids: Iterable[int]) -> float:
 
 
 def _waits(pids: Iterable[int]) -> bool:
-    """Whether a thread waits for a CPU or the disk now: such a wait is booked only when it is over."""
+    """Whether a thread waits for a CPU or the disk now, or is stopped: such a wait is booked only when it is over, if ever."""
     for thread in _threads(pids):
         with contextlib.suppress(OSError, IndexError):
-            if (thread / "stat").read_text().rpartition(")")[2].split()[0] in "RD":
+            if (thread / "stat").read_text().rpartition(")")[2].split()[0] in "RDTt":
                 return True
     return False
 

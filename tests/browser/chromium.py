@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, Self
 
@@ -56,8 +57,11 @@ class Browser:
             async with asyncio.timeout(_START_S):
                 while not (port := await asyncio.to_thread(self._port)):  # noqa: ASYNC110 # a file tells it
                     await asyncio.sleep(0.1)
-            async with self._session.get(f"http://127.0.0.1:{port}/json") as answer:
-                pages = [each for each in await answer.json() if each["type"] == "page"]
+                pages: list[Any] = []
+                while not pages:
+                    async with self._session.get(f"http://127.0.0.1:{port}/json") as answer:
+                        pages = [each for each in await answer.json() if each["type"] == "page"]
+                    await asyncio.sleep(0.1)
             self._socket = await self._session.ws_connect(pages[0]["webSocketDebuggerUrl"], max_msg_size=0)
             self._reader = asyncio.create_task(self._read())
             for domain in ("Page", "Runtime", "Log", "Network", "Security"):
@@ -164,11 +168,13 @@ class Browser:
         """
         method = "Input.dispatchKeyEvent"
         answers = []
-        for given in keys:
+        now = time.time()
+        for number, given in enumerate(keys):
             key, modifiers = given.removeprefix("Shift+"), 8 if given.startswith("Shift+") else 0
             text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
             code = _KEYS.get(key, ord(key[0].upper()))
-            common = {"key": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
+            when = now + number / 100  # or it is when the browser comes to take the key
+            common = {"key": key, "windowsVirtualKeyCode": code, "modifiers": modifiers, "timestamp": when}
             down = "keyDown" if text else "rawKeyDown"
             answers.append(await self._send(method, type=down, text=text, **common))
             answers.append(await self._send(method, type="keyUp", **common))

@@ -102,9 +102,11 @@ class FaultedRun:
         return [one for one in leftovers(self.run_id) if part in one.command and "supervisor.py" not in one.command]
 
     def until(self, condition: Callable[[RunRecord], object]) -> RunRecord:
-        """Wait until it holds of the record; fails where the run is over before."""
+        """Wait until it holds of the record; fails where it never does, which the run's end tells."""
         deadline = time.monotonic() + LIMIT_S
-        while self.process.poll() is None and time.monotonic() < deadline:
+        over = False
+        while not over:
+            over = self.process.poll() is not None or time.monotonic() > deadline
             for path in self.runs.glob("*/run.json"):
                 record = RunRecord(path.parent)
                 if condition(record):
@@ -149,6 +151,11 @@ def phase_began(name: str) -> Callable[[RunRecord], bool]:
 def requests_recorded(record: RunRecord) -> bool:
     """Whether rows of the load are on disk."""
     return any((record.path / "requests").glob("part-*.parquet"))
+
+
+def warned(words: str) -> Callable[[RunRecord], bool]:
+    """Whether a warning with these words was told."""
+    return lambda record: any(words in event["message"] for event in record.events("warning"))
 
 
 def sent_in(phase: str) -> Callable[[RunRecord], bool]:

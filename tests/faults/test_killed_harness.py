@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,8 @@ pytestmark = pytest.mark.cluster
 # The subject takes a moment to be ready, and the load goes on for longer than any test waits.
 SLOW_START = {"command": ["sh", "-c", "sleep 1; echo up; exec sleep 600"], "ready": {"log": "^up$"}}
 ENDLESS = {"create": {"kind": "Secret", "count": 20_000, "size": "500B", "rate": "100/s"}}
+RESTLESS = {"settle": {"quiet_for": "60s", "timeout": "200s"}}
+"""A settle that is not over when the kill comes, however late that is."""
 
 
 def _cluster_starts(record: RunRecord) -> bool:
@@ -39,19 +41,19 @@ def _reporting(record: RunRecord) -> bool:
 @pytest.mark.parametrize(
     ("reached", "load"),
     [
-        (_cluster_starts, ENDLESS),
-        (_setup, ENDLESS),
-        (_subject_starts, ENDLESS),
-        (requests_recorded, ENDLESS),
-        (phase_began("settle-1"), SECRETS),
-        (_reporting, SECRETS),
+        (_cluster_starts, (ENDLESS, SETTLE)),
+        (_setup, (ENDLESS, SETTLE)),
+        (_subject_starts, (ENDLESS, SETTLE)),
+        (requests_recorded, (ENDLESS, SETTLE)),
+        (phase_began("settle-1"), (SECRETS, RESTLESS)),
+        (_reporting, (SECRETS, SETTLE)),
     ],
     ids=["cluster-start", "setup", "subject-start", "load", "settle", "reporting"],
 )
 def test_a_kill_leaves_a_readable_record_and_nothing_else(
-    reached: Callable[[RunRecord], bool], load: dict[str, object], tmp_path: Path
+    reached: Callable[[RunRecord], bool], load: Sequence[Mapping[str, object]], tmp_path: Path
 ) -> None:
-    with FaultedRun(tmp_path, scenario(load, SETTLE, subject=SLOW_START)) as run:
+    with FaultedRun(tmp_path, scenario(*load, subject=SLOW_START)) as run:
         run.until(reached)
         alive = leftovers(run.run_id)
         run.kill()

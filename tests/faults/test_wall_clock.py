@@ -7,13 +7,14 @@ of the audit log are tried in tests/unit/core/test_clock.py.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.faults.faulted_run import SETTLE, FaultedRun, phase_began, scenario
+from tests.faults.faulted_run import SETTLE, FaultedRun, phase_began, scenario, warned
 
 pytestmark = pytest.mark.cluster
 
@@ -75,14 +76,33 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "shim.so"
 
 
+def _until_there(path: Path) -> dict[str, object]:
+    """A step that lasts until the test has made a file."""
+    command = ["sh", "-c", f"until [ -e {shlex.quote(str(path))} ]; do sleep 0.1; done"]
+    return {"hook": {"command": command, "timeout": "4m"}}
+
+
+def _set(offset: Path, seconds: int) -> None:
+    """In one step: who reads it meanwhile finds the old one or the new one."""
+    new = offset.with_suffix(".new")
+    new.write_text(str(seconds))
+    new.replace(offset)
+
+
 def test_a_clock_that_is_set_back_and_ahead_changes_no_duration(shim: Path, tmp_path: Path) -> None:
     offset = tmp_path / "offset"
     offset.write_text("0")
     environment = {"LD_PRELOAD": str(shim), "WALL_CLOCK_OFFSET": str(offset)}
-    with FaultedRun(tmp_path, scenario(LOAD, {"pause": "2s"}, LOAD, SETTLE), **environment) as run:
-        for name, step in zip(("create-Secret", "create-Secret-2"), STEPS_S, strict=True):
+    seen = [tmp_path / "seen-back", tmp_path / "seen-ahead"]
+    load = [step for path in seen for step in (LOAD, _until_there(path))]
+    with FaultedRun(tmp_path, scenario(*load, SETTLE), **environment) as run:
+        for name, step, words, path in zip(
+            ("create-Secret", "create-Secret-2"), STEPS_S, ("set back", "set ahead"), seen, strict=True
+        ):
             run.until(phase_began(name))
-            offset.write_text(str(int(offset.read_text()) + step))
+            _set(offset, int(offset.read_text()) + step)
+            run.until(warned(f"the wall clock was {words}"))
+            path.touch()
         code, shown = run.finish()
         run.assert_nothing_left()
     assert (code, shown.verdict) == (0, "passed"), shown.reasons

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,7 @@ def holds_on():
 print("ready", flush=True)
 while True:
     holds_on()
+    print("held", flush=True)
     time.sleep(0.01)
     del kept[:-100]
 """
@@ -52,6 +54,14 @@ while True:
 class Contained(NamedTuple):
     pid: int
     plan: Launch
+    held: list[bytes]
+    """A line for each time that it has held on."""
+
+    async def holds_on(self) -> None:
+        """Wait until it has done so, all of it, once more."""
+        target = len(self.held) + 2
+        while len(self.held) < target:  # noqa: ASYNC110 # another process's work
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -76,7 +86,9 @@ def contained(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Contai
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
             (pid,) = procfs.children_of(process.pid)
-            yield Contained(pid, plan)
+            held: list[bytes] = []
+            threading.Thread(target=held.extend, args=(process.stdout,), daemon=True).start()
+            yield Contained(pid, plan, held)
         finally:
             process.kill()
 
@@ -92,7 +104,7 @@ def test_it_is_entered_left_alone_and_its_capture_is_copied_out(contained: Conta
     async def cycle() -> Path:
         folder = await entry.prepare(contained.plan, Printed())
         attachment = await entry.enter(contained.plan, [contained.pid], folder / "a.bin", Printed())
-        await asyncio.sleep(0.3)
+        await contained.holds_on()
         await attachment.ping()
         await attachment.detach()
         return attachment.capture
@@ -114,7 +126,7 @@ def test_a_kill_leaves_a_capture_that_can_be_read(contained: Contained) -> None:
     async def cycle() -> Path:
         folder = await entry.prepare(contained.plan, Printed())
         attachment = await entry.enter(contained.plan, [contained.pid], folder / "k.bin", Printed())
-        await asyncio.sleep(0.3)
+        await contained.holds_on()
         os.kill(contained.pid, signal.SIGKILL)
         with pytest.raises(Exception, match="is gone"):
             await attachment.detach()

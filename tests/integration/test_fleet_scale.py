@@ -113,15 +113,18 @@ async def _answered_once(cluster: EmbeddedCluster, directory: Path) -> None:
             again = min(answered)
             await api.merge_patch(DEPLOYMENT, again, {"spec": {"deploymentID": "s-2"}}, DEPLOYED)
             await until(agents, sink, CLUSTERS * BUNDLES + 1)
-            beating = [
-                item for item in (await api.list(CLUSTER, NAMESPACE)).items if (item.get("status") or {}).get("agent")
-            ]
+            offline = {item["metadata"]["labels"]["fleet.cattle.io/cluster"] for item in there if "status" not in item}
+            async with asyncio.timeout(LIMIT_S):
+                while True:
+                    clusters = (await api.list(CLUSTER, NAMESPACE)).items
+                    beating = [item for item in clusters if (item.get("status") or {}).get("agent")]
+                    if len(beating) >= CLUSTERS - len(offline):
+                        break
         finally:
             await agents.stop()
         changed = await api.get(DEPLOYMENT, again, DEPLOYED)
 
     (told,) = sink.of("agents")
-    offline = {item["metadata"]["labels"]["fleet.cattle.io/cluster"] for item in there if "status" not in item}
     assert len(there) == CLUSTERS * BUNDLES
     assert 0 < len(offline) < CLUSTERS / 2
     assert len(answered) == BUNDLES * (CLUSTERS - len(offline))

@@ -1,14 +1,21 @@
-"""A subject in a pod without a run around it: one image, one program, the collectors that a test wants."""
+"""A subject in a pod without a run around it: one image, one program, the collectors that a test wants.
+
+A program goes on when the test says so (`Started.go`), not after a while: what is to be seen of it is looked at first.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
+
+import psutil
 
 from harness.core import ids
 from harness.core.handles import Launch, Silent
@@ -23,6 +30,9 @@ from tests.collecting import ListSink
 from tests.kind.conftest import Kept
 
 LIMIT = 64 << 20
+WAIT = "signal.sigwait({signal.SIGUSR1})\n"
+"""In a program: until `Started.go`."""
+_BEGIN = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\nprint('here', flush=True)\n"
 NODES = SimpleNamespace(clock=None)
 """The cluster as collectors need it: its nodes are this machine, and have its clock."""
 
@@ -33,6 +43,21 @@ class Started:
     sink: ListSink
     api: Api
     log: Path
+    token: str
+    """In its program's text."""
+
+    def go(self) -> None:
+        """The program, which waits for that or soon will, goes on. Its nodes are this machine."""
+        for process in psutil.process_iter(["cmdline"]):
+            if self.token in (process.info["cmdline"] or [""])[-1] and _first_of_container(process.pid):
+                os.kill(process.pid, signal.SIGUSR1)
+                return
+        raise AssertionError("its first process is not there")
+
+
+def _first_of_container(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return any(line.startswith("NSpid:") and line.split()[-1] == "1" for line in status.splitlines())
 
 
 @asynccontextmanager
@@ -53,7 +78,7 @@ async def pod(
             spec = pod_manifest.PodSpec(run_id, namespace, 0, reference, **fields)
             launch = Launch(
                 run_id=run_id, run_dir=directory, clock=sink.clock, sink=sink,
-                command=["python3", "-c", f"print('here', flush=True)\n{program}"], env={}, runtime="other", python=None,
+                command=["python3", "-c", f"{_BEGIN}{program}\n# {run_id}"], env={}, runtime="other", python=None,
                 apart="a test",
             )  # fmt: skip
             subject = await pod_start.start(
@@ -62,7 +87,7 @@ async def pod(
                 ready=Ready(log="^here"),
             )  # fmt: skip
             try:
-                yield Started(subject, sink, api, directory / "subject.log")
+                yield Started(subject, sink, api, directory / "subject.log", run_id)
             finally:
                 await subject.stop(1)
         finally:

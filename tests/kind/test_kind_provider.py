@@ -31,6 +31,16 @@ load:
   - settle: {quiet_for: 1s, timeout: 1m}
 expect: [completeness.Secret == 1]
 """
+HELD = """
+name: held
+summary: A few Secrets at once, and a wait until the test has looked at the cluster.
+subject: {{controller: fleet, options: {{workers: 5}}}}
+load:
+  - create: {{kind: Secret, count: 40, size: 1KB, rate: max}}
+  - hook: {{command: [sh, -c, "until [ -e '{looked}' ]; do sleep 0.1; done"], timeout: 4m}}
+  - settle: {{quiet_for: 1s, timeout: 1m}}
+expect: [completeness.Secret == 1]
+"""
 
 
 @pytest.fixture
@@ -86,15 +96,18 @@ def test_smoke_in_pods_in_a_reused_cluster(kept: Kept, tmp_path: Path) -> None:
     assert containers(kept.name) == nodes, "a reused cluster is never deleted"
 
 
-def test_a_run_makes_two_nodes_and_takes_them_away_and_nothing_else(kept: Kept, scenario: Path, tmp_path: Path) -> None:
+def test_a_run_makes_two_nodes_and_takes_them_away_and_nothing_else(kept: Kept, tmp_path: Path) -> None:
+    scenario, looked = tmp_path / "held.yaml", tmp_path / "looked"
+    scenario.write_text(HELD.format(looked=looked))
     with Running(
         tmp_path / "runs", str(scenario), "--cluster", "kind", "--kind-config", "control-plane-and-workers"
     ) as run:
-        run.until_phase("create-Secret")
+        run.until_phase("hook-1")
         name = run.run["cluster"]["name"]
         assert containers(name) == [f"{name}-control-plane", f"{name}-worker"]
         owned = kind_owned.load(name)
         assert owned is not None
+        looked.touch()
         assert run.process.wait(240) == 0, run.output
         assert run.run["cluster"]["nodes"] == [f"{name}-control-plane", f"{name}-worker"]
         assert run.run["cluster"]["version"].startswith("v1.")

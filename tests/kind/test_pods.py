@@ -19,12 +19,12 @@ from harness.toolchain import image
 from tests.collecting import context
 from tests.kind.clusters import Running, harness, shown
 from tests.kind.conftest import Kept
-from tests.kind.pods import LIMIT, NODES, pod, until
+from tests.kind.pods import LIMIT, NODES, WAIT, Started, pod, until
 
 pytestmark = pytest.mark.timeout(600)  # the first test of a session also makes the cluster
 
 GROWS = "x = []\nwhile True:\n    x.append(bytearray(1 << 20))\n"
-GROWS_SOON = f"import time\ntime.sleep(1)\n{GROWS}    time.sleep(0.01)\n"
+GROWS_TWICE = f"{WAIT}x = bytearray({LIMIT * 3 // 4})\nx[::4096] = x[::4096]\nprint('grown', flush=True)\n{WAIT}{GROWS}"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,7 +69,7 @@ def test_an_oom_kill_is_told_once_and_its_memray_capture_is_kept(kept: Kept, tmp
     assert kill["container_id"] == ended["container_id"]
     assert kill["limit_bytes"] == run["subject"]["memory_limit_bytes"] == 112 << 20
     # Before the load: memray's capture is a file, too.
-    before = "SELECT max(value) FROM samples WHERE metric = 'memory.file' AND phase = 'idle'"
+    before = "SELECT max(value) FROM samples WHERE metric = 'memory.file' AND phase IN ('start', 'idle')"
     assert RunRecord(record).sql(before)[0][0] < 20 << 20, (
         "the node has read the image before, so that the pod is not charged with its files (50 MB)"
     )
@@ -123,7 +123,7 @@ def test_windows_by_phase_and_by_hand_look_into_a_pod(kept: Kept, tmp_path: Path
     named = ("--cluster", "kind", "--kind-name", kept.name, "--no-history")
     with Running(tmp_path / "runs", str(scenario), *named) as running:
         running.until_phase("create-Secret-2")
-        looked = harness("profile", "--run", running.record.name, "--for", "1s", "--out", str(running.runs), "--json")
+        looked = harness("profile", "--run", running.record.name, "--for", "5s", "--out", str(running.runs), "--json")
         code = running.interrupt()
     if "does not see its process" in looked.stderr:
         pytest.skip("this machine does not see the node's cgroups")
@@ -152,9 +152,9 @@ def test_a_child_killed_while_the_container_lives(kept: Kept, tmp_path: Path) ->
     """cgroup v1 has no group kill: the kubelet says nothing, and later calls any other ending OOMKilled."""
     child = json.dumps(GROWS)
     program = (
-        "import subprocess, sys, time\ntime.sleep(1)\n"
+        f"import subprocess, sys\n{WAIT}"
         f"code = subprocess.run([sys.executable, '-c', {child}]).returncode\nprint('child', code, flush=True)\n"
-        "time.sleep(4)\nsys.exit(3)"
+        f"{WAIT}sys.exit(3)"
     )
 
     async def use() -> None:
@@ -163,9 +163,13 @@ def test_a_child_killed_while_the_container_lives(kept: Kept, tmp_path: Path) ->
             await collector.attach(context(at.sink, at.subject, cluster=NODES))
             if at.subject.cgroup is None:
                 pytest.skip("this machine does not see the node's cgroups")
+            at.go()
             await until("the kill", lambda: collector.kills)
             assert at.subject.ending() is None
             assert at.subject.pid in at.subject.pids(), "its first process lives"
+            await until("the warning", lambda: at.sink.warnings)
+            await until("the child's end in the log", lambda: "child -9" in at.log.read_text())
+            at.go()
             ending = await at.subject.wait_ended(30)
             await collector.detach()
             (kill,) = at.sink.of("oom_kill")
@@ -176,9 +180,22 @@ def test_a_child_killed_while_the_container_lives(kept: Kept, tmp_path: Path) ->
             assert "while its main process lives on" in warning
             assert (ending.kind, ending.exit_code) == ("crash", 3)
             assert ending.sentence == "ended by itself with exit code 3; before that, 1 OOM kill of its processes"
-            assert "child -9" in at.log.read_text()
 
     asyncio.run(use())
+
+
+async def _killed_again(at: Started, oom: OomCollector, number: int, *, seen: bool) -> None:
+    """Lead the pod's incarnation `number` (from 1) through its growth to its kill."""
+    await until("its start in the log", lambda: at.log.read_text().count("here") >= number)
+    await until("its start", lambda: len(at.sink.of("restart")) >= number - 1)
+    begin = len(at.sink.values("memory.cgroup"))
+    at.go()
+    await until("its growth in the log", lambda: at.log.read_text().count("grown") >= number)
+    if seen:
+        await until("its growth", lambda: max(at.sink.values("memory.cgroup")[begin:], default=0) > LIMIT / 2)
+    at.go()
+    await until("its end", lambda: len(at.sink.of("container_ended")) >= number)
+    await until("its kill", lambda: oom.kills >= number)
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["cgroup", "kubelet-only"])
@@ -190,12 +207,13 @@ def test_each_kill_once_while_the_kubelet_starts_it_again(
         monkeypatch.setattr("harness.subject.pod_cgroup.find", lambda *_: None)
 
     async def use() -> None:
-        async with pod(kept, GROWS_SOON, tmp_path, policy="Always") as at:
+        async with pod(kept, GROWS_TWICE, tmp_path, policy="Always") as at:
             oom, memory = OomCollector(), MemoryCollector()
             run = context(at.sink, at.subject, cluster=NODES)
             await oom.attach(run)
             await memory.attach(run)
-            await until("two kills", lambda: oom.kills >= 2 and len(at.sink.of("container_ended")) >= 2)
+            for number in (1, 2):
+                await _killed_again(at, oom, number, seen=seen)
             assert at.subject.ending() is None, "the kubelet goes on"
             await memory.detach()
             await oom.detach()

@@ -20,9 +20,9 @@ TASKS = """
 import asyncio, time
 async def sleeper(): await asyncio.sleep(60)
 async def block():
-    await asyncio.sleep(0.4)
-    time.sleep(0.35)
-    await asyncio.sleep(60)
+    while True:
+        await asyncio.sleep(0.4)
+        time.sleep(0.35)
 async def main():
     tasks = [asyncio.create_task(sleeper()) for _ in range(40)] + [asyncio.create_task(block())]
     await asyncio.gather(*tasks)
@@ -342,7 +342,8 @@ asyncio.run(more())
 def test_census_of_greenlets_from_their_start_to_their_end() -> None:
     program = """
 import gevent, time
-time.sleep(1)  # the agent has seen gevent
+print("imported", flush=True)
+input()  # until the agent has seen gevent
 def leaks(): gevent.sleep(60)
 def ends(): pass
 kept = [gevent.spawn(leaks) for _ in range(30)]
@@ -353,7 +354,12 @@ gevent.wait()
 """
     with AgentServer(program) as server:
         assert server.process.stdout is not None
-        server.until(lambda _: server.of("report"))
+        assert server.process.stdout.readline() == "imported\n"
+        known = len(server.of("report"))
+        server.until(lambda _: len(server.of("report")) >= known + 3)
+        assert server.process.stdin is not None
+        server.process.stdin.write("\n")
+        server.process.stdin.flush()
         assert server.process.stdout.readline() == "spawned\n"
         server.ask()
         server.until(lambda _: server.of("collect"))

@@ -74,7 +74,8 @@ def test_one_snapshot_at_each_phase_and_windows_between(tmp_path: Path) -> None:
         async with asyncio.timeout(20):
             while not {"profile?seconds=5", "allocs?seconds=5"} <= set(asked):  # noqa: ASYNC110 # a plain list
                 await asyncio.sleep(0.02)
-        await asyncio.sleep(0.1)
+            while not list((tmp_path / "profiles").glob("allocs-*")):  # noqa: ASYNC110 # asked for is not kept
+                await asyncio.sleep(0.02)
         await collector.ending()
         await collector.detach()
 

@@ -73,7 +73,7 @@ def test_memory_sums_processes_and_keeps_the_cpu_time_of_those_gone() -> None:
             assert sink.last("threads") == 2
             one.kill()
             one.wait()
-            await asyncio.sleep(0.15)
+            collector.look()
             assert sink.last("threads") == 1
             await collector.detach()
             two.kill()
@@ -112,11 +112,11 @@ def test_each_kill_is_one_event_with_evidence() -> None:
         cgroup.members = [11, 12]
         collector = OomCollector()
         await collector.attach(context(sink, ProcessSubject(cgroup=cgroup)))
-        await asyncio.sleep(0.15)
+        await collector.phase_ended("load")
         cgroup.usage, cgroup.hits = 64 << 20, 150
-        await asyncio.sleep(0.15)
+        await collector.phase_ended("load")
         cgroup.kills, cgroup.members, cgroup.usage, cgroup.hits = 4, [12], 1 << 20, 160
-        await asyncio.sleep(0.15)
+        await collector.phase_ended("load")
         assert collector.kills == 1
         cgroup.kills, cgroup.members = 6, []  # two more at once, seen by the last look only
         await collector.detach()
@@ -143,9 +143,9 @@ def test_counters_stand_when_the_cgroup_is_gone() -> None:
         collector = OomCollector()
         await collector.attach(context(sink, ProcessSubject(cgroup=cgroup)))
         cgroup.kills = 1
-        await asyncio.sleep(0.15)
+        await collector.phase_ended("load")
         cgroup.gone = True
-        await asyncio.sleep(0.15)
+        await collector.phase_ended("load")
         await collector.detach()
         return sink
 
@@ -182,11 +182,13 @@ def test_kills_and_peaks_over_incarnations() -> None:
         run = context(sink, subject)
         await oom.attach(run)
         await memory.attach(run)
-        await asyncio.sleep(0.15)
+        await oom.phase_ended("load")
+        memory.look()
         first.kills, first.hits, first.peak = 4, 10, 60 << 20  # after the last look at the first, before the restart
         second.kills, second.hits, second.peak = 1, 2, 40 << 20  # of a fresh cgroup: all of it counts
         subject.cgroup = second
-        await asyncio.sleep(0.15)
+        await oom.phase_ended("load")
+        memory.look()
         assert oom.kills == 2
         second.kills = 2
         await oom.detach()
@@ -219,7 +221,7 @@ def test_throttling_and_pressure(tmp_path: Path) -> None:
         subject = ProcessSubject(cgroup=cgroup, cpu=first)
         collector = MemoryCollector()
         await collector.attach(context(sink, subject))
-        await asyncio.sleep(0.15)
+        collector.look()
         first.seconds, first.periods = 2.0, 20
         subject.cpu, second.seconds, second.periods = second, 0.5, 5
         await collector.detach()

@@ -27,7 +27,10 @@ asyncio.run(main())
 """
 
 
-def test_sums_over_processes_lag_and_heap(tmp_path: Path) -> None:
+def test_sums_over_processes_lag_and_heap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for patience in ("_CONNECT_S", "_COLLECT_S", "_CENSUS_S"):
+        monkeypatch.setattr(f"harness.collectors.tasks.{patience}", 60.0)
+
     async def scenario() -> tuple[ListSink, Path]:
         sink, collector = ListSink(), TasksCollector()
         plan = launch([sys.executable, "-c", PROGRAM], sink, tmp_path)

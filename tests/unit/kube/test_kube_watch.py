@@ -196,7 +196,7 @@ def test_a_server_that_is_gone_is_given_up_also_by_a_connection_of_our_own(tmp_p
 def test_a_connection_that_breaks_off_or_falls_silent_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch_module, "_SILENCE_S", 0.3)
+    monkeypatch.setattr(watch_module, "_SILENCE_S", 3.0)
 
     async def breaks(response: web.StreamResponse) -> None:
         await response.write(line("ADDED", item("a", 5)))

@@ -14,6 +14,7 @@ import pytest
 from harness.record.history import History
 from harness.record.models import Experiment, ExperimentRun, Run
 from harness.record.tables import PartWriter
+from harness.record.writer import write_atomically
 from tests import ci_gates, histories, records
 from tests import report_hostile as hostile
 from tests.serving import Served
@@ -327,7 +328,7 @@ def test_a_run_that_goes_on_is_followed_until_it_ends(root: Path, served: Served
     run = Run.model_validate_json((record.path / "run.json").read_bytes())
     record.save_verdict(records.verdict_of(record, {}, "passed", 0, [], []))
     sealed = run.model_copy(update={"state": "sealed", "ended_at": records.STARTED})
-    (record.path / "run.json").write_text(sealed.model_dump_json(by_alias=True))
+    write_atomically(record.path / "run.json", sealed.model_dump_json(by_alias=True))
     assert _until(events, lambda status: status["state"] != "running")["state"] == "passed"
     assert list(events) == [], "the stream ends with the run"
     assert served.site.watched.viewers == 0
