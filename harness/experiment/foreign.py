@@ -121,6 +121,7 @@ class ForeignSession:
         assert observation is not None
         subject = await find(command.pid, stage.clock, metrics_url=command.metrics, pprof_url=command.pprof)
         stack.callback(subject.close)
+        observation.begin()
         self._tell(subject)
         stage.tell_subject(subject)
         stack.push_async_callback(stage.witnesses.detach)
@@ -135,8 +136,9 @@ class ForeignSession:
         watch = asyncio.create_task(outside.watch(stage, _NoCluster()), name="outside")
         try:
             await asyncio.wait([*waiting, watch], return_when=asyncio.FIRST_COMPLETED)
-            if watch.done():
-                watch.result()
+            for task in (watch, *waiting):
+                if task.done():
+                    task.result()
         finally:
             for task in (*waiting, ticker, watch):
                 task.cancel()

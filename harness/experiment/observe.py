@@ -20,9 +20,13 @@ class Observation:
         """How long; None: until `end`."""
         self._over: asyncio.Event | None = None
 
-    async def wait(self) -> None:
-        """Until the time is over, or somebody ends it."""
+    def begin(self) -> None:
+        """From now on `end` ends it: before anybody is told that it is under way."""
         self._over = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Until the time is over, or somebody ends it. After `begin`."""
+        assert self._over is not None
         try:
             async with asyncio.timeout(self.seconds):
                 await self._over.wait()

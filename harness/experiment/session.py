@@ -129,6 +129,7 @@ class Session:
             self._agents = await agents.start(stage, stack, api, cluster)
             if stage.options.observe is not None:
                 where = f"KUBECONFIG={cluster.kubeconfig} namespace {stage.facts.namespace}"
+                stage.options.observe.begin()
                 stage.observer.phase_ended("load it now", where)
                 await timeline.observe(stage.options.observe, self._agents)
             else:

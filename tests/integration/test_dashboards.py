@@ -39,7 +39,7 @@ _SCENARIO: dict[str, Any] = {
     "name": "dashboards",
     "summary": "A short run of which every series of the dashboards can be told, killed at its end or not.",
     "seed": 3,
-    "params": {"secrets": 200, "scraped": ""},
+    "params": {"secrets": 200, "scraped": "none"},
     "subject": {"controller": "fleet", "options": {"workers": 5}, "memory_limit": "512Mi"},
     "load": [
         {"create": {"kind": "Cluster.management.cattle.io", "count": 20, "rate": "20/s"}},

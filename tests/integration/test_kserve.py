@@ -163,7 +163,7 @@ def test_the_webhook_looks_up_credentials_at_admission_and_what_is_missing_is_fo
 
 def test_under_pressure_it_warns_then_drops_its_cache_and_lives_where_it_would_be_killed(tmp_path: Path) -> None:
     # Twice the headroom in Secrets: with degrade_under_pressure=off the kernel kills it (`harness claims 5` shows that).
-    small = ["--set", "secrets=500", "--set", "size=64KB", "--profile", "quick", "--no-history"]
+    small = ["--set", "secrets=2000", "--set", "size=16KB", "--profile", "quick", "--no-history"]
     code, shown, record = harness_run(tmp_path, "kserve-secrets-8k", "--arm", "degrade", *small)
     assert (code, shown["verdict"]) == (0, "passed"), shown["reasons"]
     seen = "SELECT min(t_ns) FROM samples WHERE metric = ? AND labels LIKE ? AND value = 1"

@@ -97,7 +97,9 @@ def test_a_go_subject_is_read_at_both_ends_of_a_window(tmp_path: Path) -> None:
         "profile": {"windows": ["create-Secret"]},
     }
     code, shown, record = run(tmp_path, scenario, "--no-history")
-    assert code == 0, shown["reasons"]
+    # A load generator that was held up makes the run invalid, and rightly; what was looked at is the same.
+    late = [reason for reason in shown["reasons"] if "could not keep up" in reason]
+    assert (code, shown["reasons"]) == (3 if late else 0, late)
     assert all(item["ok"] for item in shown["expectations"])
     (window,) = windows(record)
     assert (window.tool, window.why, window.ended_why) == ("pprof", "phase create-Secret", "the phase is over")

@@ -81,6 +81,7 @@ subject: {controller: calibrated, memory_limit: 256Mi}
 params: {items: 300}
 load:
   - create: {template: calibrated/item.yaml, count: "{items}", rate: max}
+    probes: [{name: ready, until: {kind: Item, condition: Ready}}]
   - settle: {quiet_for: 1s, timeout: 1m}
 expect: [completeness.Item == 1]
 """

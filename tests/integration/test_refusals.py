@@ -181,7 +181,7 @@ def test_own_kinds_are_the_object_of_every_step(tmp_path: Path) -> None:
             {"list": {"kind": "Widget.example.com", "selector": {"seen": "yes"}}},
             {"churn": {"kind": "Widget.example.com", "percentage": "50%", "cycles": 2, "delay": "200ms"}},
             {"read": {"kind": "Widget.example.com", "count": 5}},
-            {"delete": {"kind": "Widget.example.com", "count": 5, "rate": "20/s"}},
+            {"delete": {"kind": "Widget.example.com", "count": 5}},
             {"settle": {"quiet_for": "500ms", "timeout": "20s"}},
         ],
         "collect": ["memory", "latency"],

@@ -48,7 +48,8 @@ subject:
   memory_limit: 512Mi
 load:
   - hook: {{command: [{python}, {hook}], timeout: 60s}}
-  - create: {{kind: Secret, count: 200, size: [2KB, 5KB], rate: 20/s}}
+  - create: {{kind: Secret, count: 200, size: [2KB, 5KB], rate: max}}
+  - hook: {{command: [sh, -c, "until [ -e '{looked}' ]; do sleep 0.1; done"], timeout: 4m}}
   - settle: {{quiet_for: 1s, timeout: 60s}}
 expect: [completeness.Secret == 1]
 """
@@ -77,7 +78,7 @@ def _scenario(place: Path) -> Path:
     path.write_text(
         _SCENARIO.format(
             python=sys.executable, code=_SUBJECT, hook=place / "hook.py", argument=_CANARIES["argument of the subject"],
-            environment=_CANARIES["environment of the subject"],
+            environment=_CANARIES["environment of the subject"], looked=place / "looked",
         )
     )  # fmt: skip
     return path
@@ -110,6 +111,12 @@ class _Seen:
         self.modes: dict[str, int] = {}
         self.listening: set[tuple[str, str]] = set()
         self.sockets: dict[str, int] = {}
+
+    @property
+    def enough(self) -> bool:
+        """Whether all sorts of files were there, and servers of the harness and of what it starts."""
+        suffixes, programs = {name.rpartition(".")[2] for name in self.keys}, {name for name, _ in self.listening}
+        return suffixes >= {"key", "crt", "kubeconfig"} and programs >= {"controlplane", "python"}
 
     def look(self, run: Path, harness: psutil.Process) -> None:
         """Read the private files of the run's cluster, as root can, and its sockets."""
@@ -164,10 +171,13 @@ def test_nothing_that_a_run_leaves_holds_a_secret_and_nothing_is_open_to_others(
             while running.poll() is None and time.monotonic() < deadline:
                 for run in (left / "runs").glob("2*"):
                     seen.look(run, harness)
+                if seen.enough:
+                    (given / "looked").touch()  # the run goes on
                 time.sleep(0.3)
         except (FileNotFoundError, psutil.Error):
             pass  # it is being taken away
         finally:
+            (given / "looked").touch()
             code = running.wait(timeout=200)
     (record,) = (RunRecord(path.parent) for path in (left / "runs").glob("*/run.json"))
     said = (left / "stderr").read_text() + (left / "stdout").read_text()
@@ -179,11 +189,10 @@ def test_nothing_that_a_run_leaves_holds_a_secret_and_nothing_is_open_to_others(
     )
 
     # the cluster's private files: to be read by their owner only, and by nobody afterwards
-    assert {name.rpartition(".")[2] for name in seen.keys} >= {"key", "crt", "kubeconfig"}
+    # servers of the harness and of all that it starts
+    assert seen.enough, (sorted(seen.keys), seen.listening)
     assert {path: oct(mode) for path, mode in seen.modes.items() if mode & 0o077} == {}
     assert not any(Path(path).exists() for path in seen.modes)
-    # servers of the harness and of all that it starts
-    assert {name for name, _ in seen.listening} >= {"controlplane", "python"}, seen.listening
     assert {address for _, address in seen.listening} <= {"127.0.0.1", "::1"}, seen.listening
     # what is kept, and what was said
     private = {name: content for name, content in seen.keys.items() if name.endswith((".key", ".kubeconfig"))}

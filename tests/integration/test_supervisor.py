@@ -36,9 +36,12 @@ daemon = python(
     "if os.fork() == 0:\n"
     "    os.setsid()\n"
     "    if os.fork() == 0:\n"
+    "        open(os.environ['UP'] + '-daemon', 'w').close()\n"
     f"        exec({sleep!r})\n"
 )
 daemon.wait()
+while not os.path.exists(os.environ["UP"] + "-daemon"):
+    time.sleep(0.01)
 def polite(*_):
     open(os.environ["TRACE"], "w").write("terminated")
     sys.exit(0)
