@@ -39,6 +39,8 @@ MOST_BATCHES = 500
 CLOCK_ROUNDS = 16
 WELCOME_S = 30.0
 LOST_MASTER = 3
+FAREWELL_S = 2.0
+"""For the answer to a worker that leaves without being told to. What waits in ZeroMQ when a process ends is lost with it."""
 LOOK_S = 0.5
 
 log = logging.getLogger("loadgen")
@@ -142,6 +144,7 @@ class Joined:
         self._origin_ns = plan.origin_ns
         self._over = Event()
         self._welcome = Event()
+        self._farewell = Event()
         self._facts: dict[str, Any] = {}
         self._echo: dict[str, Any] | None = None
         self._echoed = Event()
@@ -158,6 +161,7 @@ class Joined:
         for name, listener in {
             "welcome": self._on_welcome, "clock": self._on_clock, "prepare": self._on_prepare, "begin": self._on_begin,
             "dismiss": self._on_dismiss, "taken": self._on_taken, "leave": self._on_leave,
+            "farewell": self._on_farewell,
         }.items():  # fmt: skip
             self._runner.register_message(name, listener)
         environment.events.request.add_listener(tell_rows(self._outbox.row, self._news))
@@ -198,6 +202,8 @@ class Joined:
         self._outbox.flush()
         # Where nobody has told it to, the end of its share must not pass for the whole of it.
         self._outbox.say("leaving", {"told": self._dismissed})
+        if not self._dismissed and not self._code:
+            self._farewell.wait(FAREWELL_S)
         return self._code
 
     def work(self, fire: Fire) -> None:
@@ -289,6 +295,9 @@ class Joined:
     def _on_leave(self, **_: object) -> None:
         self._dismissed = True
         self.leave()
+
+    def _on_farewell(self, **_: object) -> None:
+        self._farewell.set()
 
     def _on_user_error(self, exception: BaseException, **_facts: object) -> None:
         self._outbox.say("broken", {"message": f"{type(exception).__name__}: {exception}"})

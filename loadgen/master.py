@@ -6,7 +6,7 @@ lighter load for the one that was asked for.
 
 Beside Locust's own messages (who is there, how many users) there are ours, each a dict:
 to a worker  `welcome` number, of, boot_id, outside · `clock` sent_ns, master_ns · `prepare` phases · `begin` phases, start_ns ·
-             `dismiss` phase · `taken` batches · `leave`
+             `dismiss` phase · `taken` batches · `leave` · `farewell`, to a `leaving` that was not told to
 from one     `join` token · `clock` sent_ns · `joined` pid, host, offset_ns, uncertainty_ns, shared_clock · `prepared` phases ·
              `rows` rows · `line` line · `news` phase, error, name · `over` phase, outcome · `trouble` message · `broken` message
              `leaving` told (whether by `leave`)
@@ -290,6 +290,7 @@ class Master:
             case "leaving" if data["told"]:
                 del self._alive[member.number]
             case "leaving":
+                self._send(client_id, "farewell", {})
                 self._lose(member, "was told to end, and not by us")
         self._wake()
 

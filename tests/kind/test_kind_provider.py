@@ -102,7 +102,7 @@ def test_a_run_makes_two_nodes_and_takes_them_away_and_nothing_else(kept: Kept, 
     with Running(
         tmp_path / "runs", str(scenario), "--cluster", "kind", "--kind-config", "control-plane-and-workers"
     ) as run:
-        run.until_phase("hook-1")
+        run.until_phase("hook")
         name = run.run["cluster"]["name"]
         assert containers(name) == [f"{name}-control-plane", f"{name}-worker"]
         owned = kind_owned.load(name)
