@@ -22,6 +22,7 @@ from harness.core.handles import SharedFolder
 from harness.record.appending import LivingRun
 from harness.record.profile_models import ProfiledGo
 from harness.record.reader import RunRecord
+from harness.record.windows import windows
 from harness.subject import pod_manifest
 
 _BY_HAND = "by hand"
@@ -34,6 +35,7 @@ def of_run(name: str, seconds: float, runs_dir: Path | None, *, json: bool) -> N
     if run.subject.get("runtime") == "go":
         _go(run, seconds, console, json=json)
         return
+    _refuse_second(run)
     pod = _shared(run)
     notes = _Told(run)
     with TerminalObserver(console) as progress:
@@ -50,6 +52,17 @@ def of_run(name: str, seconds: float, runs_dir: Path | None, *, json: bool) -> N
     else:
         profile_show.show(recording, console)
         _say_over(run, console)
+
+
+def _refuse_second(run: LivingRun) -> None:
+    """Raises UsageError while a window of the run's own is open: memray looks once at a time."""
+    for window in windows(run.record):
+        if window.heavy and window.ended_ns is None and not window.by_hand:
+            raise UsageError(
+                f"memray looks into the subject already: window {window.number}, {window.why}",
+                place=run.record.run.run_id,
+                remedy="try again when that is over",
+            )
 
 
 def _shared(run: LivingRun) -> Shared | None:

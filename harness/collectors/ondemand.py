@@ -116,7 +116,7 @@ class OnDemandCollector(Collector):
     # -- windows -------------------------------------------------------------------------------------------------------
 
     def _why_not(self) -> str | None:
-        if self._reasons:
+        if self._reasons or self._lock.locked():  # also one that is being opened or closed, which takes its time
             return "a window is open"
         if self._resting:
             return "the system is at rest, for idle or settled values"

@@ -26,6 +26,9 @@ class _Tool:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.refuses = False
+        self.lets_in = asyncio.Event()
+        """That it is let into the subject takes until then."""
+        self.lets_in.set()
 
     async def prepare(self) -> None:
         self.calls.append("prepare")
@@ -36,6 +39,7 @@ class _Tool:
     async def open(self, number: int, phase: str) -> dict[str, Any]:
         if self.refuses:
             raise RunFault("did not let memray in", place="process 7")
+        await self.lets_in.wait()
         self.calls.append(f"open {number} in {phase}")
         return {"pid": 7}
 
@@ -80,6 +84,25 @@ def test_a_window_is_open_for_its_phase_and_no_other(tmp_path: Path) -> None:
         assert case.tool.calls == ["attach", "open 1 in flip", "close 1 in flip", "finish"]
         assert case.windows == [("attach", "1"), ("detach", "1")]
         assert case.collector.heavy
+
+    asyncio.run(main())
+
+
+def test_a_trigger_opens_none_while_one_is_being_opened(tmp_path: Path) -> None:
+    async def main() -> None:
+        case = Case(tmp_path, Settings(phases=["flip"], length=3600.0, at_most=1))
+        await case.start()
+        case.tool.lets_in.clear()
+        opening = asyncio.create_task(case.collector.phase_started("flip"))
+        await asyncio.sleep(0)
+        assert not case.collector.may_open
+        await case.collector.triggered("tasks > 5", 9.0)
+        case.tool.lets_in.set()
+        await opening
+        await case.collector.phase_ended("flip")
+        assert [(event["answer"], event["window"]) for event in case.sink.of("trigger")] == [("a window is open", None)]
+        assert case.windows == [("attach", "1"), ("detach", "1")], "it is its phase's, and is over with that"
+        assert case.sink.of("detach")[0]["why"] == "the phase is over"
 
     asyncio.run(main())
 
