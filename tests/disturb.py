@@ -44,7 +44,8 @@ def _take(cpu: int, share: float, period: float) -> None:
 def _stop_now_and_then(pid: int, longest: float) -> None:
     """Until `pid` has ended: a process below it, whichever, stands still for up to `longest` seconds, then another.
 
-    One that stands still already is left alone: a test may have stopped it, and waits to see what follows.
+    One that stands still already is left alone: a test may have stopped it, and waits to see what follows. Whoever runs this
+    waits for its end, so that nothing of the command is left standing still.
     """
     with contextlib.suppress(psutil.NoSuchProcess):
         above = psutil.Process(pid)
@@ -77,7 +78,7 @@ def main(
         multiprocessing.Process(target=_take, args=(cpu, share, period), daemon=True).start()
     child = subprocess.Popen(command)
     for _ in range(_STOPPED_AT_ONCE if stop else 0):
-        threading.Thread(target=_stop_now_and_then, args=(child.pid, stop), daemon=True).start()
+        threading.Thread(target=_stop_now_and_then, args=(child.pid, stop)).start()
     while True:
         try:
             sys.exit(child.wait(cold))

@@ -63,7 +63,7 @@ async def measure(detail: Callable[[str], None]) -> list[Row]:
 async def _watch(
     subject: ProcessSubject, sink: ListSink
 ) -> tuple[dict[str, float], dict[str, float], dict[str, Any], float]:
-    """Newest samples at rest before and after, the truth, and how long the harness's own loop was blocked on purpose."""
+    """Samples at rest before and after, the truth, and how long the harness's own loop was blocked on purpose."""
     before = await _at_rest(sink)
     os.kill(subject.pid, signal.SIGUSR1)
     said: list[str] = []

@@ -7,7 +7,6 @@ of the audit log are tried in tests/unit/core/test_clock.py.
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.faulted_run import SETTLE, FaultedRun, phase_began, scenario, warned
+from tests.held import until_there
 
 pytestmark = pytest.mark.cluster
 
@@ -76,12 +76,6 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "shim.so"
 
 
-def _until_there(path: Path) -> dict[str, object]:
-    """A step that lasts until the test has made a file."""
-    command = ["sh", "-c", f"until [ -e {shlex.quote(str(path))} ]; do sleep 0.1; done"]
-    return {"hook": {"command": command, "timeout": "4m"}}
-
-
 def _set(offset: Path, seconds: int) -> None:
     """In one step: who reads it meanwhile finds the old one or the new one."""
     new = offset.with_suffix(".new")
@@ -94,7 +88,7 @@ def test_a_clock_that_is_set_back_and_ahead_changes_no_duration(shim: Path, tmp_
     offset.write_text("0")
     environment = {"LD_PRELOAD": str(shim), "WALL_CLOCK_OFFSET": str(offset)}
     seen = [tmp_path / "seen-back", tmp_path / "seen-ahead"]
-    load = [step for path in seen for step in (LOAD, _until_there(path))]
+    load = [step for path in seen for step in (LOAD, until_there(path))]
     with FaultedRun(tmp_path, scenario(*load, SETTLE), **environment) as run:
         for name, step, words, path in zip(
             ("create-Secret", "create-Secret-2"), STEPS_S, ("set back", "set ahead"), seen, strict=True

@@ -25,6 +25,7 @@ import yaml
 
 from harness.core.paths import data_dir
 from harness.record.reader import RunRecord
+from tests.held import until_there
 
 pytestmark = pytest.mark.cluster
 
@@ -49,7 +50,7 @@ subject:
 load:
   - hook: {{command: [{python}, {hook}], timeout: 60s}}
   - create: {{kind: Secret, count: 200, size: [2KB, 5KB], rate: max}}
-  - hook: {{command: [sh, -c, "until [ -e '{looked}' ]; do sleep 0.1; done"], timeout: 4m}}
+  - {held}
   - settle: {{quiet_for: 1s, timeout: 60s}}
 expect: [completeness.Secret == 1]
 """
@@ -78,7 +79,7 @@ def _scenario(place: Path) -> Path:
     path.write_text(
         _SCENARIO.format(
             python=sys.executable, code=_SUBJECT, hook=place / "hook.py", argument=_CANARIES["argument of the subject"],
-            environment=_CANARIES["environment of the subject"], looked=place / "looked",
+            environment=_CANARIES["environment of the subject"], held=json.dumps(until_there(place / "looked")),
         )
     )  # fmt: skip
     return path

@@ -18,6 +18,7 @@ from harness.core.ids import RUN_LABEL
 from harness.kube import every
 from harness.kube.api import Api
 from harness.process import leftovers
+from tests.held import until_there
 from tests.kind.clusters import Running, containers, docker, harness, shown, until
 from tests.kind.conftest import Kept
 
@@ -37,7 +38,7 @@ summary: A few Secrets at once, and a wait until the test has looked at the clus
 subject: {{controller: fleet, options: {{workers: 5}}}}
 load:
   - create: {{kind: Secret, count: 40, size: 1KB, rate: max}}
-  - hook: {{command: [sh, -c, "until [ -e '{looked}' ]; do sleep 0.1; done"], timeout: 4m}}
+  - {held}
   - settle: {{quiet_for: 1s, timeout: 1m}}
 expect: [completeness.Secret == 1]
 """
@@ -98,7 +99,7 @@ def test_smoke_in_pods_in_a_reused_cluster(kept: Kept, tmp_path: Path) -> None:
 
 def test_a_run_makes_two_nodes_and_takes_them_away_and_nothing_else(kept: Kept, tmp_path: Path) -> None:
     scenario, looked = tmp_path / "held.yaml", tmp_path / "looked"
-    scenario.write_text(HELD.format(looked=looked))
+    scenario.write_text(HELD.format(held=json.dumps(until_there(looked))))
     with Running(
         tmp_path / "runs", str(scenario), "--cluster", "kind", "--kind-config", "control-plane-and-workers"
     ) as run:

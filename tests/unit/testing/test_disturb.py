@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 
 def test_it_ends_with_its_command_or_says_what_it_needs() -> None:
     command = [
@@ -27,3 +29,23 @@ def test_it_ends_with_its_command_or_says_what_it_needs() -> None:
     else:
         assert (done.returncode, done.stdout) == (2, "")
         assert "needs root" in done.stderr
+
+
+NOTICES = """
+import sys, time
+end = last = time.monotonic()
+end += 60
+while last < end:
+    now = time.monotonic()
+    if now - last > 0.3:
+        sys.exit(3)
+    last = now
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_the_command_starts_stands_still_and_is_let_go_again() -> None:
+    shell = [sys.executable, "-m", "tests.disturb", "--share", "0", "--cold", "600", "--stop", "1"]
+    within = ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", NOTICES]
+    assert subprocess.run([*shell, "--", *within], timeout=120).returncode == 3, "it noticed, and could go on to say so"
